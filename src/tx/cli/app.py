@@ -1,0 +1,81 @@
+"""The `tx` command: its groups, its exit codes, and how a failure is told.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A closed pipe is no error.
+"""
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+from typing import Annotated
+
+import typer
+
+from tx import __version__
+from tx.cli import console
+from tx.errors import TxError
+
+LEARN, USE, MEASURE, MANAGE = "Learn", "Use", "Measure", "Manage"
+
+app = typer.Typer(
+    name="tx",
+    help="From raw text to a working sequence model, and on into a shell pipeline.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            torch = version("torch")  # read from its metadata: importing torch takes seconds
+        except PackageNotFoundError:
+            torch = "not installed"
+        print(f"tx {__version__} (torch {torch}, python {python_version()})")  # noqa: T201
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run `tx` and turn every way it can end into an exit status and at most two lines on stderr."""
+    try:
+        app()
+    except TxError as error:
+        if os.environ.get("TX_DEBUG"):
+            raise
+        console.error(error.message, error.hint)
+        sys.exit(error.exit_code)
+    except SystemExit as exit:
+        # Typer turns a closed pipe into status 1; whoever closed it (head, less) had read enough.
+        if isinstance(exit.__context__, BrokenPipeError):
+            sys.exit(0)
+        raise
+    except (KeyboardInterrupt, MemoryError) as error:
+        if os.environ.get("TX_DEBUG"):
+            raise
+        interrupted = isinstance(error, KeyboardInterrupt)
+        console.error("interrupted" if interrupted else "out of memory", None)
+        sys.exit(130 if interrupted else 1)
+    except Exception as error:
+        if os.environ.get("TX_DEBUG"):
+            raise
+        console.error(
+            f"unexpected {type(error).__name__}: {error}",
+            "this is a fault in tx; TX_DEBUG=1 shows where, please report it with the command you ran",
+        )
+        sys.exit(1)
+
+
+# Each module registers its commands on `app`; the order here is the order of the help page.
+from tx.cli import tokenize  # noqa: E402, F401
