@@ -1,0 +1,91 @@
+"""The configuration of a training run: plain dataclasses whose fields carry their own help text.
+
+One name serves as attribute, TOML key and flag. The keys of `[model]` belong to the architecture's own file
+(its `Config` dataclass) and are checked when that file is imported, so that nothing here needs torch.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def option(default: Any, help: str, *, flag: bool = False, ge: float | None = None, le: float | None = None) -> Any:
+    """A dataclass field with its help text; `flag=True` gives it a command-line flag of the same name."""
+    metadata = {"help": help, "flag": flag, "ge": ge, "le": le}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class DataConfig:
+    """Where the text comes from, and what of it is used."""
+
+    train: list[str] = option([], "training text; for translation source file, then target file")
+    valid: list[str] = option([], "validation text, in the same order; absent: held out from the training text")
+    tokenizer: str = option("", "a tokenizer package or folder; absent: one is fitted", flag=True)
+    tokenizer_kind: Literal["unigram", "bpe", "char", "word", "wordpiece"] = option(
+        "unigram", "the kind of tokenizer to fit"
+    )
+    vocab_size: int = option(8000, "pieces in the fitted vocabulary", flag=True, ge=8)
+    shared_vocab: bool = option(True, "one vocabulary for both sides")
+    sampling: float = option(0.0, "subword sampling strength in training (BPE-dropout or unigram alpha); 0: off", ge=0, le=1)
+    max_len: int = option(128, "drop pairs with a side longer than this many pieces", ge=1)
+    max_ratio: float = option(4.0, "drop pairs whose longer side has this many times the pieces of the other", ge=1)
+    deduplicate: bool = option(True, "drop pairs that occurred before")
+    n_valid: int = option(1000, "pairs to hold out when no validation text is given", ge=1)
+
+
+@dataclass
+class TrainConfig:
+    """The optimizer, its schedule, how long, and how often to look."""
+
+    batch_tokens: int = option(4096, "target tokens in a batch, padding included", flag=True, ge=1)
+    grad_accum: int = option(1, "batches in one update", flag=True, ge=1)
+    lr: float = option(1e-3, "peak learning rate", flag=True, ge=0)
+    schedule: Literal["inverse-sqrt", "cosine", "linear", "constant"] = option(
+        "inverse-sqrt", "the learning rate after the warm-up", flag=True
+    )
+    warmup_steps: int = option(1000, "updates until the peak learning rate", flag=True, ge=0)
+    weight_decay: float = option(1e-4, "AdamW's decoupled weight decay", ge=0)
+    beta2: float = option(0.98, "AdamW's second moment decay", ge=0, le=1)
+    clip_norm: float = option(1.0, "largest gradient norm; 0: no clipping", ge=0)
+    label_smoothing: float = option(0.1, "share of probability spread over the vocabulary", ge=0, le=1)
+    ema: float = option(0.999, "decay of the moving average of the weights; 0: off", ge=0, le=1)
+    average: int = option(5, "also average the last N evaluated weights; 1: off", ge=1)
+    max_steps: int = option(0, "stop after this many updates; 0: no limit", flag=True, ge=0)
+    max_epochs: int = option(0, "stop after this many passes over the data; 0: no limit", flag=True, ge=0)
+    max_time: str = option("", "stop after this long (90s, 30m, 2h); the schedule is fitted to it", flag=True)
+    eval_every: int = option(0, "updates between validations; 0: chosen from the corpus", flag=True, ge=0)
+    patience: int = option(10, "stop after this many validations without a better score; 0: never", flag=True, ge=0)
+    metric: Literal["bleu", "loss"] = option("bleu", "what the best model is chosen by")
+    eval_lines: int = option(500, "validation lines to decode for BLEU", ge=1)
+    precision: Literal["auto", "float32", "bf16"] = option(
+        "auto", "auto: bf16 on a GPU that has it, float32 elsewhere", flag=True
+    )
+    device: str = option("auto", "auto, cpu, cuda or cuda:N", flag=True)
+    threads: int = option(0, "CPU threads; 0: one per core", flag=True, ge=0)
+    compile: bool = option(False, "compile the model with torch.compile (pays on a GPU in long runs)", flag=True)
+    log_every: int = option(50, "updates between lines of the log", ge=1)
+    tensorboard: bool = option(False, "also write TensorBoard events (needs the extra `tensorboard`)", flag=True)
+
+
+@dataclass
+class DecodeConfig:
+    """How hypotheses are searched; kept in the package as the defaults of `tx translate`."""
+
+    beam_size: int = option(5, "hypotheses kept at each step; 1: greedy", ge=1)
+    length_penalty: float = option(1.0, "scores are divided by length to this power", ge=0)
+    max_len_ratio: float = option(1.5, "a hypothesis ends after this many times the source's pieces ...", ge=0)
+    max_len_extra: int = option(10, "... plus this many", ge=0)
+
+
+@dataclass
+class RunConfig:
+    """Everything that determines a run; `run/config.toml` keeps it, and repeats it."""
+
+    arch: str = option("transformer", "the architecture: a file of tx/models")
+    seed: int = option(1, "seeds every random choice of the run", flag=True)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: dict[str, Any] = field(default_factory=dict)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
