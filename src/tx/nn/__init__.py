@@ -1,0 +1,1 @@
+"""Building blocks of the models: attention, positions, dropout, the loss."""

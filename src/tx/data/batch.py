@@ -1,0 +1,78 @@
+"""Batches: sentence pairs as padded tensors, with the few facts that a model needs about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """Sentence pairs. Every source ends in `</s>`; `tgt_in` starts with `<pad>`; padding is at the end.
+
+    The target tokens to predict stand without padding: `tgt_out[i]` belongs at the flat position
+    `tgt_positions[i]` of `tgt_in`. In decoding there is a source alone.
+    """
+
+    src: Tensor  # [B, S]
+    tgt_in: Tensor  # [B, T]
+    tgt_out: Tensor  # [n_tokens]
+    tgt_positions: Tensor  # [n_tokens], indexes into B * T
+    n_tokens: int  # real target tokens, </s> included
+    n_src_tokens: int
+
+    def to(self, device: torch.device) -> Self:
+        """A copy on `device`, transferred without waiting."""
+        moved: dict[str, Any] = {
+            field.name: value.to(device, non_blocking=True)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin(self) -> Self:
+        """A copy in page-locked memory, from which a GPU copies on its own."""
+        moved: dict[str, Any] = {
+            field.name: value.pin_memory()
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+
+Ids = Sequence[int] | np.ndarray
+
+
+def _pad(rows: Sequence[Ids], pad_id: int, width: int) -> np.ndarray:
+    out = np.full((len(rows), width), pad_id, dtype=np.int64)
+    for i, row in enumerate(rows):
+        out[i, : len(row)] = row
+    return out
+
+
+def make_batch(
+    src: Sequence[Ids], tgt: Sequence[Ids] | None, src_pad_id: int, tgt_pad_id: int, eos_id: int = 0
+) -> Batch:
+    """Lay out ids (without `</s>`) as a batch; `tgt` None makes one for decoding."""
+    src_lengths = np.fromiter((len(row) for row in src), np.int64, len(src))
+    src_array = _pad(src, src_pad_id, int(src_lengths.max()) + 1)
+    src_array[np.arange(len(src)), src_lengths] = eos_id
+    tgt = [()] * len(src) if tgt is None else tgt
+    tgt_lengths = np.fromiter((len(row) for row in tgt), np.int64, len(tgt))
+    width = int(tgt_lengths.max()) + 1
+    tgt_array = _pad(tgt, tgt_pad_id, width)  # [B, T]
+    tgt_in = np.full_like(tgt_array, tgt_pad_id)
+    tgt_in[:, 1:] = tgt_array[:, :-1]
+    tgt_array[np.arange(len(tgt)), tgt_lengths] = eos_id
+    positions = np.flatnonzero((np.arange(width) <= tgt_lengths[:, None]).ravel())
+    return Batch(
+        src=torch.from_numpy(src_array),
+        tgt_in=torch.from_numpy(tgt_in),
+        tgt_out=torch.from_numpy(tgt_array.ravel()[positions]),
+        tgt_positions=torch.from_numpy(positions),
+        n_tokens=len(positions),
+        n_src_tokens=int(src_lengths.sum()) + len(src),
+    )

@@ -1,0 +1,250 @@
+"""A parallel corpus on disk: every line encoded once, then mapped into memory instead of read.
+
+The ids of a side lie end to end in one file, the offsets of its lines in another (the layout of Megatron-LM's
+indexed datasets, reduced to its idea). The folder's name is a fingerprint of the text and the tokenizer, so a
+second run finds it and starts at once; which pairs to use is decided afterwards, from the lengths.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tx.config import DataConfig
+from tx.errors import TxError
+from tx.files import atomic_folder, sha256
+from tx.text.lines import read_lines
+from tx.text.tokenizer import Tokenizer
+
+CHUNK = 20_000  # lines that one process encodes at a time
+FORMAT = 1  # of the files below; part of the fingerprint
+
+
+@dataclass
+class Side:
+    """One language of a corpus: the ids of line `i` are `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    text: np.ndarray  # the lines themselves, UTF-8, for subword sampling
+    text_offsets: np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path, name: str) -> "Side":
+        def array(part: str, dtype: str) -> np.ndarray:
+            path = folder / f"{name}.{part}"
+            empty = path.stat().st_size == 0  # which cannot be mapped
+            return np.empty(0, dtype) if empty else np.memmap(path, dtype, mode="r")
+
+        return cls(array("ids", "<u4"), array("offsets", "<i8"), array("text", "u1"), array("text-offsets", "<i8"))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, line: int) -> np.ndarray:
+        return self.ids[self.offsets[line] : self.offsets[line + 1]]
+
+    def lengths(self) -> np.ndarray:
+        """Pieces in each line, `[n_lines]`."""
+        return np.diff(self.offsets)
+
+    def line(self, line: int) -> str:
+        return bytes(self.text[self.text_offsets[line] : self.text_offsets[line + 1]]).decode()
+
+
+@dataclass
+class Corpus:
+    """Sentence pairs on disk, the numbers of those to use, and the report of what was read and dropped."""
+
+    src: Side
+    tgt: Side
+    kept: np.ndarray  # [n_pairs] line numbers from 0
+    report: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+
+def _encode_chunk(job: tuple[Tokenizer, Sequence[str]]) -> tuple[bytes, np.ndarray, bytes, np.ndarray]:
+    tokenizer, lines = job
+    rows = tokenizer.encode_batch(lines)
+    ids = np.fromiter((id for row in rows for id in row), "<u4").tobytes()
+    texts = [line.encode() for line in lines]
+    return ids, _lengths(rows), b"".join(texts), _lengths(texts)
+
+
+def _lengths(rows: Sequence[Any]) -> np.ndarray:
+    return np.fromiter((len(row) for row in rows), "<i8", len(rows))
+
+
+def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> None:
+    """Encode a file in parallel, chunk by chunk; memory is bounded by the chunks under way."""
+    workers = os.cpu_count() or 1
+    chunks = ((tokenizer, chunk) for chunk in batched(read_lines(path), CHUNK))
+    first = list(islice(chunks, 2))
+    counts: list[np.ndarray] = []
+    text_counts: list[np.ndarray] = []
+    with open(folder / f"{name}.ids", "wb") as ids_file, open(folder / f"{name}.text", "wb") as text_file:
+
+        def keep(results: Iterator[tuple[bytes, np.ndarray, bytes, np.ndarray]]) -> None:
+            for ids, lengths, text, text_lengths in results:
+                ids_file.write(ids)
+                text_file.write(text)
+                counts.append(lengths)
+                text_counts.append(text_lengths)
+
+        if len(first) < 2 or workers == 1:  # not worth another process
+            keep(map(_encode_chunk, (*first, *chunks)))
+        else:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                jobs = (job for part in (first, chunks) for job in part)
+                while wave := list(islice(jobs, 2 * workers)):
+                    keep(pool.map(_encode_chunk, wave))
+    for part, lengths in (("offsets", counts), ("text-offsets", text_counts)):
+        offsets = np.concatenate([np.zeros(1, "<i8"), *lengths]).cumsum(dtype="<i8")
+        offsets.tofile(folder / f"{name}.{part}")
+
+
+def fingerprint(paths: Sequence[str], tokenizers: Sequence[Tokenizer]) -> str:
+    """A name for the encoded corpus: equal exactly where text and tokenizers are equal."""
+    parts = [f"format {FORMAT}"]
+    parts += [sha256(Path(path)) for path in paths]
+    parts += [tokenizer.fingerprint() for tokenizer in tokenizers]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+
+def encode_corpus(paths: Sequence[str], tokenizers: Sequence[Tokenizer], cache: Path) -> tuple[Side, Side]:
+    """The two sides of a parallel corpus, encoded into `cache` unless that was done before.
+
+    Raises TxError if a file cannot be read, or if the two have different numbers of lines.
+    """
+    folder = cache / fingerprint(paths, tokenizers)
+    if not (folder / "complete.json").exists():
+        with atomic_folder(folder) as temporary:
+            for name, path, tokenizer in zip(("src", "tgt"), paths, tokenizers, strict=True):
+                _encode_side(temporary, name, path, tokenizer)
+            n_src, n_tgt = (len(Side.open(temporary, name)) for name in ("src", "tgt"))
+            if n_src != n_tgt:
+                raise unequal(paths, n_src, n_tgt)
+            (temporary / "complete.json").write_text(json.dumps({"lines": n_src}))
+    return Side.open(folder, "src"), Side.open(folder, "tgt")
+
+
+def unequal(paths: Sequence[str], n_src: int, n_tgt: int) -> TxError:
+    """The error for files with different numbers of lines, with the likeliest place where they slipped."""
+    line = slipped_at(list(read_lines(paths[0])), list(read_lines(paths[1])))
+    return TxError(
+        f"{paths[0]} has {n_src:,} lines but {paths[1]} has {n_tgt:,}; "
+        f"they seem to slip at about line {line:,} (by the lengths of the lines around it)",
+        f"compare them there: sed -n '{max(1, line - 2)},{line + 2}p' {paths[0]} {paths[1]}",
+    )
+
+
+def slipped_at(src: Sequence[str], tgt: Sequence[str]) -> int:
+    """The line (from 1) after which `tgt` is best explained as shifted against `src` by their difference.
+
+    The cost of pairing two lines is the distance of their length ratio from the corpus's own (after Gale and
+    Church 1993), plus one where only one of them ends in the same punctuation; the cut that makes the total
+    cost smallest is exact, by prefix sums.
+    """
+    shift = len(tgt) - len(src)
+    n = min(len(src), len(tgt))
+    lengths = [np.log1p([len(line) for line in side]) for side in (src, tgt)]
+    endings = [np.array([ord(line.rstrip()[-1:] or " ") for line in side]) for side in (src, tgt)]
+    if n == 0:
+        return 1
+    mean = float(np.median(lengths[1][:n] - lengths[0][:n]))
+
+    def cost(a: int, b: int) -> np.ndarray:
+        m = min(len(src) - a, len(tgt) - b)
+        ratio = np.abs(lengths[1][b : b + m] - lengths[0][a : a + m] - mean)
+        return np.minimum(ratio, 2) + (endings[0][a : a + m] != endings[1][b : b + m])  # type: ignore[no-any-return]
+
+    aligned = np.concatenate(([0.0], cost(0, 0).cumsum()))
+    shifted = cost(max(-shift, 0), max(shift, 0))  # pairs the tails: src line i with tgt line i + shift
+    remaining = np.concatenate((shifted[::-1].cumsum()[::-1], [0.0]))
+    # cut c: lines before c stand aligned, and from there on the longer side has |shift| extra lines
+    total = aligned[: len(remaining)] + remaining[: len(aligned)]
+    return int(total.argmin()) + 1
+
+
+def _first_occurrences(corpus: tuple[Side, Side]) -> np.ndarray:
+    """True for pairs that no earlier pair equals, by 64-bit hashes of their text: 8 bytes a pair."""
+    src, tgt = corpus
+    hashes = np.empty(len(src), np.uint64)
+    for i in range(len(src)):
+        text = src.line(i) + "\n" + tgt.line(i)
+        hashes[i] = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    first = np.zeros(len(src), bool)
+    first[np.unique(hashes, return_index=True)[1]] = True
+    return first
+
+
+def select_pairs(src: Side, tgt: Side, config: DataConfig, paths: Sequence[str]) -> Corpus:
+    """Decide which pairs to train on, and count the others by the first reason that drops them."""
+    a, b = src.lengths(), tgt.lengths()
+    shorter, longer = np.minimum(a, b), np.maximum(a, b)
+    reasons: list[tuple[str, np.ndarray]] = [
+        ("empty", shorter == 0),
+        (f"longer than {config.max_len} pieces", longer > config.max_len),
+        (f"length ratio over {config.max_ratio:g}", longer > config.max_ratio * shorter + 5),
+    ]
+    if config.deduplicate:
+        reasons.append(("duplicate", ~_first_occurrences((src, tgt))))
+    keep = np.ones(len(src), bool)
+    dropped: dict[str, Any] = {}
+    for reason, mask in reasons:
+        lines = np.flatnonzero(mask & keep)
+        keep &= ~mask
+        if len(lines):
+            dropped[reason] = {"pairs": len(lines), "first_lines": [int(i) + 1 for i in lines[:3]]}
+    kept = np.flatnonzero(keep)
+    report = {
+        "files": [{"name": Path(path).name, "sha256": sha256(Path(path))} for path in paths],
+        "pairs": len(src),
+        "kept": len(kept),
+        "dropped": dropped,
+        "src_pieces": int(a[kept].sum()),
+        "tgt_pieces": int(b[kept].sum()),
+    }
+    if not len(kept):
+        why = "; ".join(f"{value['pairs']:,} {reason}" for reason, value in dropped.items()) or "there are none"
+        raise TxError(f"no pair of {' and '.join(paths)} can be used: {why}", "see data.max_len and data.max_ratio")
+    return Corpus(src, tgt, kept, report)
+
+
+def hold_out(corpus: Corpus, n: int, seed: int) -> tuple[Corpus, Corpus]:
+    """Split off `n` random pairs for validation; whatever shares their source leaves the training part too."""
+    n = min(n, max(1, len(corpus) // 10))
+    chosen = np.sort(np.random.default_rng([seed, 0x5EED]).permutation(corpus.kept)[:n])
+    sources = {corpus.src.line(int(i)) for i in chosen}
+    rest = np.array([i for i in corpus.kept if corpus.src.line(int(i)) not in sources], dtype=np.int64)
+    if not len(rest):
+        raise TxError("the corpus is too small to hold out validation text", "name validation files with --valid")
+    report = corpus.report | {"held_out": n, "kept": len(rest)}
+    return Corpus(corpus.src, corpus.tgt, rest, report), Corpus(corpus.src, corpus.tgt, chosen, {"pairs": n})
+
+
+def open_corpus(
+    paths: Sequence[str],
+    tokenizers: Sequence[Tokenizer],
+    config: DataConfig,
+    cache: Path,
+    say: Callable[[str], None],
+) -> Corpus:
+    """Encode (or find) the corpus of `paths`, choose its pairs, and say what was dropped and why."""
+    corpus = select_pairs(*encode_corpus(paths, tokenizers, cache), config, paths)
+    report = corpus.report
+    say(f"{' + '.join(paths)}: {report['pairs']:,} pairs, {report['kept']:,} kept")
+    for reason, value in report["dropped"].items():
+        lines = ", ".join(f"{line:,}" for line in value["first_lines"])
+        say(f"  dropped {value['pairs']:,}: {reason} (first at line {lines})")
+    return corpus

@@ -1,0 +1,139 @@
+"""Which pairs stand in which batch: a pure function of (seed, epoch), so that a position is three integers.
+
+An epoch visits every pair once, in an order that is computed and never stored. It is taken in large windows;
+inside a window pairs are sorted by length and cut into batches of at most `batch_tokens`, and the batches are
+shuffled. Batches then hold little padding, and the order stays random where it matters.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tx.data.batch import Batch, make_batch
+from tx.data.corpus import Corpus, Side
+from tx.text.tokenizer import Tokenizer
+
+WINDOW = 1 << 16  # pairs sorted together
+
+Rows = list[np.ndarray] | list[list[int]]
+
+
+def permute(index: np.ndarray, n: int, key: int) -> np.ndarray:
+    """A pseudo-random permutation of `range(n)`, applied to `index`: four Feistel rounds, walking cycles.
+
+    It needs no memory for the rest of the permutation (Black and Rogaway 2002), so a corpus of any size can be
+    visited in random order.
+    """
+    bits = max(2, (n - 1).bit_length() + 1) // 2
+    mask = np.uint64((1 << bits) - 1)
+    keys = np.random.default_rng([key, n]).integers(1 << 62, size=4, dtype=np.uint64)
+    x = index.astype(np.uint64)
+    todo = np.ones(len(x), bool)
+    while todo.any():
+        left, right = x[todo] >> np.uint64(bits), x[todo] & mask
+        for k in keys:
+            mixed = (right + k) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(29)
+            mixed *= np.uint64(0xBF58476D1CE4E5B9)
+            left, right = right, left ^ ((mixed >> np.uint64(32)) & mask)
+        x[todo] = left << np.uint64(bits) | right
+        todo = x >= n
+    return x.astype(np.int64)
+
+
+def cut_batches(src_lengths: np.ndarray, tgt_lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
+    """Cut pairs, in order of length, into batches whose longer side, padding included, fits `batch_tokens`.
+
+    Returns index arrays; a pair that alone exceeds `batch_tokens` is a batch of its own.
+    """
+    order = np.lexsort((src_lengths, tgt_lengths))
+    widths = np.maximum(src_lengths, tgt_lengths)[order] + 1  # </s>
+    batches, start, widest = [], 0, 0
+    for i, width in enumerate(widths.tolist()):
+        widest = max(widest, width)
+        if i > start and widest * (i + 1 - start) > batch_tokens:
+            batches.append(order[start:i])
+            start, widest = i, width
+    if start < len(order):
+        batches.append(order[start:])
+    return batches
+
+
+@dataclass
+class Position:
+    """The next batch: which epoch, which window of it, which batch of that."""
+
+    epoch: int = 0
+    window: int = 0
+    batch: int = 0
+
+
+class Sampler:
+    """An endless stream of training batches from a corpus, resumable at any `position`.
+
+    With `sampling` > 0 every epoch segments the text anew at random, seeded by (seed, epoch, window).
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        tokenizers: tuple[Tokenizer, Tokenizer],
+        batch_tokens: int,
+        seed: int,
+        sampling: float = 0.0,
+        position: Position | None = None,
+    ) -> None:
+        self.corpus, self.tokenizers = corpus, tokenizers
+        self.batch_tokens, self.seed, self.sampling = batch_tokens, seed, sampling
+        self.position = position or Position()
+        self.n_windows = -(-len(corpus) // WINDOW)
+        self._loaded: tuple[int, int] | None = None
+
+    def _rows(self, side: Side, tokenizer: Tokenizer, lines: np.ndarray, seed: int) -> Rows:
+        if not self.sampling:
+            return [side[line] for line in lines]
+        return tokenizer.sample_batch([side.line(line) for line in lines], seed, self.sampling)
+
+    def _load(self, epoch: int, window: int) -> None:
+        """Fetch a window's pairs and decide its batches."""
+        n = len(self.corpus)
+        rng = np.random.default_rng([self.seed, epoch, window])
+        seeds = rng.integers(1 << 31, size=2)
+        places = np.arange(window * WINDOW, min((window + 1) * WINDOW, n))
+        lines = self.corpus.kept[permute(places, n, self.seed * 1_000_003 + epoch)]
+        self._src = self._rows(self.corpus.src, self.tokenizers[0], lines, int(seeds[0]))
+        self._tgt = self._rows(self.corpus.tgt, self.tokenizers[1], lines, int(seeds[1]))
+        lengths = [np.fromiter(map(len, rows), np.int64, len(rows)) for rows in (self._src, self._tgt)]
+        self._batches = cut_batches(*lengths, self.batch_tokens)
+        rng.shuffle(self._batches)
+        self._loaded = (epoch, window)
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            yield self.next()
+
+    def next(self) -> Batch:
+        """The batch at `position`, which then moves on."""
+        at = self.position
+        if self._loaded != (at.epoch, at.window):
+            self._load(at.epoch, at.window)
+        rows = self._batches[at.batch]
+        batch = make_batch(
+            [self._src[i] for i in rows],
+            [self._tgt[i] for i in rows],
+            self.tokenizers[0].pad_id,
+            self.tokenizers[1].pad_id,
+        )
+        at.batch += 1
+        if at.batch == len(self._batches):
+            at.window, at.batch = at.window + 1, 0
+        if at.window == self.n_windows:
+            at.epoch, at.window = at.epoch + 1, 0
+        return batch
+
+    def batches_per_epoch(self) -> int:
+        """Batches in the current window times windows: exact for a corpus of one window."""
+        if self._loaded is None:
+            self._load(self.position.epoch, self.position.window)
+        return len(self._batches) * self.n_windows

@@ -1,0 +1,269 @@
+"""The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), encoder and decoder.
+
+Read from the top: the configuration, the two kinds of layer, the two stacks, the model. The model follows the
+contract of every translator here: `loss` for training, `start` and `step` for decoding.
+
+Shape letters: B batch, S source length, T target length, D d_model, F d_ff, H heads, K head size, V vocabulary,
+W hypotheses of one sentence, N = B * W rows of a decoding step.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tx.config import option
+from tx.data.batch import Batch
+from tx.nn.attention import Attention
+from tx.nn.dropout import Dropout
+from tx.nn.loss import linear_cross_entropy
+from tx.nn.position import sinusoids
+
+TASK = "translation"
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+
+
+@dataclass
+class Config:
+    """The shape of the model; the defaults are the paper's base model, but for pre-norm."""
+
+    src_vocab_size: int = option(0, "source vocabulary, set from the tokenizer", ge=0)
+    tgt_vocab_size: int = option(0, "target vocabulary, set from the tokenizer", ge=0)
+    shared_vocab: bool = option(True, "whether both sides have one vocabulary, set from the tokenizer")
+    d_model: int = option(512, "width of every layer's input and output", ge=2)
+    d_ff: int = option(2048, "width inside the feed-forward layers", ge=1)
+    n_heads: int = option(8, "attention heads; they divide d_model", ge=1)
+    n_encoder_layers: int = option(6, "layers that read the source", ge=1)
+    n_decoder_layers: int = option(6, "layers that write the target", ge=1)
+    dropout: float = option(0.1, "dropout on embeddings and on each residual", ge=0, le=0.99)
+    attention_dropout: float = option(0.0, "dropout on attention weights", ge=0, le=0.99)
+    activation_dropout: float = option(0.0, "dropout inside the feed-forward layers", ge=0, le=0.99)
+    activation: Literal["relu", "gelu", "silu"] = option("relu", "non-linearity of the feed-forward layers")
+    norm: Literal["pre", "post"] = option("pre", "layer norm before each sublayer, or after each sum (the paper)")
+    positions: Literal["interleaved", "concatenated", "learned"] = option(
+        "interleaved", "sinusoids as in the paper, as in tensor2tensor, or learned embeddings"
+    )
+    position_start: int = option(0, "number of the first position (2 for models in the form of M2M100)", ge=0)
+    max_len: int = option(512, "longest source or target in pieces", ge=2)
+    tie_embeddings: bool = option(
+        True, "one matrix for target embedding and output, and with a shared vocabulary for the source too"
+    )
+
+
+class Residual(nn.Module):
+    """A sublayer's frame: `x + dropout(f(norm(x)))` (pre) or `norm(x + dropout(f(x)))` (post)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.d_model)
+        self.dropout = Dropout(config.dropout)
+        self.pre = config.norm == "pre"
+
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.pre:
+            return self.dropout.add_to(x, sublayer(self.norm(x)))
+        return self.norm(self.dropout.add_to(x, sublayer(x)))  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """Two products with a non-linearity between them, the same at every position."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.d_model, config.d_ff)
+        self.down = nn.Linear(config.d_ff, config.d_model)
+        self.activation = ACTIVATIONS[config.activation]
+        self.dropout = Dropout(config.activation_dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.dropout(self.activation(self.up(x))))  # type: ignore[no-any-return]
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then the feed-forward layer."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.self_attention = Attention(config.d_model, config.n_heads, config.attention_dropout)
+        self.feed_forward = FeedForward(config)
+        self.residuals = nn.ModuleList(Residual(config) for _ in range(2))
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        attend, feed = self.residuals
+        x = attend(x, lambda y: self.self_attention(y, mask))
+        return feed(x, self.feed_forward)  # type: ignore[no-any-return]
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the source, then the feed-forward layer."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.self_attention = Attention(config.d_model, config.n_heads, config.attention_dropout)
+        self.cross_attention = Attention(config.d_model, config.n_heads, config.attention_dropout, cross=True)
+        self.feed_forward = FeedForward(config)
+        self.residuals = nn.ModuleList(Residual(config) for _ in range(3))
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        """All positions at once: `x` `[B, T, D]`, `memory` `[B, S, D]`. Padding at the end needs no mask."""
+        attend, look, feed = self.residuals
+        x = attend(x, lambda y: self.self_attention(y, causal=True))
+        x = look(x, lambda y: self.cross_attention.attend_to(y, self.cross_attention.keys_values(memory), mask))
+        return feed(x, self.feed_forward)  # type: ignore[no-any-return]
+
+    def step(self, x: Tensor, cache: "LayerCache", mask: Tensor | None) -> Tensor:
+        """One position, `x` `[N, 1, D]`, after those that `cache` remembers."""
+        attend, look, feed = self.residuals
+        x = attend(x, lambda y: self.self_attention.step(y, cache.self_keys_values, cache.length))
+        # The W hypotheses of a sentence look at its source together, as W queries of one attention.
+        n, b = x.size(0), cache.cross_keys_values[0].size(0)
+        x = x.view(b, n // b, -1)  # [B, W, D]
+        x = look(x, lambda y: self.cross_attention.attend_to(y, cache.cross_keys_values, mask))
+        return feed(x.view(n, 1, -1), self.feed_forward)  # type: ignore[no-any-return]
+
+
+@dataclass
+class LayerCache:
+    """What a decoder layer remembers between steps."""
+
+    cross_keys_values: tuple[Tensor, Tensor]  # [B, H, S, K] each: one source for all its hypotheses
+    self_keys_values: Tensor  # [N, 2, H, capacity, K]
+    length: int = 0
+
+
+@dataclass
+class State:
+    """The state of N = B * W hypotheses; rows that share a source stand together."""
+
+    layers: list[LayerCache]
+    mask: Tensor | None  # [B, 1, 1, S], True at real source pieces; None: all are
+
+    @property
+    def n_sources(self) -> int:
+        return self.layers[0].cross_keys_values[0].size(0)
+
+    def reorder(self, index: Tensor, width: int) -> None:
+        """Keep the rows `index` `[N']`, in its order; they come in groups of `width` that share a source."""
+        old_width = self.layers[0].self_keys_values.size(0) // self.n_sources
+        sources = index[::width] // old_width
+        changed = sources.size(0) != self.n_sources or not torch.equal(
+            sources, torch.arange(self.n_sources, device=sources.device)
+        )
+        for layer in self.layers:
+            layer.self_keys_values = layer.self_keys_values.index_select(0, index)
+            if changed:
+                k, v = layer.cross_keys_values
+                layer.cross_keys_values = k.index_select(0, sources), v.index_select(0, sources)
+        if changed and self.mask is not None:
+            self.mask = self.mask.index_select(0, sources)
+
+
+class Transformer(nn.Module):
+    """A translator: `loss(batch)` in training, `start(batch)` and `step(tokens, state)` in decoding."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.src_pad_id = config.src_vocab_size - 1
+        self.tgt_pad_id = config.tgt_vocab_size - 1
+        d_model = config.d_model
+        self.tgt_embedding = nn.Embedding(config.tgt_vocab_size, d_model, padding_idx=self.tgt_pad_id)
+        shared = config.tie_embeddings and config.shared_vocab
+        self.src_embedding = (
+            self.tgt_embedding
+            if shared
+            else nn.Embedding(config.src_vocab_size, d_model, padding_idx=self.src_pad_id)
+        )
+        self.output = None if config.tie_embeddings else nn.Linear(d_model, config.tgt_vocab_size, bias=False)
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.n_encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_decoder_layers))
+        # Pre-norm sums are never normalised by their layer: the stack's end does it.
+        final = (lambda: nn.LayerNorm(d_model)) if config.norm == "pre" else nn.Identity
+        self.encoder_norm, self.decoder_norm = final(), final()
+        self.dropout = Dropout(config.dropout)
+        if config.positions == "learned":
+            self.src_positions = nn.Parameter(torch.empty(config.max_len, d_model))
+            self.tgt_positions = nn.Parameter(torch.empty(config.max_len, d_model))
+        else:
+            table = sinusoids(config.max_len, d_model, config.positions, config.position_start)
+            self.register_buffer("src_positions", table, persistent=False)
+            self.register_buffer("tgt_positions", table, persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier for products, N(0, 1/D) for embeddings (so that scaled by sqrt(D) they have unit variance)."""
+        for name, parameter in self.named_parameters():
+            if "embedding" in name or "positions" in name:
+                nn.init.normal_(parameter, std=self.config.d_model**-0.5)
+            elif parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+        for embedding in (self.src_embedding, self.tgt_embedding):
+            nn.init.zeros_(embedding.weight[-1])  # <pad>: zero, and never trained
+
+    def output_weight(self) -> Tensor:
+        """`[V - 1, D]`: the output matrix without `<pad>`, which is last and never predicted."""
+        return (self.tgt_embedding if self.output is None else self.output).weight[:-1]
+
+    def _embed(self, ids: Tensor, embedding: nn.Embedding, positions: Tensor, start: int = 0) -> Tensor:
+        x = embedding(ids) * self.config.d_model**0.5 + positions[start : start + ids.size(1)]
+        return self.dropout(x)  # type: ignore[no-any-return]
+
+    def encode(self, src: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`src` `[B, S]` to the memory `[B, S, D]` and its mask `[B, 1, 1, S]` (None without padding)."""
+        real = src != self.src_pad_id
+        # Looking whether there is padding would make a GPU wait; there the mask is simply always used.
+        mask = None if src.device.type == "cpu" and bool(real.all()) else real[:, None, None, :]
+        x = self._embed(src, self.src_embedding, self.src_positions)
+        for layer in self.encoder:
+            x = layer(x, mask)
+        return self.encoder_norm(x), mask
+
+    def decode(self, tgt: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        """Teacher-forced: `tgt` `[B, T]` to the hidden states `[B, T, D]` that predict each next token."""
+        x = self._embed(tgt, self.tgt_embedding, self.tgt_positions)
+        for layer in self.decoder:
+            x = layer(x, memory, mask)
+        return self.decoder_norm(x)  # type: ignore[no-any-return]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The logits of every target position, `[B, T, V - 1]`."""
+        return self.decode(batch.tgt_in, *self.encode(batch.src)) @ self.output_weight().T
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+        """The sum of the target tokens' losses in nats, and how many there are."""
+        hidden = self.decode(batch.tgt_in, *self.encode(batch.src))
+        hidden = hidden.flatten(0, 1).index_select(0, batch.tgt_positions)  # [n_tokens, D]: no work on padding
+        return linear_cross_entropy(hidden, self.output_weight(), batch.tgt_out, label_smoothing), batch.n_tokens
+
+    def start(self, batch: Batch) -> State:
+        """Read the source; the first token to give to `step` is `bos_id`, which is `<pad>`."""
+        memory, mask = self.encode(batch.src)
+        b, h = batch.src.size(0), self.config.n_heads
+        layers = [
+            LayerCache(
+                layer.cross_attention.keys_values(memory),
+                memory.new_empty(b, 2, h, 0, self.config.d_model // h),
+            )
+            for layer in self.decoder
+        ]
+        return State(layers, mask)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Append `tokens` `[N]` to their hypotheses; return logits of the next, `[N, V - 1]`, and the state."""
+        length = state.layers[0].length
+        x = self._embed(tokens[:, None], self.tgt_embedding, self.tgt_positions, start=length)  # [N, 1, D]
+        for layer, cache in zip(self.decoder, state.layers, strict=True):
+            if length == cache.self_keys_values.size(3):
+                cache.self_keys_values = F.pad(cache.self_keys_values, (0, 0, 0, max(8, length // 2)))
+            x = layer.step(x, cache, state.mask)
+            cache.length += 1
+        return self.decoder_norm(x)[:, 0] @ self.output_weight().T, state
+
+
+Model = Transformer

@@ -1,0 +1,81 @@
+"""Multi-head scaled dot-product attention (Vaswani et al. 2017), for training and for decoding step by step.
+
+Shape letters: B batch, T queries, S keys, D d_model, H heads, K head size, W rows that share one source.
+Boolean masks mean True = may be attended to.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tx.nn.dropout import Dropout
+
+
+class Attention(nn.Module):
+    """Attention of `n_heads` heads; `query`, `key_value` and `out` are its three products.
+
+    Self-attention takes queries, keys and values from one fused product; cross-attention fuses keys and values,
+    which depend on the source alone and are computed once for it.
+    """
+
+    def __init__(self, d_model: int, n_heads: int, dropout: float = 0.0, cross: bool = False) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.dropout = Dropout(dropout)
+        self.cross = cross
+        if cross:
+            self.query = nn.Linear(d_model, d_model)
+            self.key_value = nn.Linear(d_model, 2 * d_model)
+        else:
+            self.query_key_value = nn.Linear(d_model, 3 * d_model)
+        self.out = nn.Linear(d_model, d_model)
+
+    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """`[B, T, parts * D]` to `parts` tensors `[B, H, T, K]`."""
+        b, t, width = x.shape
+        return x.view(b, t, parts, self.n_heads, width // parts // self.n_heads).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Project the source `[B, S, D]` of a cross-attention to keys and values `[B, H, S, K]`."""
+        k, v = self._heads(self.key_value(x), 2)
+        return k, v
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
+        """`softmax(q k^T / sqrt(K)) v`, heads merged and projected: `[B, H, T, K]` to `[B, T, D]`."""
+        p = self.dropout.p if self.training else 0.0
+        if p and q.device.type == "cpu":
+            context = self._attend_with_dropout(q, k, v, mask, causal)
+        else:
+            context = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, is_causal=causal)
+        b, _, t, _ = context.shape
+        return self.out(context.transpose(1, 2).reshape(b, t, -1))  # type: ignore[no-any-return]
+
+    def _attend_with_dropout(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+        """The plain form: torch's fused kernel for the CPU knows no dropout."""
+        scores = (q * q.size(-1) ** -0.5) @ k.transpose(-2, -1)  # [B, H, T, S]
+        if causal:
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril_()
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        return self.dropout(scores.softmax(dim=-1)) @ v
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """Self-attention over `x` `[B, T, D]`; `mask` is `[B, 1, 1, T]` or None."""
+        q, k, v = self._heads(self.query_key_value(x), 3)
+        return self.attend(q, k, v, mask, causal)
+
+    def step(self, x: Tensor, cache: Tensor, length: int) -> Tensor:
+        """Self-attention of one position `[N, 1, D]` to itself and the `length` before it.
+
+        `cache` `[N, 2, H, capacity, K]` holds their keys and values, and is given this position's.
+        """
+        q, k, v = self._heads(self.query_key_value(x), 3)  # [N, H, 1, K] each
+        cache[:, 0, :, length] = k[:, :, 0]
+        cache[:, 1, :, length] = v[:, :, 0]
+        keys, values = cache[:, :, :, : length + 1].unbind(1)  # [N, H, T, K]
+        return self.attend(q, keys, values, None)
+
+    def attend_to(self, x: Tensor, keys_values: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        """Cross-attention of `x` `[B, T, D]` to what `keys_values` returned; `mask` is `[B, 1, 1, S]` or None."""
+        (q,) = self._heads(self.query(x), 1)
+        return self.attend(q, *keys_values, mask)

@@ -1,0 +1,64 @@
+"""The output layer and its loss in one: softmax cross-entropy over a large vocabulary, without keeping the logits.
+
+The logits of a batch are the largest tensor of a translation model. Here they exist for a chunk of tokens at a
+time: each chunk is projected, its loss and its gradient with respect to the hidden states and the output matrix
+are taken at once, and the chunk is forgotten. Label smoothing as in Szegedy et al. 2016, spread over the
+whole vocabulary.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CHUNK_BYTES = 32 << 20  # of logits at a time: large enough for full-speed products
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        n, vocab_size = hidden.size(0), weight.size(0)
+        total = hidden.new_zeros((), dtype=torch.float32)
+        training = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        if training:
+            grad_hidden = torch.empty_like(hidden)
+            grad_weight = torch.zeros_like(weight, dtype=torch.float32)
+        matrix = weight.to(hidden.dtype)
+        chunk = max(1, CHUNK_BYTES // (4 * vocab_size))
+        for start in range(0, n, chunk):
+            rows = slice(start, min(start + chunk, n))
+            x, y = hidden[rows], target[rows, None]  # [N, D], [N, 1]
+            logits = (x @ matrix.T).float()  # [N, V]
+            log_z = logits.logsumexp(dim=-1, keepdim=True)
+            total += ((1 - smoothing) * (log_z - logits.gather(1, y))).sum()
+            if smoothing:
+                total += smoothing * (log_z.sum() - logits.mean(dim=-1).sum())
+            if training:
+                # d loss / d logits = softmax - (1 - smoothing) at the target - smoothing / V everywhere
+                grad = logits.sub_(log_z).exp_().sub_(smoothing / vocab_size)
+                grad.scatter_add_(1, y, grad.new_full((), smoothing - 1).expand_as(y))
+                grad = grad.to(hidden.dtype)
+                torch.mm(grad, matrix, out=grad_hidden[rows])
+                if grad_weight.dtype == grad.dtype:
+                    grad_weight.addmm_(grad.T, x)
+                else:
+                    grad_weight += grad.T @ x
+        if training:
+            ctx.save_for_backward(grad_hidden, grad_weight.to(weight.dtype))
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        grad_hidden, grad_weight = ctx.saved_tensors
+        return grad_hidden * grad_output.to(grad_hidden.dtype), grad_weight * grad_output, None, None
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The summed cross-entropy, in nats, of `softmax(hidden @ weight.T)` against `target`.
+
+    `hidden` is `[N, D]`, `weight` `[V, D]`, `target` `[N]` of class indices; the result is a float32 scalar.
+    Equal to `F.cross_entropy(..., label_smoothing=smoothing, reduction="sum")`.
+    """
+    return _LinearCrossEntropy.apply(hidden, weight, target, smoothing)  # type: ignore[no-any-return]
