@@ -1,0 +1,193 @@
+"""`tx score`: how close translations come to references, in the numbers and signatures papers quote."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+
+from tx.cli import console
+from tx.cli.app import MEASURE, app
+from tx.errors import UsageError
+from tx.evaluate.metrics import METRICS, SEED, Score, check, corpus_scores, paired_scores, sentence_scores
+from tx.text.lines import read_lines
+
+N_BOOTSTRAP = 1000
+
+
+@app.command(rich_help_panel=MEASURE)
+def score(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="REF...", help="The reference translations; several files are several references."
+        ),
+    ],
+    hyp: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hyp",
+            "-i",
+            metavar="FILE",
+            help="Translations to score instead of stdin; repeat to compare systems.",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str],
+        typer.Option("--metric", metavar="|".join(METRICS), help="What to compute; can be repeated."),
+    ] = ["bleu", "chrf"],  # noqa: B006
+    all_metrics: Annotated[bool, typer.Option("--all", help="Compute every metric.")] = False,
+    tokenize: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="How BLEU cuts up words: 13a, intl, zh, char, none and others."),
+    ] = "13a",
+    lowercase: Annotated[
+        bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF (TER always does).")
+    ] = False,
+    sentence: Annotated[
+        bool, typer.Option("--sentence", help="Print the scores of each line instead.")
+    ] = False,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Add 95% intervals, by bootstrap.")
+    ] = False,
+    paired: Annotated[
+        Literal["bootstrap", "randomization", "none"],
+        typer.Option(help="The test of every other system against the first."),
+    ] = "bootstrap",
+    n_bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="N",
+            show_default="1000; 10000",
+            help="Bootstrap resamples, or randomization trials.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=1, help="Seeds the resampling.")] = SEED,
+    width: Annotated[int, typer.Option("--width", "-w", min=0, max=20, help="Decimals to print.")] = 2,
+    score_only: Annotated[bool, typer.Option("--score-only", "-b", help="Print the bare numbers.")] = False,
+    as_json: console.Json = False,
+    quiet: console.Quiet = False,
+) -> None:
+    """Score translations against references: BLEU, chrF, chrF++ and TER as sacreBLEU computes them.
+
+    ```
+    $ tx translate -m de-en < test.de | tx score test.en
+    $ tx score test.en -i baseline.hyp -i mine.hyp --all
+    $ tx score test.en -b --metric bleu < test.hyp
+    ```
+    """
+    console.set_quiet(quiet)
+    inputs = hyp or ["-"]
+    metrics = METRICS if all_metrics else tuple(dict.fromkeys(metric))
+    _refuse_repeated(inputs, files)
+    if sentence and (len(inputs) > 1 or confidence):
+        raise UsageError("--sentence scores the lines of one system, without intervals")
+    systems, references = _read(inputs), _read(files)
+    warnings = check(systems, references)
+    for warning in warnings:
+        console.warn(warning)
+    refs = list(references.values())
+    if sentence:
+        _print_sentences(systems[_shown(inputs[0])], refs, metrics, tokenize, lowercase, width, as_json)
+        return
+    results: dict[str, list[Score]] = {}
+    if len(systems) > 1 and paired != "none":
+        results = paired_scores(
+            systems,
+            refs,
+            metrics,
+            test=paired,
+            tokenize=tokenize,
+            lowercase=lowercase,
+            n_samples=n_bootstrap or 0,
+            n_bootstrap=N_BOOTSTRAP if confidence else 0,
+            seed=seed,
+        )
+    else:
+        n = n_bootstrap or (N_BOOTSTRAP if confidence else 0)
+        for name, lines in systems.items():
+            results[name] = corpus_scores(
+                lines, refs, metrics, tokenize=tokenize, lowercase=lowercase, n_bootstrap=n, seed=seed
+            )
+    if as_json:
+        _print_document(results, files, len(refs[0]), warnings)
+    elif score_only:
+        for scores in results.values():
+            _print_numbers(scores, width)
+    else:
+        _print_results(results, width)
+
+
+def _refuse_repeated(inputs: Sequence[str], files: Sequence[str]) -> None:
+    for names in (inputs, files, [name for name in (*inputs, *files) if name == "-"]):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise UsageError(
+                f"{_shown(twice)} is given twice", "name each file once; without -i, stdin is scored"
+            )
+
+
+def _shown(name: str) -> str:
+    return "standard input" if name == "-" else name
+
+
+def _read(names: Sequence[str]) -> dict[str, list[str]]:
+    if "-" in names and sys.stdin.isatty():
+        console.note("tx: reading from the terminal; Ctrl-D ends the text")
+    return {_shown(name): list(read_lines(name)) for name in names}
+
+
+def _print_numbers(scores: Sequence[Score], width: int) -> None:
+    print("\t".join(f"{score.value:.{width}f}" for score in scores))  # noqa: T201
+
+
+def _print_sentences(
+    hyp: list[str],
+    refs: list[list[str]],
+    metrics: Sequence[str],
+    tokenize: str,
+    lowercase: bool,
+    width: int,
+    as_json: bool,
+) -> None:
+    columns = [sentence_scores(hyp, refs, m, tokenize=tokenize, lowercase=lowercase) for m in metrics]
+    for scores in zip(*columns, strict=True):
+        if as_json:
+            console.print_json({score.name: score.value for score in scores})
+        else:
+            _print_numbers(scores, width)
+
+
+def _print_document(
+    results: dict[str, list[Score]], references: Sequence[str], n_lines: int, warnings: Sequence[str]
+) -> None:
+    systems = [
+        {"system": name, "scores": [asdict(score) for score in scores]} for name, scores in results.items()
+    ]
+    console.print_json({"systems": systems, "references": references, "lines": n_lines, "warnings": warnings})
+
+
+def _print_results(results: dict[str, list[Score]], width: int) -> None:
+    """Print a row for each system and metric, without the columns that no row fills.
+
+    A signature is wider than most terminals and the same for every system: people get them below the table.
+    """
+
+    def number(value: float | None, decimals: int = width) -> str:
+        return "-" if value is None else f"{value:.{decimals}f}"
+
+    columns = ["system", "metric", "score", "mean", "± 95%", "p", "signature"]
+    rows = [
+        [name, s.name, number(s.value), number(s.mean), number(s.ci), number(s.p_value, 4), s.signature]
+        for name, scores in results.items()
+        for s in scores
+    ]
+    to_person = sys.stdout.isatty()
+    kept = [i for i in range(len(columns)) if any(row[i] != "-" for row in rows)]
+    kept = kept[len(results) == 1 : -1 if to_person else None]
+    console.print_table([columns[i] for i in kept], ([row[i] for i in kept] for row in rows))
+    if to_person:
+        for name, signature in dict.fromkeys((row[1], row[-1]) for row in rows):
+            print(f"{name}|{signature}")  # noqa: T201
