@@ -1,22 +1,38 @@
 """What every tokenizer can do, and how ids are laid out.
 
-Layout: `</s>` is 0, `<unk>` is 1, then the pieces, and `<pad>` is last. The decoder of a translator starts from
-`<pad>`, whose embedding row is zero and never trained, so `bos_id == pad_id`. This is the layout of Marian
-models, which lets other tools load what tx trains.
+Layout: `</s>` is 0, `<unk>` is 1, then the pieces, and `<pad>` is last. The decoder of a translator starts
+from `<pad>`, whose embedding row is zero and never trained, so `bos_id == pad_id`. This is the layout of
+Marian models, which lets other tools load what tx trains.
+
+Every tokenizer spells what it has no piece for in bytes, so nothing is unknown and for any line
+`decode(encode(line)) == normalize(line)`.
 """
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from tx.errors import TxError, did_you_mean
+from tx.package import Package
+
 EOS_ID = 0
 UNK_ID = 1
+EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
+
+KINDS = ("bpe", "unigram", "char", "word", "wordpiece")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Tokenizer(Protocol):
-    """A line of text to ids and back; `encode` adds no `</s>`, `decode` skips `</s>` and `<pad>`."""
+    """A line of text to ids and back; `encode` adds no `</s>`, `decode` skips `</s>` and `<pad>`.
 
-    kind: str  # "bpe", "unigram", "char", "word" or "wordpiece"
+    A piece holds no space, so pieces can be joined by spaces and split again.
+    """
+
+    kind: str  # one of KINDS
     eos_id: int
     unk_id: int
     pad_id: int
@@ -33,16 +49,92 @@ class Tokenizer(Protocol):
     def encode_batch(self, lines: Sequence[str]) -> list[list[int]]: ...
 
     def sample_batch(self, lines: Sequence[str], seed: int, alpha: float) -> list[list[int]]:
-        """Encode with random segmentations (BPE-dropout with probability `alpha`, Provilkov et al. 2020; or unigram
-        sampling with smoothing `alpha`, Kudo 2018); the same seed gives the same ids, whatever ran before."""
+        """Encode with random segmentations; the same seed gives the same ids, whatever ran before.
+
+        BPE-dropout with probability `alpha` (Provilkov et al. 2020), or unigram sampling with smoothing
+        `alpha` (Kudo 2018). The other kinds have one segmentation only, and so has every kind at `alpha` 0.
+        """
 
     def decode(self, ids: Sequence[int]) -> str: ...
 
     def encode_pieces(self, line: str) -> list[str]: ...
 
-    def decode_pieces(self, pieces: Sequence[str]) -> str: ...
+    def decode_pieces(self, pieces: Sequence[str]) -> str:
+        """Raises TxError for a piece that the vocabulary does not have."""
 
     def piece(self, id: int) -> str: ...
 
     def save(self, folder: Path, name: str) -> str:
-        """Write this tokenizer into `folder` under a file name that starts with `name`; return the file name."""
+        """Write this tokenizer into `folder` under a file name that starts with `name`; return that name."""
+
+
+def canonical(line: str) -> str:
+    """`line` in Unicode's composed form (NFC): what looks the same is the same, and nothing looks different.
+
+    Compatibility forms (NFKC) would change what a reader sees. Half a surrogate pair, which has no bytes,
+    becomes U+FFFD.
+    """
+    return line if line.isascii() else unicodedata.normalize("NFC", _SURROGATE.sub("\ufffd", line))
+
+
+def check_kind(kind: str) -> None:
+    """Raise TxError unless `kind` is one of KINDS."""
+    if kind not in KINDS:
+        raise TxError(
+            f"there is no tokenizer kind '{kind}'",
+            did_you_mean(kind, KINDS) or f"the kinds are {', '.join(KINDS)}",
+        )
+
+
+def unknown_piece(piece: str) -> TxError:
+    """The sentence for a piece that the vocabulary lacks."""
+    return TxError(
+        f"the vocabulary has no piece '{piece}'",
+        "decode pieces with the tokenizer that made them; ids need --ids",
+    )
+
+
+def vocab_too_small(vocab_size: int, needed: int) -> TxError:
+    """The sentence for a vocabulary that has no room for more than single characters."""
+    return TxError(
+        f"a vocabulary of {vocab_size} is too small: bytes and characters alone take {needed}",
+        f"ask for --vocab-size {needed} or more",
+    )
+
+
+def load_tokenizer(kind: str, path: Path) -> Tokenizer:
+    """Read the file that a tokenizer of this kind saved. Raises TxError where it is missing or damaged."""
+    check_kind(kind)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise TxError(f"cannot read the tokenizer {path}: {error.strerror or error}") from error
+    if kind == "wordpiece":
+        from tx.text.wordpiece import WordPieceTokenizer
+
+        return WordPieceTokenizer.parse(content, str(path))
+    from tx.text.sentencepiece import SentencePieceTokenizer
+
+    return SentencePieceTokenizer(kind, content, str(path))
+
+
+def open_tokenizer(package: Package, side: str | None = None) -> Tokenizer:
+    """The tokenizer of an opened package; `side` is "src" or "tgt", which a shared tokenizer serves both.
+
+    Raises TxError if the package has no tokenizer, or has two and no side is given.
+    """
+    entries = package.tokenizers
+    chosen = side if side in entries else "tokenizer"
+    if chosen not in entries:
+        if not entries:
+            raise TxError(f"{package.path} has no tokenizer", "name another package with -m")
+        lack = f"no tokenizer '{side}'" if side else "a tokenizer for each side"
+        choices = " or ".join(f"--side {name}" for name in sorted(entries))
+        raise TxError(f"{package.path} has {lack}", f"choose one with {choices}")
+    return load_tokenizer(entries[chosen]["kind"], package.file(entries[chosen]["file"]))
+
+
+def open_tokenizers(package: Package) -> tuple[Tokenizer, Tokenizer]:
+    """The source and target tokenizer of a translator: one object twice where they share a vocabulary."""
+    src = open_tokenizer(package, "src")
+    return src, src if "tokenizer" in package.tokenizers else open_tokenizer(package, "tgt")

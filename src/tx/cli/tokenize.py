@@ -1,0 +1,131 @@
+"""`tx tokenize` and `tx detokenize`: text to pieces or ids and back, a line for a line."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from tx.cli import console
+from tx.cli.app import USE, app
+from tx.errors import TxError, UsageError
+from tx.package import find, load_package
+from tx.text.lines import LineWriter, arrived_lines, open_input
+from tx.text.tokenizer import Tokenizer, open_tokenizer
+
+BATCH = 1000  # lines; more has no effect on speed
+
+Files = Annotated[
+    list[str] | None, typer.Argument(metavar="FILE...", help="Text, plain or .gz, instead of stdin.")
+]
+Input = Annotated[
+    str, typer.Option("--input", "-i", metavar="FILE", help="The same, for one file; - is stdin.")
+]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout.")]
+Side = Annotated[str | None, typer.Option(metavar="src|tgt", help="Which tokenizer of a model that has two.")]
+
+
+@app.command(rich_help_panel=USE)
+def tokenize(
+    files: Files = None,
+    model: console.Model = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Print ids instead of pieces.")] = False,
+    side: Side = None,
+    sample: Annotated[
+        float,
+        typer.Option(
+            metavar="ALPHA", min=0, max=1, help="Segment at random: BPE-dropout, or unigram sampling."
+        ),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seeds --sample.")] = 1,
+    input: Input = "-",
+    output: Output = "-",
+    quiet: console.Quiet = False,
+) -> None:
+    """Cut each line of text into the pieces of a tokenizer, separated by spaces.
+
+    ```
+    $ tx tokenize -m bpe8k < train.de > train.pieces
+    $ echo "Ein Hund." | tx tokenize -m bpe8k --ids | tx detokenize -m bpe8k --ids
+    $ tx tokenize -m unigram8k --sample 0.1 --seed 3 train.de.gz -o pieces.gz
+    ```
+
+    The model can be any package with a tokenizer in it. The same --seed gives the same pieces, however the
+    lines arrive.
+    """
+    console.set_quiet(quiet)
+    tokenizer = _open(model, side)
+    if sample and tokenizer.kind not in ("bpe", "unigram"):
+        raise UsageError(f"a {tokenizer.kind} tokenizer has nothing to sample", "leave --sample away")
+
+    def cut(line: str, number: int) -> str:
+        if sample:
+            found = tokenizer.sample_batch([line], seed * 1_000_003 + number, sample)[0]
+        elif ids:
+            found = tokenizer.encode(line)
+        else:
+            return " ".join(tokenizer.encode_pieces(line))
+        return " ".join(str(id) if ids else tokenizer.piece(id) for id in found)
+
+    _each_line(files, input, output, cut)
+
+
+@app.command(rich_help_panel=USE)
+def detokenize(
+    files: Files = None,
+    model: console.Model = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Read ids instead of pieces.")] = False,
+    side: Side = None,
+    input: Input = "-",
+    output: Output = "-",
+    quiet: console.Quiet = False,
+) -> None:
+    """Join the pieces, or with --ids the ids, of each line into text again.
+
+    ```
+    $ tx detokenize -m bpe8k < train.pieces
+    $ tx tokenize -m bpe8k < train.de | tx detokenize -m bpe8k | diff - train.de
+    ```
+
+    What was tokenized comes back as it was, in Unicode's composed form (NFC).
+    """
+    console.set_quiet(quiet)
+    tokenizer = _open(model, side)
+
+    def join(line: str, number: int) -> str:
+        pieces = [piece for piece in line.split(" ") if piece]
+        try:
+            return tokenizer.decode(_ids(pieces, tokenizer)) if ids else tokenizer.decode_pieces(pieces)
+        except TxError as error:
+            raise TxError(f"line {number}: {error.message}", error.hint) from error
+
+    _each_line(files, input, output, join)
+
+
+def _open(model: str | None, side: str | None) -> Tokenizer:
+    return load_package(find(model, "tokenizer"), lambda package: open_tokenizer(package, side))
+
+
+def _ids(pieces: Sequence[str], tokenizer: Tokenizer) -> list[int]:
+    for piece in pieces:
+        if not (piece.isascii() and piece.isdigit() and int(piece) < len(tokenizer)):
+            raise TxError(
+                f"'{piece}' is not an id of this tokenizer, whose ids are 0 to {len(tokenizer) - 1}",
+                "leave --ids away to read pieces",
+            )
+    return [int(piece) for piece in pieces]
+
+
+def _each_line(files: list[str] | None, input: str, output: str, change: Callable[[str, int], str]) -> None:
+    """Write `change(line, number)` for each line of the inputs, as they arrive."""
+    if files and input != "-":
+        raise UsageError("the input is given twice", "name files, or one file with -i")
+    with LineWriter(output, exact=True) as writer:
+        number = 0
+        for path in files or [input]:
+            if path == "-" and sys.stdin is not None and sys.stdin.isatty():
+                console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
+            with open_input(path) as stream:
+                for lines in arrived_lines(stream, BATCH, console.warn):
+                    writer.write([change(line, number + n) for n, line in enumerate(lines, start=1)])
+                    number += len(lines)

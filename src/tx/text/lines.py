@@ -1,0 +1,251 @@
+"""Lines in, lines out: the one place where tx turns bytes into text and text into bytes.
+
+A line ends at `\\n` and nowhere else. `str.splitlines`, text mode and csv readers also cut at form feeds,
+U+2028 or a lone `\\r`, after which line n of one file no longer belongs to line n of the other. Corpora are
+read strictly (`read_lines`): what is not text stops the run, and the error says what it is. Pipes are read
+leniently and as they come (`arrived_lines`): one line in is one line out, and a batch is whatever has
+arrived, so that a file gives full batches and a keyboard gets its answer at once.
+"""
+
+import gzip
+import os
+import re
+import select
+import shlex
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedReader, FileIO
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, BinaryIO, Self, cast
+
+from tx.errors import TxError
+from tx.files import atomic_file, cannot_write
+
+STDIN = "standard input"
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_SEPARATORS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # wherever some reader would cut a line
+_CHUNK = 1 << 16  # what a pipe holds
+
+
+# --- reading ---
+
+
+@contextmanager
+def open_input(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file for reading bytes: `-` is stdin, `.gz` is unpacked. Raises TxError where it cannot be
+    opened."""
+    name = _name(path)
+    if name == STDIN:
+        if sys.stdin is None:
+            raise TxError("standard input is closed", "give a file, or pipe text into the command")
+        yield sys.stdin.buffer
+        return
+    with _readable(name):
+        file: Any = (gzip.open if name.endswith(".gz") else open)(path, "rb")
+    with file:
+        yield file
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Give what the system says about a file the words of a TxError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise TxError(
+            f"there is no file {name}", "check the path; a relative one starts at this folder"
+        ) from error
+    except IsADirectoryError as error:
+        raise TxError(f"{name} is a folder, not a text file", "name the files in it") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise TxError(
+            f"{name} is damaged: {error}", "the gzip file is incomplete; fetch or write it again"
+        ) from error
+    except OSError as error:
+        raise TxError(
+            f"cannot read {name}: {error.strerror or error}", "check its permissions and the disk"
+        ) from error
+
+
+def _name(path: str | Path) -> str:
+    return STDIN if str(path) == "-" else str(path)
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    """Yield the lines of a corpus without their ends; `-` is stdin, `.gz` is unpacked.
+
+    A byte order mark at the start and one `\\r` before each `\\n` are dropped. Raises TxError, with file and
+    line, for whatever is not UTF-8 text: another encoding, NUL bytes, lines that end in a lone `\\r`.
+    """
+    name = _name(path)
+    file_ = "FILE" if name == STDIN else shlex.quote(name)
+    with open_input(path) as file, _readable(name):
+        for number, raw in enumerate(file, start=1):
+            if number == 1:
+                if _is_utf16(raw):
+                    raise TxError(
+                        f"{name} is UTF-16 (or UTF-32), not UTF-8",
+                        f"convert it: iconv -f utf-16 -t utf-8 {file_} > utf8.txt",
+                    )
+                raw = raw.removeprefix(_BOM)
+            ended = raw.endswith(b"\n")
+            raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+            if number == 1 and not ended and b"\r" in raw:
+                raise TxError(
+                    f"the lines of {name} end in a lone carriage return, not in a newline",
+                    f"convert it: tr '\\r' '\\n' < {file_} > unix.txt",
+                )
+            if b"\0" in raw:
+                raise TxError(
+                    f"{name}:{number} holds a NUL byte, which no text does",
+                    f"if the rest is text, remove them: tr -d '\\000' < {file_} > clean.txt",
+                )
+            try:
+                line = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise TxError(
+                    f"{name}:{number} is not UTF-8: {error.reason} at byte {error.start + 1}",
+                    f"if it is Latin-1, convert it: iconv -f latin1 -t utf-8 {file_} > utf8.txt",
+                ) from error
+            yield line
+
+
+def _is_utf16(start: bytes) -> bool:
+    sample = start[:1000]
+    return sample.startswith(_UTF16) or sample.count(b"\0") * 3 > len(sample) > 1
+
+
+def arrived_lines(
+    stream: BinaryIO, max_lines: int, warn: Callable[[str], None] = lambda message: None
+) -> Iterator[list[str]]:
+    """Yield in batches of at most `max_lines` the lines that have arrived on `stream`, waiting only when none
+    has.
+
+    A last line without `\\n` counts. Invalid UTF-8 becomes U+FFFD, and `warn` hears of the first such line.
+    """
+    number = 0
+    warned = False
+    for batch in _arrived_bytes(stream, max_lines):
+        lines: list[str] = []
+        for raw in batch:
+            number += 1
+            raw = raw.removeprefix(_BOM) if number == 1 else raw
+            raw = raw.removesuffix(b"\r")
+            try:
+                lines.append(raw.decode("utf-8"))
+            except UnicodeDecodeError:
+                lines.append(raw.decode("utf-8", "replace"))
+                if not warned:
+                    warn(f"line {number} is not valid UTF-8; what cannot be read becomes U+FFFD")
+                    warned = True
+        yield lines
+
+
+def _arrived_bytes(stream: BinaryIO, max_lines: int) -> Iterator[list[bytes]]:
+    with _readable(str(getattr(stream, "name", "the input"))):
+        if isinstance(stream, BufferedReader) and isinstance(stream.raw, FileIO):
+            yield from _live_batches(stream.fileno(), max_lines)
+        else:  # unpacked from gzip, or in memory: all of it is there
+            while batch := [raw.removesuffix(b"\n") for raw in islice(stream, max_lines)]:
+                yield batch
+
+
+def _live_batches(descriptor: int, max_lines: int) -> Iterator[list[bytes]]:
+    lines: list[bytes] = []
+    tail: list[bytes] = []  # what has arrived of a line whose end has not
+    while chunk := os.read(descriptor, _CHUNK):
+        first, *rest = chunk.split(b"\n")
+        tail.append(first)
+        if rest:
+            lines += [b"".join(tail), *rest[:-1]]
+            tail = [rest[-1]]
+        while len(lines) >= max_lines:
+            yield lines[:max_lines]
+            del lines[:max_lines]
+        if lines and not select.select([descriptor], [], [], 0)[0]:
+            yield lines
+            lines = []
+    if last := b"".join(tail):
+        lines.append(last)
+    if lines:
+        yield lines
+
+
+# --- writing ---
+
+
+class LineWriter:
+    """One line for each item, flushed after each batch; to stdout (`-`), a file, or a gzipped file by its
+    name.
+
+    A file is written aside and appears under its name when the `with` block ends well. An item that holds
+    line separators of any kind is still one line: they become spaces, unless `exact`, where only `\\n` does.
+    Raises TxError when stdout is closed or the disk is full; BrokenPipeError passes through.
+    """
+
+    def __init__(self, path: str | Path = "-", exact: bool = False) -> None:
+        self._path = Path(path)
+        self._exact = exact
+        self._output = _open_output(self._path)
+
+    def __enter__(self) -> Self:
+        self._file = self._output.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._output.__exit__(kind, error, trace)
+
+    def write(self, items: Iterable[str]) -> None:
+        """Write a batch of lines and flush it."""
+        if self._exact:
+            lines = [item.replace("\n", " ") for item in items]
+        else:
+            lines = [_SEPARATORS.sub(" ", item) for item in items]
+        if not lines:
+            return
+        try:
+            self._file.write(("\n".join(lines) + "\n").encode("utf-8", "replace"))
+            self._file.flush()
+        except OSError as error:
+            stdout = str(self._path) == "-"
+            if stdout:
+                _discard_stdout()
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise cannot_write(Path("standard output") if stdout else self._path, error) from error
+
+
+@contextmanager
+def _open_output(path: Path) -> Iterator[IO[Any]]:
+    if str(path) == "-":
+        if sys.stdout is None:
+            raise TxError("standard output is closed", "send it somewhere, or write a file with -o FILE")
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+    elif path.exists() and not path.is_file():  # /dev/null, a named pipe: a file must not take its place
+        try:
+            device = path.open("wb")
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        with device:
+            yield device
+    else:
+        with atomic_file(path.resolve()) as file:
+            if path.suffix != ".gz":
+                yield file
+            else:
+                with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+                    yield cast(IO[Any], packed)
+
+
+def _discard_stdout() -> None:
+    """Point stdout nowhere: what is left in its buffer would fail once more when the interpreter exits."""
+    with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

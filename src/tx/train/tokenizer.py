@@ -1,0 +1,207 @@
+"""Learning a vocabulary from text.
+
+SentencePiece does the learning for BPE (Sennrich et al. 2016), unigram (Kudo 2018), char and word, and is
+kept away from files and from this process: called directly it reports success on a full disk, skips long
+lines and accepts broken UTF-8 in silence, and is deaf to Ctrl-C. Here the text comes through tx's own strict
+reader, the learning runs in a child process that dies with its parent, and the model returns as bytes, the
+same bytes for the same text on any machine. WordPiece is learned in `tx.text.wordpiece`.
+"""
+
+import io
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tx.errors import TxError
+from tx.package import Package, write_package
+from tx.text.lines import read_lines
+from tx.text.sentencepiece import SPACE, SentencePieceTokenizer
+from tx.text.tokenizer import EOS_ID, UNK_ID, Tokenizer, canonical, check_kind, vocab_too_small
+from tx.text.wordpiece import WordPieceTokenizer, learn_pieces
+
+MAX_LINES = 2_000_000  # a vocabulary changes little beyond; a larger corpus is sampled
+COVERAGE = 0.9995  # the rarest characters are spelled in bytes instead
+_THREADS = 4  # fixed: the scores of a unigram model differ in the last bits between thread counts
+_CUT = 2000  # characters; unigram training takes quadratic time in the length of a line without spaces
+_SMALLEST = 260  # three special pieces, 256 bytes, and one to learn
+_CANNOT_BE_A_PIECE = re.compile(
+    f"[\x00-\x1f\x7f-\x9f\u2028\u2029{SPACE}\u2585]"
+)  # U+2585 is SentencePiece's own
+_FAILED = 3  # the child's exit status when SentencePiece gives a reason
+
+
+def train_tokenizer(
+    kind: str,
+    paths: Sequence[str | Path],
+    vocab_size: int,
+    *,
+    seed: int = 1,
+    max_lines: int = MAX_LINES,
+    say: Callable[[str], None] = lambda message: None,
+) -> Tokenizer:
+    """Learn a tokenizer of `kind` from text files, with `vocab_size` pieces, `<pad>` included, or fewer if
+    the text
+    holds no more; `say` hears of that, and of sampling.
+
+    A corpus of more than `max_lines` lines is sampled with `seed`. Raises TxError for text that cannot be
+    read, holds nothing, or needs a larger vocabulary.
+    """
+    check_kind(kind)
+    if vocab_size < _SMALLEST:
+        raise vocab_too_small(vocab_size, _SMALLEST)
+    lines = _sample(paths, max_lines, seed, say)
+    tokenizer: Tokenizer
+    if kind == "wordpiece":
+        words = Counter(word for line in lines for word in line.split(" "))
+        tokenizer = WordPieceTokenizer(learn_pieces(words, vocab_size, COVERAGE))
+    else:
+        tokenizer = SentencePieceTokenizer(kind, _learn(kind, lines, vocab_size))
+    if len(tokenizer) < vocab_size:
+        say(f"the text yields {len(tokenizer)} pieces, not {vocab_size}")
+    return tokenizer
+
+
+def train_tokenizer_package(
+    kind: str,
+    paths: Sequence[str | Path],
+    vocab_size: int,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    seed: int = 1,
+    say: Callable[[str], None] = lambda message: None,
+) -> Package:
+    """Learn a tokenizer and write the package `out` for it. Raises TxError as `train_tokenizer` and
+    `write_package` do; what is in the way at `out` is said before the learning starts."""
+    out = Path(out)
+    if not overwrite and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise TxError(f"{out} exists already", "replace it with --overwrite, or choose another -o")
+    tokenizer = train_tokenizer(kind, paths, vocab_size, seed=seed, say=say)
+    return write_package(
+        out,
+        overwrite=overwrite,
+        task="tokenizer",
+        config={"kind": kind, "vocab_size": len(tokenizer), "seed": seed},
+        tokenizers={"tokenizer": tokenizer},
+        data={"files": [Path(path).name for path in paths]},
+    )
+
+
+# --- the text ---
+
+
+def _sample(paths: Sequence[str | Path], max_lines: int, seed: int, say: Callable[[str], None]) -> list[str]:
+    """Keep at most `max_lines` lines, each with the same chance (reservoir sampling, Vitter 1985)."""
+    kept: list[str] = []
+    number = 0
+    chance = random.Random(seed)
+    for path in paths:
+        for line in read_lines(path):
+            line = _CANNOT_BE_A_PIECE.sub(" ", canonical(line))
+            if not line.strip(" "):
+                continue
+            number += 1
+            if number <= max_lines:
+                kept.append(line)
+            elif (place := chance.randrange(number)) < max_lines:
+                kept[place] = line
+    if not kept:
+        files = ", ".join(str(path) for path in paths)
+        raise TxError(
+            f"there is no text in {files}" if paths else "no text was given", "give files with text in them"
+        )
+    if number > max_lines:
+        say(f"learning from {max_lines} of {number} lines, drawn at random")
+    return kept
+
+
+# --- the child process ---
+
+
+def _learn(kind: str, lines: Iterable[str], vocab_size: int) -> bytes:
+    """Run SentencePiece in a child process, and return the model it makes."""
+    options = {
+        "model_type": kind,
+        "vocab_size": vocab_size - 1,  # <pad> is ours
+        "hard_vocab_limit": False,
+        "byte_fallback": True,
+        "character_coverage": COVERAGE,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "eos_id": EOS_ID,
+        "unk_id": UNK_ID,
+        "bos_id": -1,
+        "pad_id": -1,
+        "max_sentence_length": 8 * _CUT,
+        "num_threads": _THREADS,
+        "minloglevel": 2,
+    }
+    command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), json.dumps(options)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        with suppress(BrokenPipeError):  # it died; why is seen below
+            assert child.stdin is not None
+            for line in _cut(lines):
+                child.stdin.write(line.encode() + b"\n")
+        output, log = child.communicate()
+    except BaseException:  # Ctrl-C above all, which SentencePiece would ignore
+        child.kill()
+        child.wait()
+        raise
+    if child.returncode == 0:
+        return output
+    if child.returncode == _FAILED:
+        raise _explain(output.decode("utf-8", "replace"), vocab_size)
+    last = log.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    raise TxError(
+        f"the process that learns the vocabulary died (status {child.returncode}) {last}".strip(),
+        "most likely memory ran out: give fewer lines",
+    )
+
+
+def _cut(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        for start in range(0, len(line), _CUT):
+            yield line[start : start + _CUT]
+
+
+def _explain(reason: str, vocab_size: int) -> TxError:
+    """Put SentencePiece's assertion into words."""
+    if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", reason):
+        return vocab_too_small(vocab_size, int(found[1]) + 1)
+    return TxError(f"SentencePiece cannot learn from this text: {reason}", "try another kind or --vocab-size")
+
+
+def _serve(parent: int, options: dict[str, Any]) -> int:
+    """The child: lines on stdin, the model on stdout; or the reason why not, and status `_FAILED`."""
+    import sentencepiece
+
+    def follow_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
+    model = io.BytesIO()
+    try:
+        lines = (line.removesuffix(b"\n") for line in sys.stdin.buffer)
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=lines, model_writer=model, **options)
+    except RuntimeError as error:
+        sys.stdout.buffer.write(str(error).encode())
+        return _FAILED
+    sys.stdout.buffer.write(model.getvalue())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_serve(int(sys.argv[1]), json.loads(sys.argv[2])))
