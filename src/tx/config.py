@@ -2,35 +2,73 @@
 
 One name serves as attribute, TOML key and flag. The keys of `[model]` belong to the architecture's own file
 (its `Config` dataclass) and are checked when that file is imported, so that nothing here needs torch.
+`tx.resolve` fills these dataclasses from files, environment and flags; `to_toml` writes them down again.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from tx.errors import TxError
 
 
-def option(default: Any, help: str, *, flag: bool = False, ge: float | None = None, le: float | None = None) -> Any:
-    """A dataclass field with its help text; `flag=True` gives it a command-line flag of the same name."""
-    metadata = {"help": help, "flag": flag, "ge": ge, "le": le}
+def option(
+    default: Any,
+    help: str,
+    *,
+    flag: bool = False,
+    ge: float | None = None,
+    le: float | None = None,
+    check: Callable[[Any], object] | None = None,
+    derived: bool = False,
+) -> Any:
+    """A dataclass field with its help text; `flag=True` gives it a command-line flag of the same name.
+
+    Numbers lie between `ge` and `le`; `check` is called with a value that was given and raises TxError for a
+    bad one. A `derived` field follows from the data: nobody configures it, and no configuration shows it.
+    """
+    metadata = {"help": help, "flag": flag, "ge": ge, "le": le, "check": check, "derived": derived}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in "90s", "30m", "2h", "1h30m" or a plain number of seconds; raises TxError for all else."""
+    number = r"(\d+(?:\.\d+)?)"
+    pattern = rf"(?:{number}h)?(?:{number}m)?(?:{number}s)?|{number}"
+    match = re.fullmatch(pattern, text.strip(), re.ASCII)
+    parts = match.groups(default="0") if match else ()
+    seconds = sum(float(part) * unit for part, unit in zip(parts, (3600, 60, 1, 1), strict=False))
+    if not 0 < seconds < math.inf:
+        raise TxError(f"expected a time such as 90s, 30m or 1h30m, not {json.dumps(text)}")
+    return seconds
 
 
 @dataclass
 class DataConfig:
     """Where the text comes from, and what of it is used."""
 
-    train: list[str] = option([], "training text; for translation source file, then target file")
-    valid: list[str] = option([], "validation text, in the same order; absent: held out from the training text")
+    train: list[str] = option([], "training text; for translation source file, then target file")  # noqa: RUF009
+    valid: list[str] = option(  # noqa: RUF009
+        [], "validation text, in the same order; absent: held out from the training text"
+    )
     tokenizer: str = option("", "a tokenizer package or folder; absent: one is fitted", flag=True)
     tokenizer_kind: Literal["unigram", "bpe", "char", "word", "wordpiece"] = option(
         "unigram", "the kind of tokenizer to fit"
     )
     vocab_size: int = option(8000, "pieces in the fitted vocabulary", flag=True, ge=8)
     shared_vocab: bool = option(True, "one vocabulary for both sides")
-    sampling: float = option(0.0, "subword sampling strength in training (BPE-dropout or unigram alpha); 0: off", ge=0, le=1)
+    sampling: float = option(
+        0.0, "subword sampling strength in training (BPE-dropout or unigram alpha); 0: off", ge=0, le=1
+    )
     max_len: int = option(128, "drop pairs with a side longer than this many pieces", ge=1)
-    max_ratio: float = option(4.0, "drop pairs whose longer side has this many times the pieces of the other", ge=1)
+    max_ratio: float = option(
+        4.0, "drop pairs whose longer side has this many times the pieces of the other", ge=1
+    )
     deduplicate: bool = option(True, "drop pairs that occurred before")
     n_valid: int = option(1000, "pairs to hold out when no validation text is given", ge=1)
 
@@ -54,9 +92,16 @@ class TrainConfig:
     average: int = option(5, "also average the last N evaluated weights; 1: off", ge=1)
     max_steps: int = option(0, "stop after this many updates; 0: no limit", flag=True, ge=0)
     max_epochs: int = option(0, "stop after this many passes over the data; 0: no limit", flag=True, ge=0)
-    max_time: str = option("", "stop after this long (90s, 30m, 2h); the schedule is fitted to it", flag=True)
+    max_time: str = option(
+        "",
+        "stop after this long (90s, 30m, 2h); the schedule is fitted to it",
+        flag=True,
+        check=parse_duration,
+    )
     eval_every: int = option(0, "updates between validations; 0: chosen from the corpus", flag=True, ge=0)
-    patience: int = option(10, "stop after this many validations without a better score; 0: never", flag=True, ge=0)
+    patience: int = option(
+        10, "stop after this many validations without a better score; 0: never", flag=True, ge=0
+    )
     metric: Literal["bleu", "loss"] = option("bleu", "what the best model is chosen by")
     eval_lines: int = option(500, "validation lines to decode for BLEU", ge=1)
     precision: Literal["auto", "float32", "bf16"] = option(
@@ -64,9 +109,13 @@ class TrainConfig:
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N", flag=True)
     threads: int = option(0, "CPU threads; 0: one per core", flag=True, ge=0)
-    compile: bool = option(False, "compile the model with torch.compile (pays on a GPU in long runs)", flag=True)
+    compile: bool = option(
+        False, "compile the model with torch.compile (pays on a GPU in long runs)", flag=True
+    )
     log_every: int = option(50, "updates between lines of the log", ge=1)
-    tensorboard: bool = option(False, "also write TensorBoard events (needs the extra `tensorboard`)", flag=True)
+    tensorboard: bool = option(
+        False, "also write TensorBoard events (needs the extra `tensorboard`)", flag=True
+    )
 
 
 @dataclass
@@ -75,7 +124,9 @@ class DecodeConfig:
 
     beam_size: int = option(5, "hypotheses kept at each step; 1: greedy", ge=1)
     length_penalty: float = option(1.0, "scores are divided by length to this power", ge=0)
-    max_len_ratio: float = option(1.5, "a hypothesis ends after this many times the source's pieces ...", ge=0)
+    max_len_ratio: float = option(
+        1.5, "a hypothesis ends after this many times the source's pieces ...", ge=0
+    )
     max_len_extra: int = option(10, "... plus this many", ge=0)
 
 
@@ -89,3 +140,80 @@ class RunConfig:
     model: dict[str, Any] = field(default_factory=dict)
     train: TrainConfig = field(default_factory=TrainConfig)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
+
+
+SECTIONS: dict[str, type] = {"data": DataConfig, "train": TrainConfig, "decode": DecodeConfig}
+
+
+def default_of(option: Field) -> Any:
+    """The default of a dataclass field."""
+    return option.default_factory() if callable(option.default_factory) else option.default
+
+
+def choices(hint: Any) -> tuple[Any, ...]:
+    """The values that a `Literal` type allows, none for other types."""
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def limits(option: Field, hint: Any) -> str:
+    """What a field allows beyond its type: "a, b, c", ">= 1", "0 to 1", or nothing."""
+    ge, le = option.metadata.get("ge"), option.metadata.get("le")
+    if choices(hint):
+        return ", ".join(str(choice) for choice in choices(hint))
+    if ge is not None and le is not None:
+        return f"{ge:g} to {le:g}"
+    return f">= {ge:g}" if ge is not None else f"<= {le:g}" if le is not None else ""
+
+
+def toml_value(value: Any) -> str:
+    """A string, number, boolean, list or dictionary as TOML writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):  # TOML's escapes are JSON's, but for DEL
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml_key(key)} = {toml_value(item)}" for key, item in value.items()) + "}"
+    return str(value)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)
+
+
+def to_toml(
+    config: RunConfig,
+    origins: Mapping[str, str] | None = None,
+    comments: bool = False,
+    model: type | None = None,
+) -> str:
+    """Every key of `config` as TOML that reads back equal.
+
+    `comments` puts each key's help text and limits above it, those of `[model]` from the dataclass `model`;
+    `origins` ("train.lr" to "flag --lr") puts where its value comes from behind it. A key of `[model]` whose
+    value is None is left out, since TOML has no word for it.
+    """
+    tables = {"": {key: value for key, value in asdict(config).items() if not isinstance(value, dict)}}
+    tables |= {key: value for key, value in asdict(config).items() if isinstance(value, dict)}
+    owners = {"": RunConfig, **SECTIONS} | ({"model": model} if model else {})
+    blocks = []
+    for section, values in tables.items():
+        notes = dict(_notes(owners[section])) if comments and section in owners else {}
+        lines = [f"[{section}]"] if section else []
+        for key, value in values.items():
+            if value is not None:
+                line = f"{_toml_key(key)} = {toml_value(value)}"
+                origin = (origins or {}).get(f"{section}.{key}".lstrip("."))
+                lines += [f"# {notes[key]}"] if notes.get(key) else []
+                lines.append(f"{line:<36}  # {origin}" if origin else line)
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def _notes(owner: type) -> Iterator[tuple[str, str]]:
+    hints = get_type_hints(owner)
+    for option in fields(owner):
+        allowed = limits(option, hints[option.name])
+        note = option.metadata.get("help", "")
+        yield option.name, f"{note} [{allowed}]" if allowed else note

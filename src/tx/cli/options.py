@@ -1,0 +1,57 @@
+"""Flags made from the fields of the configuration, so that key, flag, default and help cannot disagree."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, fields
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from tx.config import SECTIONS, RunConfig, choices, default_of
+
+PANELS = {"": "Training", "data": "Data", "train": "Training", "decode": "Search"}
+METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", bool: ""}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_flags(command: F) -> F:
+    """Replace the `**flags` of a Typer command by one flag for each field declared with `flag=True`.
+
+    Put it below `@app.command()`. A flag that was not given is None; `collect_flags(flags)` gives the others.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    made = [_parameter(key, option, hint) for key, option, hint in flag_fields()]
+    command.__signature__ = signature.replace(parameters=[*parameters, *made])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in (*parameters, *made)} | {"return": None}
+    return command
+
+
+def collect_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that were given, under their dotted keys: {"lr": 0.1, "seed": None} to {"train.lr": 0.1}."""
+    given = ((key, flags.get(key.rpartition(".")[2])) for key, _, _ in flag_fields())
+    return {key: value for key, value in given if value is not None}
+
+
+def flag_fields() -> Iterator[tuple[str, Field, Any]]:
+    """The dotted key, field and type of every flag, in the order of the help page."""
+    for section, owner in {**SECTIONS, "": RunConfig}.items():
+        hints = get_type_hints(owner)
+        for option in fields(owner):
+            if option.metadata.get("flag"):
+                yield f"{section}.{option.name}".lstrip("."), option, hints[option.name]
+
+
+def _parameter(key: str, option: Field, hint: Any) -> inspect.Parameter:
+    name, default = option.name.replace("_", "-"), default_of(option)
+    told = [", ".join(choices(hint)), "" if default in ("", False) else f"default {default}"]
+    more = "; ".join(filter(None, told))
+    info = typer.Option(
+        f"--{name}/--no-{name}" if hint is bool else f"--{name}",
+        help=option.metadata["help"] + (f" ({more})" if more else ""),
+        metavar=METAVARS.get(hint, "CHOICE"),
+        rich_help_panel=PANELS[key.rpartition(".")[0]],
+        allow_from_autoenv=False,  # the environment has its own place in the order of `tx.resolve`
+    )
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(option.name, kind, default=None, annotation=Annotated[hint | None, info])
