@@ -231,11 +231,12 @@ def _open_output(path: Path) -> Iterator[IO[Any]]:
         yield sys.stdout.buffer
     elif path.exists() and not path.is_file():  # /dev/null, a named pipe: a file must not take its place
         try:
-            device = path.open("wb")
+            with path.open("wb") as device:
+                yield device
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise cannot_write(path, error) from error
-        with device:
-            yield device
     else:
         with atomic_file(path.resolve()) as file:
             if path.suffix != ".gz":
