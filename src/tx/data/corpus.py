@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,9 @@ class Side:
             empty = path.stat().st_size == 0  # which cannot be mapped
             return np.empty(0, dtype) if empty else np.memmap(path, dtype, mode="r")
 
-        return cls(array("ids", "<u4"), array("offsets", "<i8"), array("text", "u1"), array("text-offsets", "<i8"))
+        return cls(
+            array("ids", "<u4"), array("offsets", "<i8"), array("text", "u1"), array("text-offsets", "<i8")
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -88,7 +91,8 @@ def _lengths(rows: Sequence[Any]) -> np.ndarray:
 def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> None:
     """Encode a file in parallel, chunk by chunk; memory is bounded by the chunks under way."""
     workers = os.cpu_count() or 1
-    chunks = ((tokenizer, chunk) for chunk in batched(read_lines(path), CHUNK))
+    lines = read_lines(path)
+    chunks = ((tokenizer, chunk) for chunk in iter(lambda: list(islice(lines, CHUNK)), []))
     first = list(islice(chunks, 2))
     counts: list[np.ndarray] = []
     text_counts: list[np.ndarray] = []
@@ -113,11 +117,23 @@ def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> No
         offsets.tofile(folder / f"{name}.{part}")
 
 
+def cache_folder() -> Path:
+    """Where encoded corpora are kept: in TX_HOME, or in tx in the XDG cache folder."""
+    if home := os.environ.get("TX_HOME"):
+        return Path(home).expanduser() / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tx"
+
+
+def _digest(tokenizer: Tokenizer) -> str:
+    with TemporaryDirectory() as folder:
+        return tokenizer.kind + sha256(Path(folder) / tokenizer.save(Path(folder), "tokenizer"))
+
+
 def fingerprint(paths: Sequence[str], tokenizers: Sequence[Tokenizer]) -> str:
     """A name for the encoded corpus: equal exactly where text and tokenizers are equal."""
     parts = [f"format {FORMAT}"]
     parts += [sha256(Path(path)) for path in paths]
-    parts += [tokenizer.fingerprint() for tokenizer in tokenizers]
+    parts += [_digest(tokenizer) for tokenizer in tokenizers]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
 
@@ -216,8 +232,12 @@ def select_pairs(src: Side, tgt: Side, config: DataConfig, paths: Sequence[str])
         "tgt_pieces": int(b[kept].sum()),
     }
     if not len(kept):
-        why = "; ".join(f"{value['pairs']:,} {reason}" for reason, value in dropped.items()) or "there are none"
-        raise TxError(f"no pair of {' and '.join(paths)} can be used: {why}", "see data.max_len and data.max_ratio")
+        why = (
+            "; ".join(f"{value['pairs']:,} {reason}" for reason, value in dropped.items()) or "there are none"
+        )
+        raise TxError(
+            f"no pair of {' and '.join(paths)} can be used: {why}", "see data.max_len and data.max_ratio"
+        )
     return Corpus(src, tgt, kept, report)
 
 
@@ -228,7 +248,9 @@ def hold_out(corpus: Corpus, n: int, seed: int) -> tuple[Corpus, Corpus]:
     sources = {corpus.src.line(int(i)) for i in chosen}
     rest = np.array([i for i in corpus.kept if corpus.src.line(int(i)) not in sources], dtype=np.int64)
     if not len(rest):
-        raise TxError("the corpus is too small to hold out validation text", "name validation files with --valid")
+        raise TxError(
+            "the corpus is too small to hold out validation text", "name validation files with --valid"
+        )
     report = corpus.report | {"held_out": n, "kept": len(rest)}
     return Corpus(corpus.src, corpus.tgt, rest, report), Corpus(corpus.src, corpus.tgt, chosen, {"pairs": n})
 

@@ -5,7 +5,7 @@ inside a window pairs are sorted by length and cut into batches of at most `batc
 shuffled. Batches then hold little padding, and the order stays random where it matters.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,10 +82,12 @@ class Sampler:
         batch_tokens: int,
         seed: int,
         sampling: float = 0.0,
+        max_len: int = 128,
         position: Position | None = None,
     ) -> None:
         self.corpus, self.tokenizers = corpus, tokenizers
         self.batch_tokens, self.seed, self.sampling = batch_tokens, seed, sampling
+        self.max_len = max_len
         self.position = position or Position()
         self.n_windows = -(-len(corpus) // WINDOW)
         self._loaded: tuple[int, int] | None = None
@@ -93,7 +95,11 @@ class Sampler:
     def _rows(self, side: Side, tokenizer: Tokenizer, lines: np.ndarray, seed: int) -> Rows:
         if not self.sampling:
             return [side[line] for line in lines]
-        return tokenizer.sample_batch([side.line(line) for line in lines], seed, self.sampling)
+        rows = tokenizer.sample_batch([side.line(line) for line in lines], seed, self.sampling)
+        # A wild segmentation may exceed what the model can hold: then the usual one stands in.
+        return [
+            row if len(row) <= self.max_len else side[n].tolist() for row, n in zip(rows, lines, strict=True)
+        ]
 
     def _load(self, epoch: int, window: int) -> None:
         """Fetch a window's pairs and decide its batches."""
@@ -113,18 +119,16 @@ class Sampler:
         while True:
             yield self.next()
 
+    def _batch(self, rows: np.ndarray) -> Batch:
+        src, tgt = ([side[i] for i in rows] for side in (self._src, self._tgt))
+        return make_batch(src, tgt, *(tokenizer.pad_id for tokenizer in self.tokenizers))
+
     def next(self) -> Batch:
         """The batch at `position`, which then moves on."""
         at = self.position
         if self._loaded != (at.epoch, at.window):
             self._load(at.epoch, at.window)
-        rows = self._batches[at.batch]
-        batch = make_batch(
-            [self._src[i] for i in rows],
-            [self._tgt[i] for i in rows],
-            self.tokenizers[0].pad_id,
-            self.tokenizers[1].pad_id,
-        )
+        batch = self._batch(self._batches[at.batch])
         at.batch += 1
         if at.batch == len(self._batches):
             at.window, at.batch = at.window + 1, 0
@@ -132,8 +136,20 @@ class Sampler:
             at.epoch, at.window = at.epoch + 1, 0
         return batch
 
+    def epochs(self) -> float:
+        """The position as a number of epochs."""
+        at = self.position
+        within = at.batch / len(self._batches) if at.batch else 0.0
+        return at.epoch + (at.window + within) / self.n_windows
+
+    def peek(self, i: int) -> Batch:
+        """The `i`-th batch of the present window, without moving."""
+        at = self.position
+        if self._loaded != (at.epoch, at.window):
+            self._load(at.epoch, at.window)
+        return self._batch(self._batches[i % len(self._batches)])
+
     def batches_per_epoch(self) -> int:
-        """Batches in the current window times windows: exact for a corpus of one window."""
-        if self._loaded is None:
-            self._load(self.position.epoch, self.position.window)
+        """Batches in the present window times windows: exact for a corpus of one window."""
+        self.peek(0)
         return len(self._batches) * self.n_windows

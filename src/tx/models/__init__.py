@@ -1,0 +1,78 @@
+"""One file, one architecture; what stands in this folder is what `tx train` knows.
+
+An architecture is a module with `TASK` (what it is for), `Config` (a dataclass whose fields carry their help) and
+`Model`, built from a Config. The contract of a translator:
+
+    loss(batch, label_smoothing)   (sum of the target tokens' losses in nats, number of target tokens)
+    model(batch)                   the logits of every target position
+    start(batch)                   a State; State.reorder(index, width) selects or repeats its rows
+    step(tokens, State)            (logits of the next token, the State after `tokens`)
+"""
+
+import importlib
+import pkgutil
+from dataclasses import asdict
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from tx.errors import TxError, did_you_mean
+from tx.package import WEIGHTS, Package
+
+
+def architectures() -> list[str]:
+    """The names of all architectures, without importing one."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load_architecture(name: str) -> ModuleType:
+    """The module of an architecture. Raises TxError for one that is not there."""
+    if name not in architectures():
+        raise TxError(
+            f"there is no architecture '{name}'",
+            did_you_mean(name, architectures()) or f"there are: {', '.join(architectures())}",
+        )
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def load_model(package: Package, device: torch.device) -> nn.Module:
+    """The model in a package, in evaluation mode. Raises TxError if its weights do not fit its configuration.
+
+    The names and shapes in the file are compared with the model's before anything is read or allocated.
+    """
+    from safetensors.torch import load_file
+
+    architecture = load_architecture(package.arch or "")
+    try:
+        with torch.device("meta"):
+            model: nn.Module = architecture.Model(architecture.Config(**package.config))
+    except (TypeError, ValueError, RuntimeError, KeyError, OverflowError, ArithmeticError) as error:
+        raise TxError(f"{package.path}: its config does not describe a {package.arch}: {error}") from error
+    expected = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    found = {name: tuple(tensor.shape) for name, tensor in package.tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise TxError(
+                f"{package.path}: {WEIGHTS} does not fit the config: {name} is {found.get(name, 'missing')}, "
+                f"and {expected.get(name, 'nothing')} was expected",
+                "the package was put together from different models; export it again from where it was made",
+            )
+    model = architecture.Model(architecture.Config(**package.config))
+    weights = load_file(package.file(WEIGHTS))
+    for name, value in weights.items():
+        if not bool(value.isfinite().all()):
+            raise TxError(f"{package.path}: {name} in {WEIGHTS} holds values that are not finite")
+    model.load_state_dict(weights, strict=False)  # buffers are computed, not stored
+    return model.to(device).eval()
+
+
+def model_config(model: nn.Module) -> dict[str, Any]:
+    """The configuration of a model as plain values, for model.json."""
+    return asdict(model.config)  # type: ignore[arg-type]
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The parameters of a model by name, each once, on the CPU and contiguous: what weights.safetensors holds."""
+    return {name: p.detach().to("cpu", torch.float32).contiguous() for name, p in model.named_parameters()}

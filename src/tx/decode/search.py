@@ -1,0 +1,245 @@
+"""Search: from a model's `start` and `step` to finished hypotheses, by beam, greedily, or by sampling.
+
+Nothing here knows what the model is. A hypothesis ends with `</s>`; its score is its log-probability divided by
+its length (`</s>` counted) to the power of the length penalty. Finished sentences leave the batch at once.
+
+Shape letters: B sentences, W hypotheses of each, N = B * W rows, V vocabulary.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from tx.data.batch import Batch
+
+
+class State(Protocol):
+    """What a model remembers of N hypotheses."""
+
+    def reorder(self, index: Tensor, width: int) -> None: ...
+
+
+class Decodable(Protocol):
+    """A model that can be searched: see `tx.models`."""
+
+    def start(self, batch: Batch) -> Any: ...
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]: ...
+
+
+@dataclass
+class Hypothesis:
+    """A finished target: its ids without `</s>`, its log-probability in nats, and its score."""
+
+    ids: list[int]
+    logprob: float
+    score: float
+
+
+@dataclass
+class Sampling:
+    """How to draw the next token: from the `top_k` likeliest, or the smallest set of mass `top_p`; 0 and 1: all."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 1
+
+
+NEVER = float("-inf")
+
+
+class _Limits:
+    """What is forced on some rows at some steps: the prefix at the start, `</s>` at the length limit."""
+
+    def __init__(
+        self, max_lens: Sequence[int], prefixes: Sequence[Sequence[int]] | None, eos_id: int
+    ) -> None:
+        self.max_lens, self.eos_id = max_lens, eos_id
+        self.prefixes = prefixes or [()] * len(max_lens)
+        self.first_limit = min(max_lens)
+        self.longest_prefix = max(map(len, self.prefixes))
+
+    def apply(self, logits: Tensor, length: int, sentences: Sequence[int]) -> Tensor:
+        """Set to -inf what may not follow after `length` tokens; `logits` is `[N, V]`, W rows a sentence."""
+        if self.longest_prefix <= length < self.first_limit:
+            return logits
+        width = logits.size(0) // len(sentences)
+        for i, sentence in enumerate(sentences):
+            prefix, forced = self.prefixes[sentence], None
+            if length < len(prefix):
+                forced = prefix[length]
+            elif length >= self.max_lens[sentence]:
+                forced = self.eos_id
+            if forced is not None:
+                rows = logits[i * width : (i + 1) * width]
+                kept = rows[:, forced].clone()
+                rows.fill_(NEVER)
+                rows[:, forced] = kept
+        return logits
+
+
+def beam_search(
+    model: Decodable,
+    batch: Batch,
+    *,
+    beam_size: int,
+    n_best: int = 1,
+    length_penalty: float = 1.0,
+    max_lens: Sequence[int],
+    bos_id: int,
+    eos_id: int,
+    prefixes: Sequence[Sequence[int]] | None = None,
+) -> list[list[Hypothesis]]:
+    """The `n_best` best finished hypotheses of each sentence, best first, by beam search of width `beam_size`.
+
+    A sentence is finished when `beam_size` hypotheses have ended, or when `n_best` have and no open one stands
+    better than the worst of them.
+    """
+    state = model.start(batch)
+    device, n_sentences = batch.src.device, batch.src.size(0)
+    limits = _Limits(max_lens, prefixes, eos_id)
+    found: list[list[Hypothesis]] = [[] for _ in range(n_sentences)]
+    sentences = list(range(n_sentences))  # those still open, in the order of their rows
+    width = 1
+    tokens = torch.full((n_sentences,), bos_id, device=device)
+    total = torch.zeros(n_sentences, 1, device=device)  # [B, W] log-probabilities
+    history = torch.empty(n_sentences, 1, 0, dtype=torch.long, device=device)  # [B, W, T]
+    length = 0
+    while sentences:
+        logits, state = model.step(tokens, state)
+        log_z = logits.logsumexp(dim=-1, keepdim=True)
+        logits = limits.apply(logits, length, sentences)
+        k = min(2 * beam_size, logits.size(-1))
+        best, ids = logits.topk(k, dim=-1)  # [N, k]: no better candidates exist, whatever the others do
+        candidates = (best - log_z).view(-1, width, k) + total[:, :, None]
+        total, place = candidates.flatten(1).topk(min(2 * beam_size, width * k), dim=-1)  # [B, 2W], sorted
+        tokens = ids.view(-1, width * k).gather(1, place)
+        parents = place // k
+        length += 1
+        ended = tokens == eos_id
+        _collect(found, sentences, ended, total, history, parents, beam_size, length**length_penalty)
+
+        # The best that go on take their place in the beam; a finished candidate ranks behind all others.
+        new_width = min(beam_size, tokens.size(1))
+        rank = (ended | (total == NEVER)).to(torch.uint8).argsort(dim=1, stable=True)[:, :new_width]
+        ended, total, tokens, parents = (x.gather(1, rank) for x in (ended, total, tokens, parents))
+        total = total.masked_fill(ended, NEVER)
+        alive = [
+            i
+            for i, (sentence, top) in enumerate(zip(sentences, total[:, 0].tolist(), strict=True))
+            if not _finished(found[sentence], top / length**length_penalty, beam_size, n_best)
+        ]
+        keep = torch.tensor(alive, dtype=torch.long, device=device)
+        if len(alive) < len(sentences):
+            sentences = [sentences[i] for i in alive]
+            total, tokens, parents = total[keep], tokens[keep], parents[keep]
+        history = history[keep[:, None], parents]
+        history = torch.cat((history, tokens[:, :, None]), dim=2)
+        state.reorder((keep[:, None] * width + parents).flatten(), new_width)
+        width, tokens = new_width, tokens.flatten()
+    return [sorted(hypotheses, key=lambda h: -h.score)[:n_best] for hypotheses in found]
+
+
+def _collect(
+    found: list[list[Hypothesis]],
+    sentences: Sequence[int],
+    ended: Tensor,
+    total: Tensor,
+    history: Tensor,
+    parents: Tensor,
+    beam_size: int,
+    norm: float,
+) -> None:
+    """Keep the candidates that ended among each sentence's `beam_size` best."""
+    for i, j in ended[:, :beam_size].nonzero().tolist():
+        logprob = float(total[i, j])
+        if logprob > NEVER:
+            ids = history[i, parents[i, j]].tolist()
+            found[sentences[i]].append(Hypothesis(ids, logprob, logprob / norm))
+
+
+def _finished(hypotheses: list[Hypothesis], open_score: float, beam_size: int, n_best: int) -> bool:
+    if open_score == NEVER or len(hypotheses) >= beam_size:
+        return True
+    if len(hypotheses) < n_best:
+        return False
+    return sorted(h.score for h in hypotheses)[-n_best] >= open_score
+
+
+def choose(logits: Tensor, sampling: Sampling, draws: Sequence[float]) -> Tensor:
+    """Draw one token per row of `logits` `[N, V]`, by inverse transform of one uniform draw each: `[N]`."""
+    logits, ids = (logits / sampling.temperature).sort(dim=-1, descending=True)
+    if sampling.top_k:
+        logits, ids = logits[:, : sampling.top_k], ids[:, : sampling.top_k]
+    probabilities = logits.softmax(dim=-1)
+    mass = probabilities.cumsum(dim=-1)
+    if sampling.top_p < 1:
+        # Keep the tokens before which less than top_p has been reached: the smallest set of that mass.
+        probabilities = probabilities.masked_fill(mass - probabilities >= sampling.top_p, 0)
+        mass = probabilities.cumsum(dim=-1)
+    point = torch.tensor(draws, dtype=mass.dtype, device=mass.device)[:, None] * mass[:, -1:]
+    place = torch.searchsorted(mass, point, right=True).clamp_max(mass.size(1) - 1)
+    last = (probabilities > 0).sum(dim=-1, keepdim=True) - 1  # rounding must not choose what has no mass
+    return ids.gather(1, torch.minimum(place, last))[:, 0]
+
+
+def generate(
+    model: Decodable,
+    batch: Batch,
+    *,
+    sampling: Sampling | None = None,
+    length_penalty: float = 1.0,
+    max_lens: Sequence[int],
+    bos_id: int,
+    eos_id: int,
+    prefixes: Sequence[Sequence[int]] | None = None,
+    lines: Sequence[int] | None = None,
+    with_scores: bool = True,
+) -> list[list[Hypothesis]]:
+    """One hypothesis a sentence: the likeliest token at each step, or with `sampling` a random one.
+
+    The draws of a sentence depend on the seed and its number in `lines` alone, not on the batch it stands in.
+    Without `with_scores` log-probabilities are not computed, and stand as 0.
+    """
+    state = model.start(batch)
+    device, n_sentences = batch.src.device, batch.src.size(0)
+    limits = _Limits(max_lens, prefixes, eos_id)
+    sources = [Random(f"{sampling.seed}/{n}") for n in lines or range(n_sentences)] if sampling else []
+    ids: list[list[int]] = [[] for _ in range(n_sentences)]
+    logprobs = [0.0] * n_sentences
+    sentences = list(range(n_sentences))
+    tokens = torch.full((n_sentences,), bos_id, device=device)
+    length = 0
+    while sentences:
+        logits, state = model.step(tokens, state)
+        log_z = logits.logsumexp(dim=-1) if with_scores else None
+        logits = limits.apply(logits, length, sentences)
+        if sampling:
+            tokens = choose(logits, sampling, [sources[n].random() for n in sentences])
+        else:
+            tokens = logits.argmax(dim=-1)
+        if log_z is not None:
+            gained = (logits.gather(1, tokens[:, None])[:, 0] - log_z).tolist()
+            for n, value in zip(sentences, gained, strict=True):
+                logprobs[n] += value
+        length += 1
+        alive = []
+        for i, (n, token) in enumerate(zip(sentences, tokens.tolist(), strict=True)):
+            if token != eos_id:
+                ids[n].append(token)
+                alive.append(i)
+        if len(alive) < len(sentences):
+            keep = torch.tensor(alive, dtype=torch.long, device=device)
+            sentences = [sentences[i] for i in alive]
+            tokens = tokens[keep]
+            state.reorder(keep, 1)
+    return [
+        [Hypothesis(row, logprob, logprob / math.pow(len(row) + 1, length_penalty))]
+        for row, logprob in zip(ids, logprobs, strict=True)
+    ]

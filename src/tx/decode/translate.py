@@ -1,0 +1,175 @@
+"""Lines in, lines out: a translator around any model that can be searched.
+
+Each call sorts its lines by length, cuts batches of similar ones, searches, and puts the results back in order.
+A blank line gives a blank line; a line longer than the model can read is translated in parts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from tx.config import DecodeConfig
+from tx.data.batch import make_batch
+from tx.decode.search import Hypothesis, Sampling, beam_search, generate
+from tx.text.tokenizer import Tokenizer
+
+BATCH_ROWS = 320  # hypotheses that are searched together: enough for full-speed products
+BATCH_TOKENS = 16384  # of source, times hypotheses: bounds the memory of long sentences
+
+
+@dataclass
+class Translation:
+    """What became of one line: its hypotheses, best first, each with its text."""
+
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    n_parts: int = 1  # more than one for an overlong line
+
+    @property
+    def text(self) -> str:
+        return self.texts[0] if self.texts else ""
+
+
+@dataclass
+class SearchOptions:
+    """How to search; the fields of DecodeConfig, and what only a single call can want."""
+
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    n_best: int = 1
+    sampling: Sampling | None = None
+    with_scores: bool = False
+
+
+class Translator:
+    """A model with its tokenizers; `model` is put into evaluation mode."""
+
+    def __init__(self, model: nn.Module, src: Tokenizer, tgt: Tokenizer, device: torch.device) -> None:
+        self.model: Any = model.eval()
+        self.src, self.tgt, self.device = src, tgt, device
+        self.max_len: int = model.config.max_len  # type: ignore[assignment, union-attr]
+
+    @torch.inference_mode()
+    def translate(
+        self,
+        lines: Sequence[str],
+        options: SearchOptions,
+        prefixes: Sequence[str] | None = None,
+        first_line: int = 0,
+    ) -> list[Translation]:
+        """Translate `lines`; each hypothesis starts with its line of `prefixes`, where given.
+
+        `first_line` is the number of the first line in its stream, from which sampling takes its randomness.
+        """
+        jobs: list[tuple[int, list[int]]] = []  # (line, ids): several for an overlong line
+        for n, ids in enumerate(self.src.encode_batch(lines)):
+            if lines[n].strip():
+                jobs.extend((n, part) for part in self._parts(ids))
+        prefix_ids = [self.tgt.encode(prefix) for prefix in prefixes] if prefixes else None
+        results: list[list[list[Hypothesis]]] = [[] for _ in lines]
+        done: list[list[Hypothesis] | None] = [None] * len(jobs)
+        for batch in self._batches([len(ids) for _, ids in jobs], options):
+            rows = [jobs[i] for i in batch]
+            forced = [prefix_ids[n] for n, _ in rows] if prefix_ids else None
+            found = self._search([ids for _, ids in rows], options, forced, [first_line + n for n, _ in rows])
+            for i, hypotheses in zip(batch, found, strict=True):
+                done[i] = hypotheses
+        for (n, _), hypotheses in zip(jobs, done, strict=True):
+            results[n].append(hypotheses or [])
+        return [self._translation(parts) for parts in results]
+
+    def _parts(self, ids: list[int]) -> list[list[int]]:
+        """Cut ids that are too long into parts of about equal length, at word starts where there are any."""
+        limit = self.max_len // 2 - 1  # leaves the target room to be longer than its source
+        parts: list[list[int]] = []
+        while len(ids) > limit:
+            n_left = -(-len(ids) // limit)
+            middle = -(-len(ids) // n_left)
+            cut = next(
+                (i for i in range(middle, middle // 2, -1) if self.src.piece(ids[i])[:1] == "▁"), middle
+            )
+            parts.append(ids[:cut])
+            ids = ids[cut:]
+        return [*parts, ids]
+
+    def _batches(self, lengths: Sequence[int], options: SearchOptions) -> list[list[int]]:
+        width = 1 if options.sampling else options.decode.beam_size
+        rows = max(1, BATCH_ROWS // width)
+        order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+        batches, start = [], 0
+        while start < len(order):
+            size = max(1, min(rows, BATCH_TOKENS // (width * (lengths[order[start]] + 1))))
+            batches.append(order[start : start + size])
+            start += size
+        return batches
+
+    def _search(
+        self,
+        src: list[list[int]],
+        options: SearchOptions,
+        prefixes: list[list[int]] | None,
+        lines: list[int],
+    ) -> list[list[Hypothesis]]:
+        decode = options.decode
+        batch = make_batch(src, None, self.src.pad_id, self.tgt.pad_id, self.src.eos_id).to(self.device)
+        room = self.max_len - 1
+        limits = [min(room, int(decode.max_len_ratio * len(ids)) + decode.max_len_extra) for ids in src]
+        if prefixes:
+            prefixes = [prefix[: room - 1] for prefix in prefixes]
+            limits = [min(room, limit + len(prefix)) for limit, prefix in zip(limits, prefixes, strict=True)]
+        common: dict[str, Any] = {
+            "length_penalty": decode.length_penalty,
+            "max_lens": limits,
+            "bos_id": self.tgt.bos_id,
+            "eos_id": self.tgt.eos_id,
+            "prefixes": prefixes,
+        }
+        if options.sampling is None and decode.beam_size > 1:
+            return beam_search(self.model, batch, beam_size=decode.beam_size, n_best=options.n_best, **common)
+        scores = options.with_scores
+        return generate(
+            self.model, batch, sampling=options.sampling, lines=lines, with_scores=scores, **common
+        )
+
+    def _translation(self, parts: list[list[Hypothesis]]) -> Translation:
+        """Join the parts of a line: the i-th best of each, as far as all have one."""
+        joined = [
+            Hypothesis(
+                [id for h in hypotheses for id in h.ids],
+                sum(h.logprob for h in hypotheses),
+                sum(h.score for h in hypotheses) / len(hypotheses),
+            )
+            for hypotheses in zip(*parts, strict=False)
+        ]
+        if len(parts) == 1:
+            texts = [self.tgt.decode(h.ids) for h in joined]
+        else:
+            texts = [" ".join(self.tgt.decode(h.ids) for h in hs) for hs in zip(*parts, strict=False)]
+        return Translation(joined, texts, max(1, len(parts)))
+
+    @torch.inference_mode()
+    def score(self, src: Sequence[str], tgt: Sequence[str]) -> list[tuple[float, int]]:
+        """For each pair the log-probability of `tgt` given `src`, in nats, and its tokens (`</s>` counted).
+
+        A side longer than the model can hold is cut to what it can.
+        """
+        room = self.max_len - 1
+        pairs = [
+            (a[:room], b[:room])
+            for a, b in zip(self.src.encode_batch(src), self.tgt.encode_batch(tgt), strict=True)
+        ]
+        order = sorted(range(len(pairs)), key=lambda i: -len(pairs[i][1]))
+        results: list[tuple[float, int]] = [(0.0, 0)] * len(pairs)
+        for start in range(0, len(order), 32):
+            chosen = order[start : start + 32]
+            sides = [[pairs[i][side] for i in chosen] for side in (0, 1)]
+            batch = make_batch(*sides, self.src.pad_id, self.tgt.pad_id, self.src.eos_id).to(self.device)
+            logprobs = self.model(batch).float().log_softmax(dim=-1).flatten(0, 1)  # [B * T, V]
+            gained = logprobs[batch.tgt_positions, batch.tgt_out].tolist()
+            for i in chosen:
+                n = len(pairs[i][1]) + 1
+                results[i] = (sum(gained[:n]), n)
+                gained = gained[n:]
+        return results

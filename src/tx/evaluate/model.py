@@ -1,0 +1,34 @@
+"""Measuring a model on data: its loss over a corpus, and the metrics of what it decodes."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tx.data.batch import make_batch
+from tx.data.corpus import Corpus
+from tx.data.sampler import cut_batches
+from tx.text.tokenizer import Tokenizer
+
+
+@torch.inference_mode()
+def mean_loss(
+    model: nn.Module, corpus: Corpus, tokenizers: tuple[Tokenizer, Tokenizer], batch_tokens: int
+) -> float:
+    """The mean loss in nats of a target token, without label smoothing; its exponential is the perplexity.
+
+    A side longer than the model can hold is cut to what it can.
+    """
+    device = next(model.parameters()).device
+    scorer: Any = model
+    room = scorer.config.max_len - 1
+    src, tgt = ([side[int(i)][:room] for i in corpus.kept] for side in (corpus.src, corpus.tgt))
+    lengths = [np.fromiter(map(len, rows), np.int64, len(rows)) for rows in (src, tgt)]
+    total, n_tokens = torch.zeros((), device=device), 0
+    for chosen in cut_batches(*lengths, batch_tokens):
+        rows = [[side[i] for i in chosen] for side in (src, tgt)]
+        batch = make_batch(*rows, *(tokenizer.pad_id for tokenizer in tokenizers)).to(device)
+        loss, n = scorer.loss(batch)
+        total, n_tokens = total + loss, n_tokens + n
+    return float(total) / n_tokens

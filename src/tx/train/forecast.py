@@ -1,0 +1,70 @@
+"""What a run will cost, told before it starts: a few updates are timed, and nothing of them is kept."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tx.config import TrainConfig
+from tx.data.batch import Batch
+from tx.nn.device import peak_memory
+
+TRIALS = 4
+
+
+@dataclass
+class Forecast:
+    """Seconds of an update, updates of an epoch and of the run, its seconds and its memory in bytes."""
+
+    seconds_per_step: float
+    steps_per_epoch: float
+    steps: int  # 0: unknown, until early stopping
+    seconds: float
+    memory: int
+
+    def __str__(self) -> str:
+        speed = f"{self.seconds_per_step:.2f} s a step, {self.steps_per_epoch:,.0f} steps an epoch"
+        memory = f"about {self.memory / 2**30:.1f} GiB of memory"
+        if not self.steps:
+            return f"forecast: {speed}; until validation stops improving; {memory}"
+        length = f"{self.steps:,} steps in {duration(self.seconds)} ({self.steps / self.steps_per_epoch:.1f} epochs)"
+        return f"forecast: {length}; {speed}; {memory}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people write it: 45 s, 12 min, 3.2 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def forecast(
+    trainer: Any, batches: list[Batch], steps_per_epoch: float, config: TrainConfig, max_seconds: float
+) -> Forecast:
+    """Time forward and backward passes over `batches` (typical ones) with the model of `trainer`."""
+    device: torch.device = trainer.device
+    best = float("inf")
+    for batch in batches:
+        torch.manual_seed(0)
+        start = time.monotonic()
+        trainer.gradients([batch])
+        trainer.model.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.monotonic() - start)
+    seconds_per_step = best * config.grad_accum * 1.05  # the optimizer and the data cost a little, too
+    limits = [config.max_steps or float("inf"), config.max_epochs * steps_per_epoch or float("inf")]
+    if max_seconds:
+        limits.append(max_seconds / seconds_per_step)
+    steps = min(limits)
+    known = steps != float("inf")
+    # The optimizer's two moments and the moving average come on top of what the trial has seen.
+    memory = peak_memory(device) + 12 * sum(p.numel() for p in trainer.model.parameters())
+    return Forecast(
+        seconds_per_step,
+        steps_per_epoch,
+        int(steps) if known else 0,
+        steps * seconds_per_step if known else 0.0,
+        memory,
+    )

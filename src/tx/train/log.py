@@ -1,0 +1,54 @@
+"""metrics.jsonl: one JSON object for each line of a run's log; with the extra, TensorBoard events beside it."""
+
+import json
+from pathlib import Path
+from typing import IO, Any
+
+from tx.errors import TxError
+
+
+class Log:
+    """Appends records; nothing is opened before the first one."""
+
+    def __init__(self, path: Path, tensorboard: bool = False) -> None:
+        self.path = path
+        self._file: IO[str] | None = None
+        self._events: Any = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise TxError("TensorBoard is not installed", "pip install 'tx[tensorboard]'") from error
+            self._events = SummaryWriter(str(path.parent / "tensorboard"))
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record; its numbers become TensorBoard scalars at its step."""
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        if self._events is not None:
+            kind = "valid" if "weights" in record else "train"
+            for key, value in record.items():
+                if isinstance(value, int | float) and key != "step":
+                    self._events.add_scalar(f"{kind}/{key}", value, record["step"])
+
+    def flush(self) -> int:
+        """The length of the file so far, in bytes, all of it written."""
+        if self._file is not None:
+            self._file.flush()
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def truncate(self, n_bytes: int) -> None:
+        """Forget what a killed run wrote after its last checkpoint."""
+        if self.path.exists() and self.path.stat().st_size > n_bytes:
+            with self.path.open("r+b") as file:
+                file.truncate(n_bytes)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._events is not None:
+            self._events.close()

@@ -1,0 +1,354 @@
+"""The training loop: one loop for every model, which never asks what the loss is.
+
+An update takes `grad_accum` batches, divides their summed loss once by all their target tokens, clips, and steps.
+Its random numbers are seeded from (seed, step) alone and the order of the data from (seed, epoch), so a run that
+was stopped anywhere and resumed ends in the same weights as one that was not.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tx.config import TrainConfig
+from tx.data.batch import Batch
+from tx.data.sampler import Position, Sampler
+from tx.errors import TxError
+from tx.nn.device import peak_memory, use_bf16
+from tx.train.averaging import Snapshots
+from tx.train.checkpoint import load_checkpoint, save_checkpoint
+from tx.train.log import Log
+from tx.train.optim import Optimizer
+from tx.train.schedule import learning_rate
+from tx.train.stop import StopSignal
+
+MAX_BAD_STEPS = 5  # non-finite updates in a row before the run stops
+MAX_COST_OF_SAVING = 0.05  # share of the time that checkpoints between validations may take
+
+
+@dataclass
+class Evaluation:
+    """What a validation found; a higher `score` is better."""
+
+    score: float
+    values: dict[str, float]  # loss, ppl, bleu, ...
+    samples: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Progress:
+    """The part of a run's state that is numbers."""
+
+    step: int = 0
+    position: Position = field(default_factory=Position)
+    epochs: float = 0.0  # the position as a number
+    seconds: float = 0.0  # of training, over all its parts
+    tokens: int = 0  # target tokens seen
+    best_score: float = float("-inf")
+    best_step: int = 0
+    stale: int = 0  # validations since the best
+    skipped: int = 0  # non-finite updates
+    warmup_steps: int = 0
+    snapshots: list[int] = field(default_factory=list)  # steps whose weights are kept for averaging
+    log_bytes: int = 0  # length of metrics.jsonl: what follows was written by a run that was killed
+    finished: str = ""  # why the run ended
+
+
+class Listener(Protocol):
+    """Whoever shows a run to its user."""
+
+    def train(self, record: dict[str, Any]) -> None: ...
+
+    def evaluated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+
+class Trainer:
+    """A model, its data and its run folder; `run` trains until something ends it, and may be called to resume.
+
+    `evaluate()` measures the model as it stands. `publish(evaluation, step)` makes the present weights the
+    package's; it is called at every best validation, so that a usable model exists at every moment.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        sampler: Sampler,
+        config: TrainConfig,
+        seed: int,
+        folder: Path,
+        max_seconds: float,
+        evaluate: Callable[[], Evaluation],
+        publish: Callable[[Evaluation, int], None],
+        listener: Listener,
+    ) -> None:
+        self.model: Any = model
+        self.sampler, self.config, self.seed, self.folder = sampler, config, seed, folder
+        self.max_seconds = max_seconds
+        self.evaluate, self.publish, self.listener = evaluate, publish, listener
+        self.device = next(model.parameters()).device
+        self.bf16 = use_bf16(config.precision, self.device)
+        self.optimizer = Optimizer(model, config)
+        self.progress = Progress(position=sampler.position, warmup_steps=config.warmup_steps)
+        self.snapshots = Snapshots(folder / "snapshots", config.average)
+        self.log = Log(folder / "metrics.jsonl", config.tensorboard)
+        self._compiled = torch.compile(self._loss) if config.compile else self._loss
+        self._evaluation_seconds = 0.0
+
+    # -- one update ---------------------------------------------------------------------------------------------
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+
+    def _loss(self, batch: Batch) -> Tensor:
+        with self._autocast():
+            loss, _ = self.model.loss(batch, self.config.label_smoothing)
+        return loss  # type: ignore[no-any-return]
+
+    def _fetch(self) -> tuple[list[Batch], Position, float]:
+        """The batches of the next update, the position after them, and that as a number of epochs."""
+        batches = [self.sampler.next() for _ in range(self.config.grad_accum)]
+        if self.device.type == "cuda":
+            batches = [batch.pin() for batch in batches]
+        return batches, replace(self.sampler.position), self.sampler.epochs()
+
+    def gradients(self, batches: list[Batch]) -> tuple[Tensor, int]:
+        """Add the gradient of the mean loss of all target tokens in `batches`; returns its sum and their number."""
+        n_tokens = sum(batch.n_tokens for batch in batches)
+        total = torch.zeros((), device=self.device)
+        for batch in batches:
+            loss = self._compiled(batch.to(self.device))
+            (loss / n_tokens).backward()
+            total += loss.detach()
+        return total, n_tokens
+
+    def _update(self, batches: list[Batch]) -> tuple[Tensor, Tensor]:
+        """One optimizer step; returns the summed loss, and whether the update was skipped (1.0)."""
+        progress = self.progress
+        torch.manual_seed((self.seed << 32) + progress.step)
+        total, n_tokens = self.gradients(batches)
+        lr = self.learning_rate()
+        progress.step += 1
+        progress.tokens += n_tokens
+        return total, self.optimizer.step(lr, progress.step)
+
+    def learning_rate(self) -> float:
+        """The rate of the next update."""
+        progress = self.progress
+        return learning_rate(
+            self.config.schedule, progress.step + 1, self.share(), self.config.lr, progress.warmup_steps
+        )
+
+    # -- how far ------------------------------------------------------------------------------------------------
+
+    def share(self) -> float:
+        """How much of the run is behind it, 0 to 1, by whichever limit is nearest."""
+        config, progress, shares = self.config, self.progress, [0.0]
+        if config.max_steps:
+            shares.append(progress.step / config.max_steps)
+        if config.max_epochs:
+            shares.append(progress.epochs / config.max_epochs)
+        if self.max_seconds:
+            shares.append(progress.seconds / self.max_seconds)
+        return min(1.0, max(shares))
+
+    def _reason_to_stop(self, stop: StopSignal) -> str:
+        config, progress = self.config, self.progress
+        if stop.requested:
+            return "interrupted"
+        if config.max_steps and progress.step >= config.max_steps:
+            return "max_steps"
+        if config.max_epochs and progress.position.epoch >= config.max_epochs:
+            return "max_epochs"
+        # The last validation and the comparison of averages need their time, too.
+        if self.max_seconds and progress.seconds >= self.max_seconds - 2 * self._evaluation_seconds:
+            return "max_time"
+        if config.patience and progress.stale >= config.patience:
+            return "patience"
+        return ""
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    def run(self, eval_every: int) -> Progress:
+        """Train to the end, or until a signal asks to stop; then the state is saved and can be resumed.
+
+        Raises TxError after several updates in a row that were not finite; the last good state is kept.
+        """
+        config, progress = self.config, self.progress
+        if progress.finished:
+            return progress
+        recent = _Recent(self.device)
+        last_save = started = time.monotonic()
+        before = progress.seconds
+        reason, evaluated_at = "", progress.step
+        self.model.train()
+        with StopSignal() as stop, ThreadPoolExecutor(1) as fetcher:
+            pending = fetcher.submit(self._fetch)
+            while not (reason := self._reason_to_stop(stop)):
+                batches, position, epochs = pending.result()
+                pending = fetcher.submit(self._fetch)
+                recent.add(*self._update(batches), batches)
+                progress.position, progress.epochs = position, epochs
+                progress.seconds = before + time.monotonic() - started
+                if progress.step % config.log_every == 0 or self.device.type == "cpu":
+                    self._check_finite(recent)
+                if progress.step % config.log_every == 0:
+                    self._log_training(recent)
+                if progress.step % eval_every == 0:
+                    self._validate(stop)
+                    if not stop.requested:
+                        evaluated_at = progress.step
+                    recent.restart()
+                    progress.seconds = before + time.monotonic() - started
+                    last_save = self._save()
+                elif time.monotonic() - last_save > self._save_interval:
+                    last_save = self._save()
+            pending.result()
+        if reason != "interrupted":
+            if evaluated_at != progress.step or not progress.best_step:
+                self._validate(stop)
+            self._compare_average()
+            progress.finished = reason
+        progress.seconds = before + time.monotonic() - started
+        self._save()
+        self.log.close()
+        return progress
+
+    def _check_finite(self, recent: "_Recent") -> None:
+        in_a_row = recent.bad_in_a_row()
+        self.progress.skipped += recent.take_skipped()
+        if in_a_row >= MAX_BAD_STEPS:
+            raise TxError(
+                f"the loss was not finite for {in_a_row} updates in a row, up to step {self.progress.step}",
+                "lower the learning rate (--lr) and start again, or --resume from the last good state",
+            )
+
+    def _log_training(self, recent: "_Recent") -> None:
+        progress = self.progress
+        record = {
+            "step": progress.step,
+            "epochs": progress.epochs,
+            "loss": recent.mean_loss(),
+            "lr": self.learning_rate(),
+            "tokens_per_s": recent.tokens / max(recent.seconds(), 1e-9),
+            "src_tokens_per_s": recent.src_tokens / max(recent.seconds(), 1e-9),
+            "seconds": progress.seconds,
+            "skipped": progress.skipped,
+            "memory": peak_memory(self.device),
+        }
+        self.log.write(record)
+        self.listener.train(record | {"share": self.share()})
+        recent.restart()
+
+    # -- validation ---------------------------------------------------------------------------------------------
+
+    def _measure(self, weights: dict[str, Tensor]) -> Evaluation:
+        """Evaluate the model with other weights, and publish them if they are the best so far."""
+        own = {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+        self.model.load_state_dict(weights, strict=False)
+        self.model.eval()
+        try:
+            with torch.inference_mode(), self._autocast():
+                evaluation = self.evaluate()
+            if evaluation.score > self.progress.best_score:
+                self.publish(evaluation, self.progress.step)
+        finally:
+            self.model.load_state_dict(own, strict=False)
+            self.model.train()
+        return evaluation
+
+    def _record(self, evaluation: Evaluation, kind: str) -> bool:
+        progress = self.progress
+        best = evaluation.score > progress.best_score
+        if best:
+            progress.best_score, progress.best_step, progress.stale = evaluation.score, progress.step, 0
+        else:
+            progress.stale += 1
+        record = {"step": progress.step, "seconds": progress.seconds, "weights": kind, **evaluation.values}
+        self.log.write(record | {"best": best})
+        self.listener.evaluated(record, evaluation.samples, best)
+        return best
+
+    def _validate(self, stop: StopSignal) -> None:
+        started = time.monotonic()
+        weights = {name: p.detach() for name, p in self.model.named_parameters()}
+        self.snapshots.add(self.progress.step, weights, self.progress.snapshots)
+        evaluation = self._measure(self.optimizer.averaged())
+        self._record(evaluation, "ema" if self.optimizer.ema else "last")
+        self._evaluation_seconds = max(self._evaluation_seconds, time.monotonic() - started)
+
+    def _compare_average(self) -> None:
+        """Try the mean of the last evaluated weights: whichever is better on validation becomes the package."""
+        if len(self.progress.snapshots) < 2:
+            return
+        stale = self.progress.stale
+        evaluation = self._measure(self.snapshots.mean(self.progress.snapshots, self.device))
+        if not self._record(evaluation, f"mean of {len(self.progress.snapshots)}"):
+            self.progress.stale = stale
+
+    # -- the state on disk --------------------------------------------------------------------------------------
+
+    _save_interval = 300.0
+
+    def _save(self) -> float:
+        started = time.monotonic()
+        self.progress.log_bytes = self.log.flush()
+        weights = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+        save_checkpoint(self.folder / "last", weights, self.optimizer.state(), asdict(self.progress))
+        self.snapshots.prune(self.progress.snapshots)
+        ended = time.monotonic()
+        self._save_interval = max(60.0, (ended - started) / MAX_COST_OF_SAVING)
+        return ended
+
+    def resume(self) -> None:
+        """Take up the state that `run` left in the run folder. Raises TxError if there is none, or it is damaged."""
+        weights, optimizer, state = load_checkpoint(self.folder / "last")
+        known = {key: value for key, value in state.items() if key in Progress.__dataclass_fields__}
+        self.progress = Progress(**known | {"position": Position(**state["position"])})
+        self.sampler.position = replace(self.progress.position)
+        self.model.load_state_dict(weights, strict=False)
+        self.optimizer.load_state({name: value.to(self.device) for name, value in optimizer.items()})
+        self.log.truncate(self.progress.log_bytes)
+
+
+class _Recent:
+    """Sums since the last line of the log; they stay on the device until somebody asks."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._in_a_row = torch.zeros((), device=device)
+        self._skipped = torch.zeros((), device=device)
+        self.restart()
+
+    def restart(self) -> None:
+        self.loss = torch.zeros((), device=self.device)
+        self.tokens = self.src_tokens = 0
+        self.started = time.monotonic()
+
+    def add(self, loss: Tensor, skipped: Tensor, batches: list[Batch]) -> None:
+        self.loss += torch.where(skipped > 0, 0.0, loss)
+        self._skipped += skipped
+        self._in_a_row = (self._in_a_row + skipped) * skipped
+        self.tokens += sum(batch.n_tokens for batch in batches)
+        self.src_tokens += sum(batch.n_src_tokens for batch in batches)
+
+    def bad_in_a_row(self) -> int:
+        return int(self._in_a_row)
+
+    def take_skipped(self) -> int:
+        skipped = int(self._skipped)
+        self._skipped.zero_()
+        return skipped
+
+    def mean_loss(self) -> float:
+        return float(self.loss) / max(1, self.tokens)
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
