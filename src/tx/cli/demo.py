@@ -1,0 +1,53 @@
+"""`tx demo`: an example corpus from a small grammar, to train on without a download."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tx.cli import console
+from tx.cli.app import MANAGE, app
+from tx.demo import corpus, generate, write
+from tx.errors import UsageError
+
+
+@app.command(rich_help_panel=MANAGE)
+def demo(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write the corpus here.")
+    ] = None,
+    show: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Print N pairs, tab-separated, and write nothing.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same corpus everywhere.")] = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an older corpus in FOLDER.")
+    ] = False,
+    quiet: console.Quiet = False,
+) -> None:
+    """Write an English-German example corpus: train, valid and test.
+
+    ```
+    tx demo --show 10                       # look at it
+    tx demo -o demo                         # write demo/train.en, demo/train.de, ...
+    tx train transformer-xs demo/train.en demo/train.de --valid demo/valid.en --valid demo/valid.de -o en-de
+    tx translate -m en-de < demo/test.en | tx score demo/test.de
+    ```
+
+    A small grammar makes the sentences, so nothing is downloaded. Every test sentence combines words in a way
+    that the training text never does: a verb with its object, or an adjective with its noun.
+    """
+    console.set_quiet(quiet)
+    if (output is None) == (show is None):
+        raise UsageError("either a folder or --show is needed", "tx demo -o demo, or tx demo --show 10")
+    if show is not None:
+        print("".join(f"{pair.english}\t{pair.german}\n" for pair in generate(show, seed)), end="")  # noqa: T201
+    if output is not None:
+        parts = corpus(seed)
+        write(parts, output, overwrite)
+        sizes = ", ".join(f"{name} {len(pairs)}" for name, pairs in parts._asdict().items())
+        console.note(f"wrote {output}: {sizes} pairs of English (.en) and German (.de)")
+        text = [str(output / name) for name in ("train.en", "train.de", "valid.en", "valid.de")]
+        arguments = "{} {} --valid {} --valid {}".format(*map(shlex.quote, text))
+        console.note(f"next: tx train transformer-xs {arguments} -o en-de")

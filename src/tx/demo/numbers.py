@@ -1,0 +1,61 @@
+"""Numbers as words, in English and in German.
+
+English reads tens before units with a hyphen ("twenty-three"), German units before tens in one word
+("dreiundzwanzig"), and German writes everything below a million as a single word.
+"""
+
+from tx.errors import TxError
+
+LARGEST = 999_999
+
+# fmt: off
+_EN_SMALL = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+             "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+_EN_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_DE_SMALL = ("null", "ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf",
+             "zwölf", "dreizehn", "vierzehn", "fünfzehn", "sechzehn", "siebzehn", "achtzehn", "neunzehn")
+_DE_TENS = ("", "", "zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig")
+# fmt: on
+
+
+def _check(n: int) -> None:
+    if not 0 <= n <= LARGEST:
+        raise TxError(f"{n} is outside the numbers that can be spelled out", f"use 0 to {LARGEST}")
+
+
+def english(n: int) -> str:
+    """The words for `n`, 105 is "one hundred and five". Raises TxError outside 0 to 999,999."""
+    _check(n)
+    if n < 20:
+        return _EN_SMALL[n]
+    if n < 100:
+        tens, units = divmod(n, 10)
+        return _EN_TENS[tens] + (f"-{_EN_SMALL[units]}" if units else "")
+    size, name = (100, "hundred") if n < 1000 else (1000, "thousand")
+    head, rest = divmod(n, size)
+    joint = " and " if rest < 100 else " "
+    return f"{english(head)} {name}" + (joint + english(rest) if rest else "")
+
+
+def german(n: int) -> str:
+    """The word for `n` as one counts: "eins", "einhunderteins". Raises TxError outside 0 to 999,999."""
+    _check(n)
+    return _stem(n) + ("s" if n % 100 == 1 else "")
+
+
+def _stem(n: int) -> str:
+    """As `german`, but a final one is "ein", as it is before other parts of the word and before nouns."""
+    if n < 20:
+        return _DE_SMALL[n]
+    if n < 100:
+        tens, units = divmod(n, 10)
+        return (f"{_DE_SMALL[units]}und" if units else "") + _DE_TENS[tens]
+    size, name = (100, "hundert") if n < 1000 else (1000, "tausend")
+    head, rest = divmod(n, size)
+    return _stem(head) + name + (_stem(rest) if rest else "")
+
+
+def german_before_noun(n: int) -> str:
+    """The German word as it stands before "Uhr" or "Euro": "ein Uhr", "zwei Euro"."""
+    _check(n)
+    return _stem(n)
