@@ -16,7 +16,7 @@ from tx.text.tokenizer import Tokenizer, open_tokenizer
 BATCH = 1000  # lines; more has no effect on speed
 
 Files = Annotated[
-    list[str] | None, typer.Argument(metavar="FILE...", help="Text, plain or .gz, instead of stdin.")
+    list[str] | None, typer.Argument(metavar="FILE", help="Text, plain or .gz, instead of stdin.")
 ]
 Input = Annotated[
     str, typer.Option("--input", "-i", metavar="FILE", help="The same, for one file; - is stdin.")
@@ -94,10 +94,7 @@ def detokenize(
 
     def join(line: str, number: int) -> str:
         pieces = [piece for piece in line.split(" ") if piece]
-        try:
-            return tokenizer.decode(_ids(pieces, tokenizer)) if ids else tokenizer.decode_pieces(pieces)
-        except TxError as error:
-            raise TxError(f"line {number}: {error.message}", error.hint) from error
+        return tokenizer.decode(_ids(pieces, tokenizer)) if ids else tokenizer.decode_pieces(pieces)
 
     _each_line(files, input, output, join)
 
@@ -108,7 +105,7 @@ def _open(model: str | None, side: str | None) -> Tokenizer:
 
 def _ids(pieces: Sequence[str], tokenizer: Tokenizer) -> list[int]:
     for piece in pieces:
-        if not (piece.isascii() and piece.isdigit() and int(piece) < len(tokenizer)):
+        if not (piece.isascii() and piece.isdigit() and len(piece) < 10 and int(piece) < len(tokenizer)):
             raise TxError(
                 f"'{piece}' is not an id of this tokenizer, whose ids are 0 to {len(tokenizer) - 1}",
                 "leave --ids away to read pieces",
@@ -121,11 +118,19 @@ def _each_line(files: list[str] | None, input: str, output: str, change: Callabl
     if files and input != "-":
         raise UsageError("the input is given twice", "name files, or one file with -i")
     with LineWriter(output, exact=True) as writer:
-        number = 0
+        total = 0
         for path in files or [input]:
             if path == "-" and sys.stdin is not None and sys.stdin.isatty():
                 console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
             with open_input(path) as stream:
+                number = 0
                 for lines in arrived_lines(stream, BATCH, console.warn):
-                    writer.write([change(line, number + n) for n, line in enumerate(lines, start=1)])
-                    number += len(lines)
+                    changed = []
+                    for number, line in enumerate(lines, start=number + 1):
+                        total += 1
+                        try:
+                            changed.append(change(line, total))
+                        except TxError as error:
+                            where = f"line {number}" if path == "-" else f"{path}:{number}"
+                            raise TxError(f"{where}: {error.message}", error.hint) from error
+                    writer.write(changed)

@@ -6,6 +6,7 @@ A blank line gives a blank line; a line longer than the model can read is transl
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,11 @@ from torch import nn
 from tx.config import DecodeConfig
 from tx.data.batch import make_batch
 from tx.decode.search import Hypothesis, Sampling, beam_search, generate
-from tx.text.tokenizer import Tokenizer
+from tx.models import load_model
+from tx.nn.device import choose_device, keep_freed_memory, set_threads
+from tx.package import Package, load_package
+from tx.resolve import check_section
+from tx.text.tokenizer import Tokenizer, open_tokenizers
 
 BATCH_ROWS = 320  # hypotheses that are searched together: enough for full-speed products
 BATCH_TOKENS = 16384  # of source, times hypotheses: bounds the memory of long sentences
@@ -173,3 +178,16 @@ class Translator:
                 results[i] = (sum(gained[:n]), n)
                 gained = gained[n:]
         return results
+
+
+def open_translator(path: Path, device: str = "auto", threads: int = 0) -> tuple[Translator, DecodeConfig]:
+    """The translator in the package at `path`, ready to use, and its own search settings."""
+    set_threads(threads)
+    keep_freed_memory()
+    chosen = choose_device(device)
+
+    def build(package: Package) -> tuple[Translator, DecodeConfig]:
+        translator = Translator(load_model(package, chosen), *open_tokenizers(package), chosen)
+        return translator, check_section(DecodeConfig, package.decode, section="decode")
+
+    return load_package(path, build, "translation")

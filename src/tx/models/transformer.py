@@ -31,9 +31,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.
 class Config:
     """The shape of the model; the defaults are the paper's base model, but for pre-norm."""
 
-    src_vocab_size: int = option(0, "source vocabulary, set from the tokenizer", ge=0)
-    tgt_vocab_size: int = option(0, "target vocabulary, set from the tokenizer", ge=0)
-    shared_vocab: bool = option(True, "whether both sides have one vocabulary, set from the tokenizer")
+    src_vocab_size: int = option(0, "source vocabulary", ge=0, derived=True)
+    tgt_vocab_size: int = option(0, "target vocabulary", ge=0, derived=True)
+    shared_vocab: bool = option(True, "one vocabulary for both sides", derived=True)
     d_model: int = option(512, "width of every layer's input and output", ge=2)
     d_ff: int = option(2048, "width inside the feed-forward layers", ge=1)
     n_heads: int = option(8, "attention heads; they divide d_model", ge=1)
@@ -43,7 +43,9 @@ class Config:
     attention_dropout: float = option(0.0, "dropout on attention weights", ge=0, le=0.99)
     activation_dropout: float = option(0.0, "dropout inside the feed-forward layers", ge=0, le=0.99)
     activation: Literal["relu", "gelu", "silu"] = option("relu", "non-linearity of the feed-forward layers")
-    norm: Literal["pre", "post"] = option("pre", "layer norm before each sublayer, or after each sum (the paper)")
+    norm: Literal["pre", "post"] = option(
+        "pre", "layer norm before each sublayer, or after each sum (the paper)"
+    )
     positions: Literal["interleaved", "concatenated", "learned"] = option(
         "interleaved", "sinusoids as in the paper, as in tensor2tensor, or learned embeddings"
     )
@@ -112,7 +114,9 @@ class DecoderLayer(nn.Module):
         """All positions at once: `x` `[B, T, D]`, `memory` `[B, S, D]`. Padding at the end needs no mask."""
         attend, look, feed = self.residuals
         x = attend(x, lambda y: self.self_attention(y, causal=True))
-        x = look(x, lambda y: self.cross_attention.attend_to(y, self.cross_attention.keys_values(memory), mask))
+        x = look(
+            x, lambda y: self.cross_attention.attend_to(y, self.cross_attention.keys_values(memory), mask)
+        )
         return feed(x, self.feed_forward)  # type: ignore[no-any-return]
 
     def step(self, x: Tensor, cache: "LayerCache", mask: Tensor | None) -> Tensor:
@@ -238,8 +242,12 @@ class Transformer(nn.Module):
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
         """The sum of the target tokens' losses in nats, and how many there are."""
         hidden = self.decode(batch.tgt_in, *self.encode(batch.src))
-        hidden = hidden.flatten(0, 1).index_select(0, batch.tgt_positions)  # [n_tokens, D]: no work on padding
-        return linear_cross_entropy(hidden, self.output_weight(), batch.tgt_out, label_smoothing), batch.n_tokens
+        hidden = hidden.flatten(0, 1).index_select(
+            0, batch.tgt_positions
+        )  # [n_tokens, D]: no work on padding
+        return linear_cross_entropy(
+            hidden, self.output_weight(), batch.tgt_out, label_smoothing
+        ), batch.n_tokens
 
     def start(self, batch: Batch) -> State:
         """Read the source; the first token to give to `step` is `bos_id`, which is `<pad>`."""

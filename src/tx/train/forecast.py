@@ -9,6 +9,7 @@ import torch
 from tx.config import TrainConfig
 from tx.data.batch import Batch
 from tx.nn.device import peak_memory
+from tx.train.text import duration
 
 TRIALS = 4
 
@@ -30,13 +31,6 @@ class Forecast:
             return f"forecast: {speed}; until validation stops improving; {memory}"
         length = f"{self.steps:,} steps in {duration(self.seconds)} ({self.steps / self.steps_per_epoch:.1f} epochs)"
         return f"forecast: {length}; {speed}; {memory}"
-
-
-def duration(seconds: float) -> str:
-    """A length of time as people write it: 45 s, 12 min, 3.2 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def forecast(

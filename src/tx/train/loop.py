@@ -316,6 +316,8 @@ class Trainer:
         self.model.load_state_dict(weights, strict=False)
         self.optimizer.load_state({name: value.to(self.device) for name, value in optimizer.items()})
         self.log.truncate(self.progress.log_bytes)
+        if self.progress.finished and not self._reason_to_stop(StopSignal()):
+            self.progress.finished = ""  # a limit was raised
 
 
 class _Recent:

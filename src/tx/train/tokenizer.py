@@ -67,7 +67,7 @@ def train_tokenizer(
     else:
         tokenizer = SentencePieceTokenizer(kind, _learn(kind, lines, vocab_size))
     if len(tokenizer) < vocab_size:
-        say(f"the text yields {len(tokenizer)} pieces, not {vocab_size}")
+        say(f"the text yields {len(tokenizer):,} pieces, not {vocab_size:,}")
     return tokenizer
 
 
@@ -121,7 +121,7 @@ def _sample(paths: Sequence[str | Path], max_lines: int, seed: int, say: Callabl
             f"there is no text in {files}" if paths else "no text was given", "give files with text in them"
         )
     if number > max_lines:
-        say(f"learning from {max_lines} of {number} lines, drawn at random")
+        say(f"learning from {max_lines:,} of {number:,} lines, drawn at random")
     return kept
 
 

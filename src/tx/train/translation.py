@@ -4,7 +4,6 @@ The order: tokenizers, corpus, validation text, model, forecast, the loop. Every
 run/ folder while it goes on, and the package itself holds the best model so far.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,10 +17,9 @@ from tx.config import RunConfig, parse_duration, to_toml
 from tx.data.corpus import Corpus, Side, cache_folder, encode_corpus, hold_out, open_corpus
 from tx.data.sampler import Sampler
 from tx.decode.translate import SearchOptions, Translator
-from tx.errors import TxError
 from tx.evaluate.metrics import bleu
 from tx.evaluate.model import mean_loss
-from tx.files import atomic_file, remove
+from tx.files import atomic_file
 from tx.models import load_architecture, model_config, weights_of
 from tx.nn.device import choose_device, keep_freed_memory, set_threads
 from tx.package import WEIGHTS, Package, update_package
@@ -118,7 +116,10 @@ class Validation:
         ]
         values = {"valid_loss": loss, "valid_ppl": float(torch.tensor(loss).exp()), "valid_bleu": score.value}
         self.signature = score.signature
-        return Evaluation(-loss if self.config.train.metric == "loss" else score.value, values, samples)
+        # Where no four words in a row are right yet, BLEU is 0 and the loss decides.
+        return Evaluation(
+            -loss if self.config.train.metric == "loss" else score.value or -loss, values, samples
+        )
 
 
 def publish_to(
@@ -215,24 +216,3 @@ def keep_tokenizers(run: Path, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
     src, tgt = tokenizers
     named = {"tokenizer": src} if src is tgt else {"src": src, "tgt": tgt}
     update_package(run / "tokenizer", task="tokenizer", tokenizers=named)
-
-
-def clear(out: Path) -> None:
-    """Forget an earlier run in the package at `out`; the package itself stays until a better one is written."""
-    run = out / "run"
-    if run.exists():
-        remove(run)
-
-
-def refuse_existing(out: Path) -> None:
-    """Raise TxError if there is something at `out` already."""
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        raise TxError(
-            f"{out} exists already",
-            "go on with --resume, replace it with --overwrite, or choose another -o",
-        )
-
-
-def n_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

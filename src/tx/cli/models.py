@@ -1,0 +1,169 @@
+"""`tx models`: the packages there are, what is in them, and which one a command takes by itself."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tx.cli import console
+from tx.cli.app import MANAGE, app
+from tx.errors import UsageError
+from tx.package import Package, Summary, best_score, find, get_default, list_packages, set_default
+
+models = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(
+    models,
+    name="models",
+    help="List, inspect and choose model packages.",
+    rich_help_panel=MANAGE,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="The model package.", show_default=False)]
+
+
+@models.command("list")
+def list_(json: console.Json = False) -> None:
+    """List the packages in ./models, in this folder and among your own.
+
+        $ tx models list
+        $ tx models list | cut -f 1
+
+    Columns: name, task, architecture, size, best score, folder. `tx models show` verifies a package, this
+    does not.
+    """
+    packages = list_packages()
+    for package in packages:
+        if package.problem:
+            console.warn(f"skipped {package.path}: {package.problem}")
+    good = [package for package in packages if not package.problem]
+    if json:
+        console.print_json([_entry(package) for package in good])
+        return
+    if not good:
+        console.note("no packages here; `tx train` makes one, and -m takes the path of one elsewhere")
+    human = sys.stdout.isatty()
+    _print_table(
+        ("name", "task", "arch", "size", "score", "path"),
+        (
+            (
+                package.name,
+                package.task,
+                package.manifest["arch"] or "-",
+                _size(package.bytes) if human else package.bytes,
+                _score(best_score(package.manifest["scores"])),
+                package.path,
+            )
+            for package in good
+        ),
+    )
+
+
+@models.command()
+def show(name: Name, json: console.Json = False) -> None:
+    """Verify a package and show everything about it.
+
+        $ tx models show de-en
+        $ tx models show de-en --json | jq .scores
+
+    Every digest is checked first; a damaged package is an error.
+    """
+    package = Package.open(find(name, ""))
+    n_parameters = sum(tensor.size for tensor in package.tensors.values())
+    if json:
+        extra = {"name": package.name, "path": str(package.path.resolve()), "n_parameters": n_parameters}
+        console.print_json({**extra, **package.manifest})
+        return
+    rows: list[tuple[str, Any]] = [("name", package.name), ("path", package.path.resolve())]
+    rows += [(key, package.manifest[key]) for key in ("task", "arch", "tx_version", "format")]
+    if package.tensors:
+        rows.append(("parameters", f"{n_parameters:,}"))
+    for key in ("config", "decode", "tokenizers", "data"):
+        rows += _flatten(key, package.manifest[key])
+    rows += [("score", _score(score)) for score in package.scores]
+    for file, entry in package.manifest["files"].items():
+        rows.append((f"file {file}", f"{_size(entry['bytes'])}, SHA-256 {entry['sha256']} (verified)"))
+    _print_table(("key", "value"), [(key, "-" if value is None else value) for key, value in rows])
+
+
+@models.command()
+def path(name: Name) -> None:
+    """Print the absolute path of a package, for scripts.
+
+    $ ls "$(tx models path de-en)"
+    """
+    print(find(name, "").resolve())  # noqa: T201
+
+
+@models.command()
+def default(
+    task: Annotated[str, typer.Argument(help="translation, tokenizer, ...", show_default=False)],
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME|FOLDER]", help="The package to use from now on.", show_default=False),
+    ] = None,
+    unset: Annotated[bool, typer.Option("--unset", help="Forget the default of this task.")] = False,
+) -> None:
+    """Show or set the package that a command uses when -m is not given.
+
+        $ tx models default translation de-en
+        $ tx models default translation
+        $ tx models default translation --unset
+
+    A tx.toml in this folder or one above goes first; there, the key is `translation` under `[defaults]`.
+    """
+    if unset and name is not None:
+        raise UsageError("--unset takes no package", f"`tx models default {task} --unset`")
+    if unset:
+        set_default(task, None)
+    elif name is not None:
+        package = Package.open(find(name, task), task)
+        set_default(task, package.path)
+        console.note(f"{task}: {package.path.resolve()}")
+    elif (chosen := get_default(task)) is not None:
+        print(chosen)  # noqa: T201
+    else:
+        console.note(f"no default for {task}; `tx models default {task} NAME` sets one")
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows whose text may come from a stranger: no tab, line end or terminal code of theirs gets through."""
+    safe = (["".join(c if c.isprintable() else "\ufffd" for c in str(cell)) for cell in row] for row in rows)
+    console.print_table(columns, safe)
+
+
+def _entry(package: Summary) -> dict[str, Any]:
+    return {
+        "name": package.name,
+        "task": package.task,
+        "arch": package.manifest["arch"],
+        "bytes": package.bytes,
+        "score": best_score(package.manifest["scores"]),
+        "path": str(Path(package.path).resolve()),
+    }
+
+
+def _flatten(key: str, value: Any) -> list[tuple[str, Any]]:
+    """Nested objects as rows: `data.dropped.empty`."""
+    if isinstance(value, dict):
+        return [row for inner, item in value.items() for row in _flatten(f"{key}.{inner}", item)]
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return [row for index, item in enumerate(value, 1) for row in _flatten(f"{key}.{index}", item)]
+    return [(key, value)]
+
+
+def _score(score: dict[str, Any] | None) -> str:
+    if score is None:
+        return "-"
+    on = f" on {score['data']}" if score.get("data") else ""
+    signature = f" ({score['signature']})" if score.get("signature") else ""
+    return f"{score['metric']} {score['value']:.4g}{on}{signature}"
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} GB"

@@ -1,0 +1,30 @@
+"""Lines from files and pipes, in the batches that suit a command which must answer soon and work fast."""
+
+import sys
+from collections.abc import Iterator
+
+from tx.cli import console
+from tx.errors import UsageError
+from tx.text.lines import arrived_lines, open_input
+
+BATCH = 1000  # lines taken together when a file or a fast pipe provides them
+FIRST = 16  # and at the start, so that the first answer comes soon
+
+
+def line_batches(files: list[str] | None, input: str, ramp: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Batches of the lines that have arrived, each with the number (from 0) of its first line.
+
+    With `ramp` batches grow fourfold from `FIRST` to `BATCH`: for work that takes seconds for a batch.
+    """
+    if files and input != "-":
+        raise UsageError("the input is given twice", "name files, or one file with -i")
+    number, size = 0, FIRST if ramp else BATCH
+    for path in files or [input]:
+        if path == "-" and sys.stdin is not None and sys.stdin.isatty():
+            console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
+        with open_input(path) as stream:
+            for lines in arrived_lines(stream, BATCH, console.warn):
+                while lines:
+                    yield number, lines[:size]
+                    number += len(lines[:size])
+                    lines, size = lines[size:], min(BATCH, 4 * size)

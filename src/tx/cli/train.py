@@ -1,0 +1,235 @@
+"""`tx train`: from text to a tokenizer or a model."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tx.cli import console
+from tx.cli.app import LEARN, app
+from tx.cli.options import collect_flags, config_flags
+from tx.config import RunConfig
+from tx.errors import TxError, UsageError, did_you_mean
+from tx.resolve import Resolved, arch_names, recipe_names, resolve
+from tx.text.lines import read_lines
+from tx.text.tokenizer import KINDS
+
+# What a resumed run may change: how long it goes on and how it is shown, never what it computes.
+RESUMABLE = {
+    *("train.max_steps", "train.max_epochs", "train.max_time", "train.patience", "train.threads"),
+    *("train.device", "train.log_every", "train.tensorboard"),
+}
+TOKENIZER_FLAGS = {"data.vocab_size", "seed"}
+
+Valid = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--valid", metavar="FILE", help="Validation text: once for the source, once for the target."
+    ),
+]
+Out = Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Any other key, as in --set model.d_ff=1024; repeatable."
+    ),
+]
+
+
+@app.command(rich_help_panel=LEARN)
+@config_flags
+def train(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE|CONFIG.toml|KIND] [FILE...]",
+            help="A recipe, a configuration file, an architecture or a kind of tokenizer, then the text.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Out = "",
+    valid: Valid = None,
+    sets: Sets = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in -o.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in -o.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the resolved configuration and a forecast, train nothing."),
+    ] = False,
+    quiet: console.Quiet = False,
+    **flags: Any,
+) -> None:
+    """Train a tokenizer or a model from text.
+
+    ```
+    $ tx train train.de train.en -o de-en
+    $ tx train transformer-xs train.de train.en --valid dev.de --valid dev.en -o de-en
+    $ tx train transformer-xs train.de train.en --max-time 30m -o de-en
+    $ tx train --resume -o de-en
+    $ tx train bpe train.de train.en --vocab-size 8000 -o bpe8k
+    $ tx config transformer-xs > run.toml && tx train run.toml train.de train.en -o de-en
+    ```
+
+    Without a recipe one is chosen by the size of the corpus. The first Ctrl-C finishes the step and saves.
+    """
+    console.set_quiet(quiet)
+    words, given = what or [], collect_flags(flags)
+    if not output and not dry_run:
+        raise UsageError("where to? no package is named", "name one with -o NAME")
+    if words and words[0] in KINDS:
+        _train_tokenizer(words[0], words[1:], given, output, overwrite)
+        return
+    out = Path(output)
+    resolved = (
+        _resume_config(out, words, valid, given, sets) if resume else _config(words, valid, given, sets)
+    )
+    _run(resolved, out, resume, overwrite, dry_run)
+
+
+def _train_tokenizer(
+    kind: str, files: list[str], given: dict[str, Any], output: str, overwrite: bool
+) -> None:
+    from tx.train.tokenizer import train_tokenizer_package
+
+    if wrong := sorted(given.keys() - TOKENIZER_FLAGS):
+        name = wrong[0].rpartition(".")[2].replace("_", "-")
+        raise UsageError(
+            f"--{name} means nothing for a tokenizer", "a tokenizer knows --vocab-size and --seed"
+        )
+    if not files:
+        raise UsageError("there is no text to learn from", f"tx train {kind} FILE... -o {output}")
+    size = given.get("data.vocab_size", RunConfig().data.vocab_size)
+    package = train_tokenizer_package(
+        kind, files, size, output, overwrite=overwrite, seed=given.get("seed", 1), say=console.note
+    )
+    console.note(
+        f"{output}: {package.config['vocab_size']:,} pieces; try: tx tokenize -m {output} < {files[0]}"
+    )
+
+
+# -- the configuration ------------------------------------------------------------------------------------------
+
+
+def _config(
+    words: list[str], valid: list[str] | None, given: dict[str, Any], sets: list[str] | None
+) -> Resolved:
+    """The configuration a command line asks for."""
+    name, files = _name_and_files(words)
+    if files:
+        given["data.train"] = files
+    if valid:
+        given["data.valid"] = valid
+    if name is None and not files:
+        raise UsageError("what shall be trained?", "tx train SRC TGT -o NAME; `tx config` lists the recipes")
+    resolved = resolve(name or _choose_recipe(files), flags=given, sets=sets or [])
+    data = resolved.config.data
+    for key, paths in (("training", data.train), ("validation", data.valid)):
+        if len(paths) not in ((2,) if key == "training" else (0, 2)):
+            raise UsageError(
+                f"a translator needs a source and a target file of {key} text, not {len(paths)} files",
+                "tx train RECIPE SRC TGT --valid SRC --valid TGT",
+            )
+        for path in paths:
+            if not Path(path).is_file():
+                raise TxError(f"there is no file {path}")
+    return resolved
+
+
+def _name_and_files(words: list[str]) -> tuple[str | None, list[str]]:
+    """Split the positional words: a configuration first, if the first word is one, then text."""
+    if not words:
+        return None, []
+    first, known = words[0], [*recipe_names(), *arch_names()]
+    if first.endswith(".toml") or first in known:
+        return first, words[1:]
+    if not Path(first).is_file():
+        raise UsageError(
+            f"'{first}' is neither a file nor a recipe",
+            did_you_mean(first, [*known, *KINDS]) or "`tx config` lists the recipes",
+        )
+    return None, words
+
+
+def _choose_recipe(files: list[str]) -> str:
+    """The recipe for a corpus of this size."""
+    n = sum(1 for _ in read_lines(files[0]))
+    name = "transformer-xs" if n <= 60_000 else "transformer-s" if n <= 300_000 else "transformer-base"
+    console.note(
+        f"recipe: {name}, for {n:,} pairs (name one yourself to choose another; `tx config` lists them)"
+    )
+    return name
+
+
+def _resume_config(
+    out: Path, words: list[str], valid: list[str] | None, given: dict[str, Any], sets: list[str] | None
+) -> Resolved:
+    """The configuration of the run in `out`, with the changes that a resumed run may have."""
+    kept = out / "run" / "config.toml"
+    if not kept.is_file():
+        raise TxError(f"there is no run to resume in {out}", "leave --resume away to start one")
+    flags = dict(given)
+    if words or valid:
+        _, files = _name_and_files(words)
+        flags |= {"data.train": files} if files else {}
+        flags |= {"data.valid": valid} if valid else {}
+    resolved, before = resolve(str(kept), flags=flags, sets=sets or []), resolve(str(kept), environ={})
+    for key in resolved.origins:
+        old, new = (_value(r.config, key) for r in (before, resolved))
+        if old != new and key not in RESUMABLE:
+            raise TxError(
+                f"{key} was {old!r} in this run and is {new!r} now",
+                "a run resumes as it began: leave that away, or start a new one with another -o",
+            )
+    return resolved
+
+
+def _value(config: RunConfig, key: str) -> Any:
+    section, _, leaf = key.rpartition(".")
+    owner: Any = getattr(config, section) if section else config
+    return owner.get(leaf) if isinstance(owner, dict) else getattr(owner, leaf)
+
+
+# -- the run ----------------------------------------------------------------------------------------------------
+
+
+def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: bool) -> None:
+    from tx.models import load_architecture
+    from tx.train.folder import claim, scratch
+    from tx.train.translation import prepare
+
+    resolved.check_model(load_architecture(resolved.config.arch).Config)
+    display = _display()
+    with scratch() if dry_run else claim(out, resume, overwrite) as folder:
+        if dry_run:
+            _print_config(resolved)
+        prepared = prepare(resolved.config, folder, resume, display)
+        console.note(str(prepared.forecast))
+        console.note(f"validation every {prepared.eval_every:,} steps")
+        if dry_run:
+            return
+        with display:
+            progress = prepared.trainer.run(prepared.eval_every)
+    if not progress.finished:
+        console.note(f"stopped at step {progress.step:,}; go on with: tx train --resume -o {out}")
+        raise typer.Exit(130)
+    console.note(
+        f"finished ({progress.finished}) after {progress.step:,} steps: "
+        f"best {resolved.config.train.metric} {abs(progress.best_score):.2f} at step {progress.best_step:,}"
+    )
+    console.note(f"try: tx translate -m {out} < {resolved.config.data.train[0]} | head")
+
+
+def _display() -> Any:
+    from tx.cli.progress import TrainingDisplay
+
+    return TrainingDisplay()
+
+
+def _print_config(resolved: Resolved) -> None:
+    rows = []
+    for key, origin in resolved.origins.items():
+        value = _value(resolved.config, key)
+        if not dataclasses.is_dataclass(value):
+            rows.append((key, value, origin))
+    console.print_table(["key", "value", "from"], rows)

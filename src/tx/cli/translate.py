@@ -1,0 +1,167 @@
+"""`tx translate`: lines of one language in, lines of another out."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tx.cli import console
+from tx.cli.app import USE, app
+from tx.cli.pipe import line_batches
+from tx.errors import UsageError
+from tx.package import find
+from tx.text.lines import LineWriter, read_lines
+
+if TYPE_CHECKING:
+    from tx.decode.translate import SearchOptions, Translation
+
+SEARCH, SAMPLE = "Search", "Sampling"
+
+
+@app.command(rich_help_panel=USE)
+def translate(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE...", help="Text, plain or .gz, instead of stdin.")
+    ] = None,
+    model: console.Model = None,
+    input: Annotated[
+        str, typer.Option("--input", "-i", metavar="FILE", help="The same, for one file.")
+    ] = "-",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Write here, not to stdout.")
+    ] = "-",
+    beam_size: Annotated[
+        int | None,
+        typer.Option(
+            "--beam-size",
+            "-b",
+            min=1,
+            help="Hypotheses kept at each step; 1: greedy.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    n_best: Annotated[
+        int,
+        typer.Option(
+            "--n-best", "-n", min=1, help="Translations of each line, best first.", rich_help_panel=SEARCH
+        ),
+    ] = 1,
+    length_penalty: Annotated[
+        float | None,
+        typer.Option(min=0, help="Scores are divided by length to this power.", rich_help_panel=SEARCH),
+    ] = None,
+    max_len_ratio: Annotated[
+        float | None,
+        typer.Option(min=0, help="Longest translation, in pieces of the source ...", rich_help_panel=SEARCH),
+    ] = None,
+    max_len_extra: Annotated[
+        int | None, typer.Option(min=0, help="... plus this many.", rich_help_panel=SEARCH)
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Line i of FILE is how translation i must begin.", rich_help_panel=SEARCH
+        ),
+    ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Draw each token at random instead.", rich_help_panel=SAMPLE)
+    ] = False,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Below 1: likelier tokens; above: wilder.", rich_help_panel=SAMPLE),
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=0, help="From the K likeliest; 0: all.", rich_help_panel=SAMPLE)
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="From the smallest set of this mass.", rich_help_panel=SAMPLE),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seeds --sample.", rich_help_panel=SAMPLE)] = 1,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Put the score and a tab before each line.")
+    ] = False,
+    as_json: console.Json = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
+    quiet: console.Quiet = False,
+) -> None:
+    """Translate lines: one line out for each line in, in order, as soon as they can be had.
+
+    ```
+    $ tx translate -m de-en < test.de > test.hyp
+    $ echo "Ein Hund läuft." | tx translate -m de-en
+    $ tx translate -m de-en --n-best 3 --scores < test.de
+    $ tx translate -m de-en --sample --top-p 0.9 --seed 3 < test.de
+    $ tx translate -m de-en --json < test.de | jq -r .translations[0].text
+    ```
+
+    A blank line gives a blank line. With --n-best N there are N lines for each. The model's own search settings
+    hold where no flag is given; scores are log-probabilities divided by length.
+    """
+    console.set_quiet(quiet)
+    from tx.decode.search import Sampling
+    from tx.decode.translate import SearchOptions, open_translator
+
+    if not sample and (temperature, top_k, top_p) != (None, None, None):
+        raise UsageError("--temperature, --top-k and --top-p are for sampling", "add --sample")
+    if sample and n_best > 1:
+        raise UsageError(
+            "sampling draws one translation a line", "leave --n-best away, or run it with other seeds"
+        )
+    translator, decode = open_translator(find(model, "translation"), device, threads)
+    for name, value in (
+        ("beam_size", beam_size),
+        ("length_penalty", length_penalty),
+        ("max_len_ratio", max_len_ratio),
+        ("max_len_extra", max_len_extra),
+    ):
+        if value is not None:
+            setattr(decode, name, value)
+    if n_best > decode.beam_size:
+        raise UsageError(
+            f"a beam of {decode.beam_size} cannot give {n_best} translations", f"add -b {n_best}"
+        )
+    sampling = (
+        Sampling(temperature or 1.0, top_k or 0, 1.0 if top_p is None else top_p, seed) if sample else None
+    )
+    options = SearchOptions(decode, n_best, sampling, with_scores=scores or as_json)
+    _pipe(translator, options, files, input, output, prefix, scores, as_json)
+
+
+def _pipe(
+    translator: Any,
+    options: "SearchOptions",
+    files: list[str] | None,
+    input: str,
+    output: str,
+    prefix: str | None,
+    scores: bool,
+    as_json: bool,
+) -> None:
+    forced = read_lines(prefix) if prefix else None
+    with LineWriter(output) as writer:
+        for number, lines in line_batches(files, input, ramp=True):
+            prefixes = [next(forced, "") for _ in lines] if forced else None
+            results = translator.translate(lines, options, prefixes, number)
+            for n, (line, result) in enumerate(zip(lines, results, strict=True), number + 1):
+                if result.n_parts > 1:
+                    console.warn(f"line {n} is too long, and was translated in {result.n_parts} parts")
+                writer.write(_format(result, options.n_best, scores, as_json, line))
+
+
+def _format(result: "Translation", n_best: int, scores: bool, as_json: bool, src: str) -> Iterator[str]:
+    if as_json:
+        translations = [
+            {"text": text, "score": h.score, "logprob": h.logprob}
+            for text, h in zip(result.texts, result.hypotheses, strict=True)
+        ]
+        yield json.dumps({"src": src, "translations": translations}, ensure_ascii=False)
+        return
+    for i in range(n_best):  # also where fewer were found, so that the lines can be counted off
+        text = result.texts[i] if i < len(result.texts) else ""
+        score = (
+            f"{result.hypotheses[i].score:.4f}\t" if scores and i < len(result.hypotheses) else "\t" * scores
+        )
+        yield score + text
