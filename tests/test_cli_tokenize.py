@@ -118,6 +118,7 @@ def test_a_model_with_two_tokenizers_needs_a_side(folder: Path) -> None:
         (["--ids"], "4 five", "line 2: 'five' is not an id"),
         (["--ids"], "99999", "line 2: '99999' is not an id"),
         (["--ids"], "-1", "line 2: '-1' is not an id"),
+        (["--ids"], "9" * 5000, "line 2: '999"),
         (["--ids"], "²", "line 2: '²' is not an id"),
         ([], "▁nirgends", "line 2: the vocabulary has no piece '▁nirgends'"),
     ],
@@ -125,6 +126,13 @@ def test_a_model_with_two_tokenizers_needs_a_side(folder: Path) -> None:
 def test_a_bad_piece_names_its_line(folder: Path, flags: list[str], line: str, message: str) -> None:
     result = run("detokenize", "-m", folder / "word", *flags, input=f"\n{line}\n".encode())
     assert message in failure_of(result).message
+
+
+def test_a_bad_piece_names_its_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("▁der\n" * 3)
+    (tmp_path / "bad").write_text("▁der\n▁der\n▁nirgends\n")
+    result = run("detokenize", "-m", folder / "word", tmp_path / "good", tmp_path / "bad")
+    assert failure_of(result).message.startswith(f"{tmp_path / 'bad'}:3: the vocabulary has no piece")
 
 
 def test_broken_text_in_a_pipe_is_one_line_and_a_warning(folder: Path) -> None:

@@ -286,7 +286,7 @@ def test_too_large_a_vocabulary_becomes_what_the_text_yields(kind: str, tmp_path
     heard: list[str] = []
     tokenizer = train_tokenizer(kind, [write(tmp_path / "text", "a b ab abc\n")], 50_000, say=heard.append)
     assert len(tokenizer) < 300
-    assert heard == [f"the text yields {len(tokenizer)} pieces, not 50000"]
+    assert heard == [f"the text yields {len(tokenizer)} pieces, not 50,000"]
     check_round_trip(tokenizer, "ab c")
 
 
@@ -320,7 +320,7 @@ def test_a_large_corpus_is_sampled_by_its_seed(kind: str, text: Path, tmp_path: 
         for seed, name in [(1, "a"), (1, "b"), (2, "c")]
     )
     assert first == again != other
-    assert "learning from 100 of 2000 lines, drawn at random" in heard
+    assert "learning from 100 of 2,000 lines, drawn at random" in heard
 
 
 def test_a_dead_child_is_reported(text: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -118,19 +118,20 @@ def _each_line(files: list[str] | None, input: str, output: str, change: Callabl
     if files and input != "-":
         raise UsageError("the input is given twice", "name files, or one file with -i")
     with LineWriter(output, exact=True) as writer:
-        total = 0
+        before = 0  # lines of earlier files
         for path in files or [input]:
             if path == "-" and sys.stdin is not None and sys.stdin.isatty():
                 console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
+            done = 0
             with open_input(path) as stream:
-                number = 0
                 for lines in arrived_lines(stream, BATCH, console.warn):
                     changed = []
-                    for number, line in enumerate(lines, start=number + 1):
-                        total += 1
+                    for number, line in enumerate(lines, start=done + 1):
                         try:
-                            changed.append(change(line, total))
+                            changed.append(change(line, before + number))
                         except TxError as error:
                             where = f"line {number}" if path == "-" else f"{path}:{number}"
                             raise TxError(f"{where}: {error.message}", error.hint) from error
                     writer.write(changed)
+                    done += len(lines)
+            before += done
