@@ -9,6 +9,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import MEASURE, app
+from tx.cli.score_model import score_model
 from tx.errors import UsageError
 from tx.evaluate.metrics import METRICS, SEED, Score, check, corpus_scores, paired_scores, sentence_scores
 from tx.text.lines import read_lines
@@ -21,9 +22,16 @@ def score(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="REF...", help="The reference translations; several files are several references."
+            metavar="REF...",
+            help="The reference translations; several files are several references. With -m: SRC TGT.",
         ),
     ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", metavar="NAME", help="Print this translator's log-probability of TGT given SRC."
+        ),
+    ] = None,
     hyp: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,9 +84,13 @@ def score(
     $ tx translate -m de-en < test.de | tx score test.en
     $ tx score test.en -i baseline.hyp -i mine.hyp --all
     $ tx score test.en -b --metric bleu < test.hyp
+    $ tx score -m de-en test.de test.en
     ```
     """
     console.set_quiet(quiet)
+    if model is not None:
+        score_model(model, files, as_json)
+        return
     inputs = hyp or ["-"]
     metrics = METRICS if all_metrics else tuple(dict.fromkeys(metric))
     _refuse_repeated(inputs, files)
