@@ -5,11 +5,13 @@ state or the new one, and so that tests can make the n-th write fail. The order 
 of the parent) is the one databases use.
 """
 
+import fcntl
+import glob
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +22,32 @@ TEMPORARY = ".tmp-"  # what starts so is unfinished or already replaced: never r
 
 def _aside(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder; what is not there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _clear_litter(path: Path) -> None:
+    """Remove what killed processes left when they wrote `path`."""
+    for litter in path.parent.glob(f"{TEMPORARY}{glob.escape(path.name)}-*"):
+        process = litter.name.rpartition("-")[2]
+        if process.isdecimal() and not _is_alive(int(process)):
+            remove(litter)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def fsync_folder(path: Path) -> None:
@@ -40,6 +68,16 @@ def fsync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def fsync_tree(path: Path) -> None:
+    """Make a folder and everything in it durable."""
+    for entry in sorted(path.rglob("*")):
+        if entry.is_file():
+            fsync_file(entry)
+        else:
+            fsync_folder(entry)
+    fsync_folder(path)
+
+
 def cannot_write(path: Path, error: OSError) -> TxError:
     """The sentence for a failed write, with the cause the system gave."""
     return TxError(
@@ -49,22 +87,39 @@ def cannot_write(path: Path, error: OSError) -> TxError:
 
 
 @contextmanager
+def writing(path: Path, inside: Path) -> Iterator[None]:
+    """Turn a failure to write `path` into its TxError; `inside` is the file or folder where the work is done.
+
+    An OSError that names another file passes: the caller failed to read something meanwhile.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str | bytes | os.PathLike):  # a full disk names no file
+            culprit = Path(os.fsdecode(error.filename))
+            if not culprit.is_relative_to(inside) and not path.is_relative_to(culprit):
+                raise
+        raise cannot_write(path, error) from error
+
+
+@contextmanager
 def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary sibling of `path`; on success sync it and rename it onto `path`, else remove it."""
     temporary = _aside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-        with open(temporary, mode, **text) as file:  # type: ignore[call-overload]
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        fsync_folder(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        with writing(path, inside=temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _clear_litter(path)
+            text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+            with temporary.open(mode, **text) as file:  # type: ignore[call-overload]
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            fsync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -75,39 +130,53 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     `recover_folder` puts back the old one if the process dies right then.
     """
     temporary = _aside(path)
-    old = path.with_name(f"{TEMPORARY}{path.name}-old")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        recover_folder(path)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        yield temporary
-        for file in sorted(temporary.rglob("*")):
-            if file.is_file():
-                fsync_file(file)
-            else:
-                fsync_folder(file)
-        fsync_folder(temporary)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-        fsync_folder(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        recover_folder(path)
-        raise cannot_write(path, error) from error
+        with writing(path, inside=temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            recover_folder(path)
+            _clear_litter(path)
+            remove(temporary)
+            temporary.mkdir()
+            yield temporary
+            fsync_tree(temporary)
+            if path.exists():
+                path.replace(_old(path))
+            temporary.replace(path)
+            fsync_folder(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):
+            remove(temporary)
+            recover_folder(path)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f"{TEMPORARY}{path.name}-old")
 
 
 def recover_folder(path: Path) -> None:
     """Undo a replacement of `path` that died between its two renames, and clear what it left."""
-    old = path.with_name(f"{TEMPORARY}{path.name}-old")
+    old = _old(path)
     if old.exists():
         if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
         else:
-            os.replace(old, path)
+            old.replace(path)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other writers out of `folder`: they wait here. A process that dies frees its lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(
+            OSError
+        ):  # some network drives know no locks: then one writer at a time is up to the user
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough if a forked child has it open too
+        os.close(descriptor)
 
 
 def sha256(path: Path) -> str:

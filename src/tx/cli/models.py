@@ -128,7 +128,7 @@ def default(
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows whose text may come from a stranger: no tab, line end or terminal code of theirs gets through."""
+    """Print rows that hold text of strangers: none of their tabs, line ends or terminal codes gets through."""
     safe = (["".join(c if c.isprintable() else "\ufffd" for c in str(cell)) for cell in row] for row in rows)
     console.print_table(columns, safe)
 

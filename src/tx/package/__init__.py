@@ -1,0 +1,38 @@
+"""The model package: one folder on disk, of the same shape for every task, that every command can open.
+
+    de-en/
+      model.json            what it is: task, architecture, tokenizers, training data, scores, digests
+      weights.safetensors   absent where nothing was trained by gradient
+      tokenizer.model       or src.model and tgt.model, or whatever the tokenizer writes
+      README.md             the model card; yours as soon as you edit it
+      run/                  the training run, not part of the package
+
+Nothing in it can run code: JSON and safetensors, no pickle. Everything is checked before it is used.
+"""
+
+from tx.package.card import best_score, card
+from tx.package.find import Summary, find, get_default, list_packages, set_default, user_folder
+from tx.package.manifest import FORMAT, MANIFEST, WEIGHTS
+from tx.package.read import Package, load_package
+from tx.package.weights import Tensor
+from tx.package.write import update_manifest, update_package, write_package
+
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "WEIGHTS",
+    "Package",
+    "Summary",
+    "Tensor",
+    "best_score",
+    "card",
+    "find",
+    "get_default",
+    "list_packages",
+    "load_package",
+    "set_default",
+    "update_manifest",
+    "update_package",
+    "user_folder",
+    "write_package",
+]

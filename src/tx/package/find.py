@@ -1,0 +1,182 @@
+"""Which package is meant: by its name, this folder's tx.toml, the user's choice, or as the only one.
+
+Never the newest and never the largest: a pipeline must not change its meaning by itself.
+"""
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tx.errors import TxError, did_you_mean
+from tx.files import atomic_file
+from tx.package.manifest import MANIFEST, Manifest, parse_json
+from tx.package.read import read_unverified
+
+SETTINGS = "tx.toml"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a model.json says, its files not verified; or what is wrong with that model.json."""
+
+    path: Path
+    manifest: Manifest = field(default_factory=dict)
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def task(self) -> str:
+        return str(self.manifest.get("task", ""))
+
+    @property
+    def bytes(self) -> int:
+        """The size of the listed files."""
+        return sum(entry["bytes"] for entry in self.manifest.get("files", {}).values())
+
+
+def user_folder() -> Path:
+    """Where the user's packages and defaults live: TX_HOME, or tx in the XDG data folder."""
+    if home := os.environ.get("TX_HOME"):
+        return Path(home).expanduser()
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "tx"
+
+
+def _places(base: Path) -> list[Path]:
+    return [base / "models", base, user_folder() / "models"]
+
+
+def list_packages() -> list[Summary]:
+    """The packages in ./models, here and among the user's, by their model.json alone; nothing is verified."""
+    found: dict[Path, Summary] = {}
+    for place in _places(Path()):
+        for path in sorted(place.iterdir()) if place.is_dir() else []:
+            if not path.name.startswith(".") and (path / MANIFEST).is_file():
+                found.setdefault(path.resolve(), _summary(path))
+    return list(found.values())
+
+
+def _summary(path: Path) -> Summary:
+    try:
+        return Summary(path, read_unverified(path))
+    except TxError as error:
+        return Summary(path, problem=error.message)
+
+
+def find(name: str | None, task: str) -> Path:
+    """The folder of the package called `name`; without a name, the one package that `task` stands for here.
+
+    A name is a path, or a folder in ./models, here, or among the user's packages, in this order. Without one:
+    the key `task` under [defaults] in the nearest tx.toml, then the user's default, then the only package for
+    the task. Raises TxError if there is none, or more than one.
+    """
+    if name is not None:
+        return _named(name, Path())
+    if settings := _settings(Path.cwd()):
+        path, chosen = settings[0], settings[1].get(task)
+        if chosen is not None:
+            return _chosen(chosen, path.parent, f"{path} names it as the default for {task}")
+    chosen = _read_defaults().get(task)
+    if chosen is not None:
+        return _chosen(chosen, Path(), f"`tx models default {task} NAME` chooses another default")
+    fitting = [summary.path for summary in list_packages() if summary.task == task]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise TxError(
+            f"there is no {task} package here or in {user_folder() / 'models'}",
+            "name one with -m, or train one",
+        )
+    candidates = ", ".join(str(path) for path in fitting)
+    raise TxError(
+        f"there are {len(fitting)} {task} packages: {candidates}",
+        f"choose one with -m, or for good with `tx models default {task} NAME`",
+    )
+
+
+def _named(name: str, base: Path) -> Path:
+    if "/" in name or name.startswith("~") or name in ("", ".", ".."):
+        path = base / Path(name).expanduser()
+        if path.is_dir():
+            return path
+        raise TxError(f"there is no package at {path}", "`tx models list` shows the packages there are")
+    folders = [place / name for place in _places(base) if (place / name).is_dir()]
+    for folder in folders:
+        if (folder / MANIFEST).exists():
+            return folder
+    if folders:
+        return folders[0]  # to be told what is wrong with it
+    known = [summary.name for summary in list_packages()]
+    raise TxError(
+        f"there is no package called '{name}'",
+        did_you_mean(name, known) or "`tx models list` shows the packages there are",
+    )
+
+
+def _chosen(name: Any, base: Path, hint: str) -> Path:
+    """Look a default up; where it leads nowhere, say who set it."""
+    if not isinstance(name, str):
+        raise TxError(f"the default package {name!r} is not a name", hint)
+    try:
+        return _named(name, base)
+    except TxError as error:
+        raise TxError(error.message, hint) from None
+
+
+def _settings(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The nearest tx.toml, upwards from `folder`, and its table of defaults."""
+    for parent in (folder, *folder.parents):
+        path = parent / SETTINGS
+        if not path.is_file():
+            continue
+        try:
+            defaults = tomllib.loads(path.read_text(encoding="utf-8")).get("defaults", {})
+        except (OSError, ValueError, RecursionError) as error:
+            raise TxError(
+                f"cannot read {path}: {error}", "mend the line it names, or remove the file"
+            ) from None
+        if not isinstance(defaults, dict):
+            raise TxError(f"'defaults' in {path} is not a table", 'write [defaults] and translation = "NAME"')
+        return path, defaults
+    return None
+
+
+def _defaults_file() -> Path:
+    return user_folder() / "defaults.json"
+
+
+def _read_defaults() -> dict[str, Any]:
+    path = _defaults_file()
+    try:
+        defaults = parse_json(path.read_bytes(), path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, TxError) as error:
+        raise TxError(f"cannot read {path}: {error}", "remove it and set the defaults again") from None
+    return defaults if isinstance(defaults, dict) else {}
+
+
+def get_default(task: str) -> str | None:
+    """The user's default package for `task`: a name or an absolute path."""
+    chosen = _read_defaults().get(task)
+    return None if chosen is None else str(chosen)
+
+
+def set_default(task: str, path: Path | None) -> None:
+    """Make the package at `path` the user's default for `task`, or forget the default with None."""
+    defaults = _read_defaults()
+    if path is None:
+        defaults.pop(task, None)
+    elif path.resolve().parent == (user_folder() / "models").resolve():
+        defaults[task] = path.name  # stays right when the user's folder moves
+    else:
+        defaults[task] = str(path.resolve())
+    with atomic_file(_defaults_file(), "w") as file:
+        json.dump(defaults, file, indent=2, ensure_ascii=False)
+        file.write("\n")

@@ -1,0 +1,149 @@
+"""model.json: what a package is and what belongs to it, read with suspicion and written in one form.
+
+The manifest carries the SHA-256 of every file and, over its own canonical JSON, of itself: damage anywhere in
+a package shows before anything is used. Digests find accidents; they are no protection from an attacker, who
+can compute them too, so what they vouch for is still checked.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tx.errors import TxError
+
+FORMAT = 1
+MANIFEST = "model.json"
+WEIGHTS = "weights.safetensors"
+CARD = "README.md"
+MAX_BYTES = 1 << 24  # no honest manifest comes near; a dishonest one fails before it is read
+
+NAME = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}"
+)  # no separators, no leading dot: it stays in the folder
+_SLUG = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "task": (str,),
+    "arch": (str, type(None)),
+    "config": (dict,),
+    "tokenizers": (dict,),
+    "decode": (dict,),
+    "tx_version": (str,),
+    "data": (dict,),
+    "scores": (list,),
+    "files": (dict,),
+    "sha256": (str,),
+}
+
+Manifest = dict[str, Any]
+
+
+def damaged(where: Path | str, reason: str) -> TxError:
+    """The sentence for a file of a package that is not what tx wrote."""
+    return TxError(f"{where} is damaged: {reason}", "copy, download or train the package again")
+
+
+def parse_json(data: bytes, where: Path | str) -> Any:
+    """Read JSON strictly: UTF-8, no key twice, no NaN. Raises TxError on anything else, however hostile."""
+    try:
+        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError as error:
+        reason = str(error)
+    raise damaged(where, reason)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def read_manifest(path: Path, data: bytes) -> Manifest:
+    """Parse and check the model.json at `path`, whose content is `data`. Raises TxError."""
+    manifest = parse_json(data, path)
+    if not isinstance(manifest, dict):
+        raise damaged(path, "it is not a JSON object")
+    format = manifest.get("format")
+    if type(format) is not int or format < 1:
+        raise damaged(path, "it states no format number")
+    if format > FORMAT:
+        raise TxError(
+            f"{path} needs a newer tx: it has format {format}, and this tx reads up to {FORMAT}",
+            "pip install --upgrade tx",
+        )
+    _check(path, manifest)
+    if manifest["sha256"] != fingerprint(path, manifest):
+        raise TxError(
+            f"{path} was changed after tx wrote it: its own checksum does not match",
+            "restore it, or get the package again; text of your own belongs in README.md",
+        )
+    return manifest
+
+
+def _check(path: Path, manifest: Manifest) -> None:
+    for key, types in _TYPES.items():
+        if not isinstance(manifest.get(key, _check), types):
+            raise damaged(path, f"'{key}' is missing or of the wrong type")
+    if not _SLUG.fullmatch(manifest["task"]):
+        raise damaged(path, f"{manifest['task']!r} is no task")
+    for name, entry in manifest["files"].items():
+        _check_file(path, name, entry)
+    for name, entry in manifest["tokenizers"].items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
+            raise damaged(path, f"tokenizer {name!r} states no kind")
+        if not isinstance(entry.get("file"), str) or entry["file"] not in manifest["files"]:
+            raise damaged(path, f"tokenizer {name!r} names no file of the package")
+    for score in manifest["scores"]:
+        if not isinstance(score, dict) or not isinstance(score.get("metric"), str):
+            raise damaged(path, "a score states no metric")
+        if type(score.get("value")) not in (int, float):
+            raise damaged(path, f"the {score['metric']!r} score is no number")
+    if manifest["arch"] is not None and WEIGHTS not in manifest["files"]:
+        raise damaged(path, f"it names an architecture but lists no {WEIGHTS}")
+
+
+def _check_file(path: Path, name: str, entry: Any) -> None:
+    if not NAME.fullmatch(name) or name in (MANIFEST, CARD, "LICENSE", "run"):
+        raise damaged(path, f"{name!r} cannot be the name of a file of the package")
+    if not isinstance(entry, dict):
+        raise damaged(path, f"the entry of {name} is not an object")
+    if type(entry.get("bytes")) is not int or entry["bytes"] < 0:
+        raise damaged(path, f"the size of {name} is missing or no size")
+    if not isinstance(entry.get("sha256"), str) or not _DIGEST.fullmatch(entry["sha256"]):
+        raise damaged(path, f"the SHA-256 of {name} is missing or not one")
+
+
+def fingerprint(path: Path, manifest: Manifest) -> str:
+    """The SHA-256 of the manifest's canonical JSON, its own `sha256` left out."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    try:
+        canonical = json.dumps(
+            rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+        return hashlib.sha256(canonical.encode()).hexdigest()
+    except RecursionError:
+        raise damaged(path, "it is nested too deeply") from None
+    except ValueError as error:
+        raise damaged(path, str(error)) from None
+
+
+def seal(path: Path, manifest: Manifest) -> tuple[Manifest, bytes]:
+    """Add the fingerprint; return the manifest as a reader will see it, and the bytes to write."""
+    try:
+        manifest = json.loads(
+            json.dumps(manifest, allow_nan=False)
+        )  # tuples become lists now, not at the next open
+    except (TypeError, ValueError) as error:
+        raise TxError(f"cannot write {path}: {error}") from None
+    manifest["sha256"] = fingerprint(path, manifest)
+    data = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
+    return read_manifest(path, data), data

@@ -1,0 +1,218 @@
+"""Opening a package: nothing is used before everything is checked, and never half of an update is seen.
+
+A writer may replace a package while it is read (see `tx.package.write`). A reader needs no lock: it reads
+model.json, then the files, then looks whether model.json is still the same, and starts again if not. This is
+the idea of the seqlock in operating systems, with the manifest as the sequence number.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tx.errors import TxError
+from tx.package.manifest import MANIFEST, MAX_BYTES, WEIGHTS, Manifest, damaged, read_manifest
+from tx.package.weights import Tensor, read_header
+
+STAGED = ".new-"  # a file that model.json lists already, and that is not yet at its name
+_TRIES = 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Package:
+    """An opened package, every digest verified; `manifest` is model.json, unknown keys included.
+
+    `tensors` is the header of weights.safetensors: an architecture compares its shapes before it allocates.
+    """
+
+    path: Path
+    manifest: Manifest
+    tensors: dict[str, Tensor]
+    _files: dict[str, Path] = field(repr=False)
+    _seen: bytes = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path | str, task: str | None = None) -> "Package":
+        """Check everything in the package at `path`. Raises TxError: missing, damaged, too new, wrong task.
+
+        What was checked belongs together, but a writer may replace it later: see `load_package`.
+        """
+        path = Path(path)
+        for _ in range(_TRIES):
+            seen = _read_small(path)
+            try:
+                return cls._verify(path, seen, task)
+            except TxError:
+                if _read_small(path) == seen:
+                    raise
+        raise _never_still(path)
+
+    @classmethod
+    def _verify(cls, path: Path, seen: bytes, task: str | None) -> "Package":
+        manifest = read_manifest(path / MANIFEST, seen)
+        if task is not None and manifest["task"] != task:
+            raise TxError(
+                f"{path} is a {manifest['task']} package, and a {task} package is needed",
+                f"`tx models list` shows the packages there are; -m chooses a {task} package",
+            )
+        files, tensors = {}, {}
+        for name, entry in manifest["files"].items():
+            files[name], header = _verify_file(path, name, entry)
+            if name == WEIGHTS:
+                tensors = header
+        return cls(path, manifest, tensors, files, seen)
+
+    def file(self, name: str) -> Path:
+        """Where the listed file `name` is. Raises TxError if model.json does not list it."""
+        if name not in self._files:
+            raise TxError(f"{self.path} has no file {name}")
+        return self._files[name]
+
+    def is_current(self) -> bool:
+        """Whether no writer has touched the package since it was opened."""
+        with suppress(TxError):
+            return _read_small(self.path) == self._seen and all(
+                file.exists() for file in self._files.values()
+            )
+        return False
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def task(self) -> str:
+        return str(self.manifest["task"])
+
+    @property
+    def arch(self) -> str | None:
+        arch: str | None = self.manifest["arch"]
+        return arch
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return dict(self.manifest["config"])
+
+    @property
+    def tokenizers(self) -> dict[str, dict[str, Any]]:
+        return dict(self.manifest["tokenizers"])
+
+    @property
+    def decode(self) -> dict[str, Any]:
+        return dict(self.manifest["decode"])
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return dict(self.manifest["data"])
+
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        return list(self.manifest["scores"])
+
+
+def load_package(path: Path | str, build: Callable[[Package], T], task: str | None = None) -> T:
+    """Open a package and `build` something from its files, once more if a writer replaced them meanwhile.
+
+    The result comes from the old package or from the new one, never from both. Raises what `Package.open` and
+    `build` raise.
+    """
+    for _ in range(_TRIES):
+        package = Package.open(path, task)
+        try:
+            built = build(package)
+        except Exception:
+            if package.is_current():
+                raise
+            continue
+        if package.is_current():
+            return built
+    raise _never_still(Path(path))
+
+
+def read_unverified(path: Path) -> Manifest:
+    """The model.json of the package at `path`; its files are not looked at. Raises TxError."""
+    return read_manifest(path / MANIFEST, _read_small(path))
+
+
+def staged(path: Path, name: str, entry: dict[str, Any]) -> Path:
+    """Where a new `name` waits between the commit of model.json and its final rename."""
+    return path / f"{STAGED}{entry['sha256'][:16]}-{name}"
+
+
+def _never_still(path: Path) -> TxError:
+    return TxError(f"{path} is being rewritten all the time", "try again when the training run is less busy")
+
+
+def _read_small(path: Path) -> bytes:
+    """The bytes of the model.json in `path`."""
+    manifest = path / MANIFEST
+    try:
+        with _open_regular(manifest) as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise _no_package(path) from None
+    except NotADirectoryError:
+        raise TxError(f"{path} is a file, and a package is a folder", "give the folder") from None
+    if len(data) > MAX_BYTES:
+        raise damaged(manifest, "it is too large")
+    return data
+
+
+def _no_package(path: Path) -> TxError:
+    if not path.is_dir():
+        return TxError(f"there is no package at {path}", "`tx models list` shows the packages there are")
+    if (path / "run").is_dir():
+        return TxError(
+            f"{path} has no {MANIFEST} yet", "its training has not written the package; see its run folder"
+        )
+    return TxError(f"{path} is not a package: it has no {MANIFEST}", "give a folder that tx wrote")
+
+
+def _open_regular(path: Path) -> BufferedReader:
+    """Open a regular file, following no link. Raises TxError, and FileNotFoundError for nothing there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a named pipe must not block
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise TxError(
+                f"{path} is a link, and a package holds plain files", "replace it by a copy"
+            ) from None
+        raise TxError(f"cannot read {path}: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise damaged(path, "it is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _verify_file(path: Path, name: str, entry: dict[str, Any]) -> tuple[Path, dict[str, Tensor]]:
+    """Find and check one listed file; return where it is and, for safetensors, its header."""
+    # The staged name comes first: were it gone a moment later, its content would be at the plain name.
+    for where in (staged(path, name, entry), path / name):
+        with suppress(FileNotFoundError, NotADirectoryError), _open_regular(where) as file:
+            return where, _verify_content(file, where, entry)
+    raise TxError(
+        f"{path / name} is missing, and {MANIFEST} lists it", "copy, download or train the package again"
+    )
+
+
+def _verify_content(file: BufferedReader, where: Path, entry: dict[str, Any]) -> dict[str, Tensor]:
+    size = os.fstat(file.fileno()).st_size
+    if size != entry["bytes"]:
+        raise damaged(where, f"it has {size} bytes, and {MANIFEST} lists {entry['bytes']}")
+    try:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise TxError(f"cannot read {where}: {error.strerror}") from None
+    if digest != entry["sha256"]:
+        raise damaged(where, f"its SHA-256 is not the one {MANIFEST} lists")
+    return read_header(file, size, where) if where.suffix == ".safetensors" else {}
