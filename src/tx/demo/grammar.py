@@ -85,7 +85,7 @@ class Sampler:
     def definite(self, noun: Noun, owner: Phrase | None = None, adjectives: float = 0.35) -> NounPhrase:
         """the, this, my ... and a noun."""
         kin = "kin" in noun.tags
-        mine = 0 if "stranger" in noun.tags else 5 if kin else 2
+        mine = 0 if "public" in noun.tags else 5 if kin else 2
         word = self.weighted((3 if kin else 6, "the"), (0 if kin else 1, "this"), (mine, "my"))
         if word == "my":
             word = self.possessive(owner)
@@ -126,8 +126,8 @@ class Sampler:
         self, tags: tuple[str, ...], owner: Phrase, light: bool = False, definite: bool = False
     ) -> Phrase:
         if "person" in tags and self.chance(0.3):
-            first = isinstance(owner, Pronoun) and owner.object in ("me", "us")
-            return self.pick(PRONOUNS[1:3] + PRONOUNS[4:] if first else PRONOUNS)
+            mine = ("me", "us") if owner.possessive in ("my", "our") else ()
+            return self.pick([each for each in PRONOUNS if each is not owner and each.object not in mine])
         noun = self.pick(nouns(tags))
         adjectives = 0.15 if light else 0.35
         if definite or "kin" in noun.tags or (self.chance(0.5) if noun.english_plural else self.chance(0.4)):
@@ -155,6 +155,8 @@ class Sampler:
             return syntax.prepositional(english, german, case, self.object(verb.places, subject, light, True))
         noun = self.pick(nouns(verb.places))
         phrase = self.definite(noun, subject, 0.15 if light else 0.3)
+        if phrase.plural and self.chance(0.5):
+            phrase = replace(phrase, plural=False)
         if not light and self.chance(0.2):
             phrase = self.modified(NounPhrase(noun, "a"), 0.3)
         return syntax.prepositional(english, german, case, phrase)
@@ -178,11 +180,10 @@ class Sampler:
         verb = self.pick(verbs)
         subject = subject or self.subject(verb.subjects, light)
         tense = tense or self.tense()
+        willed = verb.willed and (isinstance(subject, Pronoun) or "person" in subject.noun.tags)
         if verb.stative:
             tense = PRESENT
-        elif "person" not in verb.subjects and tense not in (PRESENT, PAST):
-            tense = syntax.FUTURE
-        if ambiguous(verb, tense, subject):
+        elif ambiguous(verb, tense, subject) or (not willed and tense not in (PRESENT, PAST)):
             tense = syntax.FUTURE
         clause = Clause(
             subject,

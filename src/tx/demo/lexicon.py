@@ -1,7 +1,7 @@
 """The words of the example corpus: nouns with gender and plural, adjectives, verbs with their objects, times.
 
-The tags behind a noun say what may be done with it (`food` is eaten, `open` can be opened), those behind an
-adjective or a verb say which nouns it goes with. They are what keeps dogs from reading newspapers.
+The tags behind a noun say what may be done with it (`food` is eaten, `public` is nobody's own), those behind
+an adjective or a verb say which nouns it goes with. They are what keeps dogs from reading newspapers.
 """
 
 from dataclasses import dataclass
@@ -49,6 +49,7 @@ class Verb:
     company: tuple[str, ...] = ()  # adjuncts it goes well with: for, with, without
     stative: bool = False  # present tense only
     timeless: bool = False  # no time with it
+    willed: bool = True  # one can want to do it, or be allowed to
 
     @property
     def name(self) -> str:
@@ -79,8 +80,8 @@ def _nouns(table: str) -> tuple[Noun, ...]:
 
 
 NOUNS = _nouns("""
-man men m Mann Männer adult his stranger
-woman women f Frau Frauen adult her stranger
+man men m Mann Männer adult his public
+woman women f Frau Frauen adult her public
 student students m Student Studenten adult weak
 teacher teachers m Lehrer Lehrer adult
 doctor doctors m Arzt Ärzte adult
@@ -88,14 +89,14 @@ neighbor neighbors m Nachbar Nachbarn adult weak
 friend friends m Freund Freunde adult
 guest guests m Gast Gäste adult
 child children n Kind Kinder kid
-boy boys m Junge Jungen kid weak his stranger
-girl girls n Mädchen Mädchen kid her stranger
+boy boys m Junge Jungen kid weak his public
+girl girls n Mädchen Mädchen kid her public
 mother mothers f Mutter Mütter kin her parent
 father fathers m Vater Väter kin his parent
 sister sisters f Schwester Schwestern kin her sibling
 brother brothers m Bruder Brüder kin his sibling
-daughter daughters f Tochter Töchter kin her sibling
-son sons m Sohn Söhne kin his sibling
+daughter daughters f Tochter Töchter kin her
+son sons m Sohn Söhne kin his
 dog dogs m Hund Hunde animal pet
 cat cats f Katze Katzen animal pet
 bird birds m Vogel Vögel animal
@@ -135,22 +136,22 @@ bed beds n Bett Betten furniture
 lamp lamps f Lampe Lampen thing color repair
 bicycle bicycles n Fahrrad Fahrräder vehicle color repair
 car cars n Auto Autos vehicle color repair
-train trains m Zug Züge transport
-bus buses m Bus Busse transport
+train trains m Zug Züge transport public
+bus buses m Bus Busse transport public
 door doors f Tür Türen part open color repair shut
 window windows n Fenster Fenster part open repair shut
 room rooms n Zimmer Zimmer inside tidy
 kitchen kitchens f Küche Küchen inside tidy
 house houses n Haus Häuser inside tidy home
 garden gardens m Garten Gärten outside
-park parks m Park Parks outside
-forest forests m Wald Wälder outside drive
+park parks m Park Parks outside public
+forest forests m Wald Wälder outside drive public
 city cities f Stadt Städte town home drive
 village villages n Dorf Dörfer town home drive
 school schools f Schule Schulen house work drive
-museum museums n Museum Museen house work drive
-hotel hotels n Hotel Hotels house work home drive
-restaurant restaurants n Restaurant Restaurants house work
+museum museums n Museum Museen house work drive public
+hotel hotels n Hotel Hotels house work home drive public
+restaurant restaurants n Restaurant Restaurants house work public
 office offices n Büro Büros inside tidy work drive
 """)
 
@@ -198,7 +199,8 @@ VERBS = (
          objects=("food", "drink", "thing", "furniture", "vehicle")),
     Verb(("see", "sees", "saw"), ("sehen", "sieht", "gesehen"), subjects=_LIVING,
          objects=("person", "animal", "vehicle", "thing")),
-    Verb(("find", "finds", "found"), ("finden", "findet", "gefunden"), objects=("text", "thing", "pet")),
+    Verb(("find", "finds", "found"), ("finden", "findet", "gefunden"), willed=False,
+         objects=("text", "thing", "pet")),
     Verb(("look", "looks", "looked"), ("suchen", "sucht", "gesucht"), particle="for",
          objects=("person", "text", "thing", "pet")),
     Verb(("need", "needs", "needed"), ("brauchen", "braucht", "gebraucht"), stative=True, timeless=True,

@@ -56,6 +56,6 @@ def _stem(n: int) -> str:
 
 
 def german_before_noun(n: int) -> str:
-    """The German word as it stands before "Uhr" or "Euro": "ein Uhr", "zwei Euro"."""
+    """The German word as it stands before "Uhr": "ein Uhr", "zwei Uhr"."""
     _check(n)
     return _stem(n)

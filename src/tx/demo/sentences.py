@@ -33,7 +33,7 @@ class Speaker(Sampler):
 
     def statement(self) -> Pair:
         clause = self.clause()
-        front = bool(clause.time) and not (clause.time and clause.time.before_verb) and self.chance(0.5)
+        front = clause.time is not None and not clause.time.before_verb and self.chance(0.5)
         return sentence(clause.english(front=front), clause.german_main(front=front), ".", clause)
 
     def description(self) -> Pair:
@@ -54,12 +54,12 @@ class Speaker(Sampler):
         return sentence(clause.english(), clause.german_main(), ".", clause)
 
     def price(self) -> Pair:
-        thing = self.definite(self.pick(nouns(lexicon.COST.subjects)), None, 0.4)
+        thing = self.definite(self.pick(nouns(lexicon.COST.subjects)), None, 0.6)
         thing = replace(thing, plural=False)
         number = self.number(1, 99)
-        english = f"{numbers.english(number)} {'euro' if number == 1 else 'euros'}"
+        amount = Part(f"{numbers.english(number)} euros", f"{numbers.german(number)} Euro")
         clause = Clause(
-            thing, lexicon.COST, complement=Part(english, f"{numbers.german_before_noun(number)} Euro")
+            thing, lexicon.COST, complement=amount if number > 1 else Part("one euro", "einen Euro")
         )
         if self.chance(0.2):
             asked = replace(clause, complement=None)
@@ -70,9 +70,9 @@ class Speaker(Sampler):
 
     def age(self) -> Pair:
         subject: Phrase = self.pick(PRONOUNS)
-        if self.chance(0.7):
-            subject = self.definite(self.pick(nouns(("person",))))
         number = self.number(2, 99)
+        if self.chance(0.7):
+            subject = self.definite(self.pick(nouns(("kid",) if number < 16 else ("adult", "kin"))))
         if self.chance(0.2):
             clause = Clause(subject, lexicon.BE)
             return sentence(
