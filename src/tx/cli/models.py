@@ -12,7 +12,11 @@ from tx.cli.app import MANAGE, app
 from tx.errors import UsageError
 from tx.package import Package, Summary, best_score, find, get_default, list_packages, set_default
 
-models = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+models = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.add_typer(
     models,
     name="models",
@@ -27,8 +31,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="The model pack
 def list_(json: console.Json = False) -> None:
     """List the packages in ./models, in this folder and among your own.
 
-        $ tx models list
-        $ tx models list | cut -f 1
+    ```
+    $ tx models list
+    $ tx models list | cut -f 1
+    ```
 
     Columns: name, task, architecture, size, best score, folder. `tx models show` verifies a package, this
     does not.
@@ -64,8 +70,10 @@ def list_(json: console.Json = False) -> None:
 def show(name: Name, json: console.Json = False) -> None:
     """Verify a package and show everything about it.
 
-        $ tx models show de-en
-        $ tx models show de-en --json | jq .scores
+    ```
+    $ tx models show de-en
+    $ tx models show de-en --json | jq .scores
+    ```
 
     Every digest is checked first; a damaged package is an error.
     """
@@ -91,14 +99,18 @@ def show(name: Name, json: console.Json = False) -> None:
 def path(name: Name) -> None:
     """Print the absolute path of a package, for scripts.
 
+    ```
     $ ls "$(tx models path de-en)"
+    ```
     """
     print(find(name, "").resolve())  # noqa: T201
 
 
 @models.command()
 def default(
-    task: Annotated[str, typer.Argument(help="translation, tokenizer, ...", show_default=False)],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="translation, tokenizer, ...", show_default=False)
+    ],
     name: Annotated[
         str | None,
         typer.Argument(metavar="[NAME|FOLDER]", help="The package to use from now on.", show_default=False),
@@ -107,9 +119,11 @@ def default(
 ) -> None:
     """Show or set the package that a command uses when -m is not given.
 
-        $ tx models default translation de-en
-        $ tx models default translation
-        $ tx models default translation --unset
+    ```
+    $ tx models default translation de-en
+    $ tx models default translation
+    $ tx models default translation --unset
+    ```
 
     A tx.toml in this folder or one above goes first; there, the key is `translation` under `[defaults]`.
     """
@@ -128,7 +142,7 @@ def default(
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows that hold text of strangers: none of their tabs, line ends or terminal codes gets through."""
+    """Print rows that hold text of strangers, without their tabs, line ends and terminal codes."""
     safe = (["".join(c if c.isprintable() else "\ufffd" for c in str(cell)) for cell in row] for row in rows)
     console.print_table(columns, safe)
 

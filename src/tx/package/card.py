@@ -73,7 +73,8 @@ def _digest(text: str) -> str:
 
 def _scores(scores: Iterable[dict[str, Any]]) -> str:
     columns = ("metric", "value", "data", "signature")
-    return _table(columns, ([score.get(column, "") for column in columns] for score in scores))
+    rows = ({**score, "value": f"{score['value']:.4g}"} for score in scores)
+    return _table(columns, ([row.get(column, "") for column in columns] for row in rows))
 
 
 def _item(key: str, value: Any) -> str:
