@@ -1,4 +1,4 @@
-"""The Transformer against torch's own layers with the same weights: values and gradients, in both norm orders."""
+"""The Transformer against torch's own layers with the same weights: values and gradients."""
 
 import math
 from dataclasses import replace
@@ -52,7 +52,7 @@ def copy_attention(ours: Attention, theirs: nn.MultiheadAttention) -> None:
 
 
 def torchs(model: Transformer) -> nn.Transformer:
-    """torch's Transformer with the weights of `model`; `nn.Identity` for norms that a post-norm stack lacks."""
+    """torch's Transformer with the weights of `model`; a post-norm stack lacks the last norm."""
     config = model.config
     common = {
         "dropout": 0.0,

@@ -48,7 +48,7 @@ def load_model(package: Package, device: torch.device) -> nn.Module:
     try:
         with torch.device("meta"):
             model: nn.Module = architecture.Model(architecture.Config(**package.config))
-    except (TypeError, ValueError, RuntimeError, KeyError, OverflowError, ArithmeticError) as error:
+    except (TxError, TypeError, ValueError, RuntimeError, KeyError, ArithmeticError) as error:
         raise TxError(f"{package.path}: its config does not describe a {package.arch}: {error}") from error
     expected = {name: tuple(p.shape) for name, p in model.named_parameters()}
     found = {name: tuple(tensor.shape) for name, tensor in package.tensors.items()}

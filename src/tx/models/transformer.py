@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from tx.config import option
 from tx.data.batch import Batch
+from tx.errors import TxError
 from tx.nn.attention import Attention
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
@@ -54,6 +55,18 @@ class Config:
     tie_embeddings: bool = option(
         True, "one matrix for target embedding and output, and with a shared vocabulary for the source too"
     )
+
+    def __post_init__(self) -> None:
+        """Raise TxError for widths that do not work out."""
+        if self.d_model % self.n_heads:
+            raise TxError(
+                f"{self.n_heads} heads cannot share a d_model of {self.d_model} equally",
+                "choose a d_model that is a multiple of n_heads",
+            )
+        if self.d_model % 2 and self.positions != "learned":
+            raise TxError(
+                f"a d_model of {self.d_model} is odd, and sinusoids come in pairs", "choose an even d_model"
+            )
 
 
 class Residual(nn.Module):
