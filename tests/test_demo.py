@@ -253,7 +253,7 @@ def test_the_verb_stays_second_after_whatever_comes_first() -> None:
     ("thing", "english", "german"),
     [
         ("a cake", "buys a cake and eats it", "kauft einen Kuchen und isst ihn"),
-        ("a banana", "buys a banana and eats it", "kauft eine Banane und isst sie"),
+        ("a orange", "buys an orange and eats it", "kauft eine Orange und isst sie"),
         ("- bread", "buys bread and eats it", "kauft Brot und isst es"),
         ("the egg+", "buys the eggs and eats them", "kauft die Eier und isst sie"),
     ],

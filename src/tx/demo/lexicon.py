@@ -105,7 +105,7 @@ apple apples m Apfel Äpfel food
 egg eggs n Ei Eier food
 cake cakes m Kuchen Kuchen food
 potato potatoes f Kartoffel Kartoffeln food
-banana bananas f Banane Bananen food
+orange oranges f Orange Orangen food
 bread - n Brot - food
 cheese - m Käse - food
 soup - f Suppe - food hot
