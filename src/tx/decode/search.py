@@ -113,11 +113,10 @@ def beam_search(
     length = 0
     while sentences:
         logits, state = model.step(tokens, state)
-        log_z = logits.logsumexp(dim=-1, keepdim=True)
-        logits = limits.apply(logits, length, sentences)
-        k = min(2 * beam_size, logits.size(-1))
-        best, ids = logits.topk(k, dim=-1)  # [N, k]: no better candidates exist, whatever the others do
-        candidates = (best - log_z).view(-1, width, k) + total[:, :, None]
+        logprobs = limits.apply(logits.float().log_softmax(dim=-1), length, sentences)
+        k = min(2 * beam_size, logprobs.size(-1))
+        best, ids = logprobs.topk(k, dim=-1)  # [N, k]: no better candidates exist, whatever the others do
+        candidates = best.view(-1, width, k) + total[:, :, None]
         total, place = candidates.flatten(1).topk(min(2 * beam_size, width * k), dim=-1)  # [B, 2W], sorted
         tokens = ids.view(-1, width * k).gather(1, place)
         parents = place // k
@@ -218,14 +217,13 @@ def generate(
     length = 0
     while sentences:
         logits, state = model.step(tokens, state)
-        log_z = logits.logsumexp(dim=-1) if with_scores else None
-        logits = limits.apply(logits, length, sentences)
+        logits = limits.apply(logits.log_softmax(dim=-1) if with_scores else logits, length, sentences)
         if sampling:
             tokens = choose(logits, sampling, [sources[n].random() for n in sentences])
         else:
             tokens = logits.argmax(dim=-1)
-        if log_z is not None:
-            gained = (logits.gather(1, tokens[:, None])[:, 0] - log_z).tolist()
+        if with_scores:
+            gained = logits.gather(1, tokens[:, None])[:, 0].tolist()
             for n, value in zip(sentences, gained, strict=True):
                 logprobs[n] += value
         length += 1
