@@ -1,7 +1,7 @@
 """Search: from a model's `start` and `step` to finished hypotheses, by beam, greedily, or by sampling.
 
-Nothing here knows what the model is. A hypothesis ends with `</s>`; its score is its log-probability divided by
-its length (`</s>` counted) to the power of the length penalty. Finished sentences leave the batch at once.
+Nothing here knows what the model is. A hypothesis ends with `</s>`; its score is its log-probability divided
+by its length (`</s>` counted) to the power of the length penalty. Finished sentences leave the batch at once.
 
 Shape letters: B sentences, W hypotheses of each, N = B * W rows, V vocabulary.
 """
@@ -43,7 +43,7 @@ class Hypothesis:
 
 @dataclass
 class Sampling:
-    """How to draw the next token: from the `top_k` likeliest, or the smallest set of mass `top_p`; 0 and 1: all."""
+    """How to draw a token: from the `top_k` likeliest, of them the smallest set of mass `top_p`; 0 and 1: all."""
 
     temperature: float = 1.0
     top_k: int = 0
@@ -96,10 +96,10 @@ def beam_search(
     eos_id: int,
     prefixes: Sequence[Sequence[int]] | None = None,
 ) -> list[list[Hypothesis]]:
-    """The `n_best` best finished hypotheses of each sentence, best first, by beam search of width `beam_size`.
+    """The `n_best` best finished hypotheses of each sentence, best first, by a beam search of `beam_size`.
 
-    A sentence is finished when `beam_size` hypotheses have ended, or when `n_best` have and no open one stands
-    better than the worst of them.
+    A sentence is finished when `beam_size` hypotheses have ended, or when `n_best` have and no open one
+    stands better than the worst of them.
     """
     state = model.start(batch)
     device, n_sentences = batch.src.device, batch.src.size(0)
@@ -179,8 +179,9 @@ def choose(logits: Tensor, sampling: Sampling, draws: Sequence[float]) -> Tensor
     probabilities = logits.softmax(dim=-1)
     mass = probabilities.cumsum(dim=-1)
     if sampling.top_p < 1:
-        # Keep the tokens before which less than top_p has been reached: the smallest set of that mass.
-        probabilities = probabilities.masked_fill(mass - probabilities >= sampling.top_p, 0)
+        # Keep those before which less than top_p has been reached: the smallest set of that mass, never none.
+        beyond = mass - probabilities >= max(sampling.top_p, 1e-9)
+        probabilities = probabilities.masked_fill(beyond, 0)
         mass = probabilities.cumsum(dim=-1)
     point = torch.tensor(draws, dtype=mass.dtype, device=mass.device)[:, None] * mass[:, -1:]
     place = torch.searchsorted(mass, point, right=True).clamp_max(mass.size(1) - 1)

@@ -1,7 +1,7 @@
 """Lines in, lines out: a translator around any model that can be searched.
 
-Each call sorts its lines by length, cuts batches of similar ones, searches, and puts the results back in order.
-A blank line gives a blank line; a line longer than the model can read is translated in parts.
+Each call sorts its lines by length, cuts batches of similar ones, searches, and puts the results back in
+order. A blank line gives a blank line; a line longer than the model can read is translated in parts.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 Read from the top: the configuration, the two kinds of layer, the two stacks, the model. The model follows the
 contract of every translator here: `loss` for training, `start` and `step` for decoding.
 
-Shape letters: B batch, S source length, T target length, D d_model, F d_ff, H heads, K head size, V vocabulary,
+Shape letters: B batch, S source length, T target length, D d_model, H heads, K head size, V vocabulary,
 W hypotheses of one sentence, N = B * W rows of a decoding step.
 """
 
@@ -212,7 +212,7 @@ class Transformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Xavier for products, N(0, 1/D) for embeddings (so that scaled by sqrt(D) they have unit variance)."""
+        """Xavier for products, N(0, 1/D) for embeddings: times sqrt(D) they have unit variance."""
         for name, parameter in self.named_parameters():
             if "embedding" in name or "positions" in name:
                 nn.init.normal_(parameter, std=self.config.d_model**-0.5)
@@ -276,7 +276,7 @@ class Transformer(nn.Module):
         return State(layers, mask)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Append `tokens` `[N]` to their hypotheses; return logits of the next, `[N, V - 1]`, and the state."""
+        """Append `tokens` `[N]` to their hypotheses; the logits of the next, `[N, V - 1]`, and the state."""
         length = state.layers[0].length
         x = self._embed(tokens[:, None], self.tgt_embedding, self.tgt_positions, start=length)  # [N, 1, D]
         for layer, cache in zip(self.decoder, state.layers, strict=True):
