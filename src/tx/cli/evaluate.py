@@ -68,7 +68,8 @@ def evaluate(
     ]
     data = f"{Path(files[0]).name}, beam {decode.beam_size}"
     records = [
-        {"metric": s.name, "value": s.value, "ci": s.ci, "signature": s.signature, "data": data} for s in scores
+        {"metric": s.name, "value": s.value, "ci": s.ci, "signature": s.signature, "data": data}
+        for s in scores
     ]
     if store:
         kept = [old for old in package.scores if old.get("data") != data]

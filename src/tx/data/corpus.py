@@ -96,7 +96,7 @@ def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> No
     first = list(islice(chunks, 2))
     counts: list[np.ndarray] = []
     text_counts: list[np.ndarray] = []
-    with open(folder / f"{name}.ids", "wb") as ids_file, open(folder / f"{name}.text", "wb") as text_file:
+    with (folder / f"{name}.ids").open("wb") as ids_file, (folder / f"{name}.text").open("wb") as text_file:
 
         def keep(results: Iterator[tuple[bytes, np.ndarray, bytes, np.ndarray]]) -> None:
             for ids, lengths, text, text_lengths in results:

@@ -5,8 +5,9 @@ inside a window pairs are sorted by length and cut into batches of at most `batc
 shuffled. Batches then hold little padding, and the order stays random where it matters.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,11 @@ def cut_batches(src_lengths: np.ndarray, tgt_lengths: np.ndarray, batch_tokens: 
     return batches
 
 
+def lengths(rows: Sequence[Any]) -> np.ndarray:
+    """The length of each row, `[n]`."""
+    return np.fromiter(map(len, rows), np.int64, len(rows))
+
+
 @dataclass
 class Position:
     """The next batch: which epoch, which window of it, which batch of that."""
@@ -110,8 +116,7 @@ class Sampler:
         lines = self.corpus.kept[permute(places, n, self.seed * 1_000_003 + epoch)]
         self._src = self._rows(self.corpus.src, self.tokenizers[0], lines, int(seeds[0]))
         self._tgt = self._rows(self.corpus.tgt, self.tokenizers[1], lines, int(seeds[1]))
-        lengths = [np.fromiter(map(len, rows), np.int64, len(rows)) for rows in (self._src, self._tgt)]
-        self._batches = cut_batches(*lengths, self.batch_tokens)
+        self._batches = cut_batches(lengths(self._src), lengths(self._tgt), self.batch_tokens)
         rng.shuffle(self._batches)
         self._loaded = (epoch, window)
 

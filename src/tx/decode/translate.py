@@ -23,6 +23,7 @@ from tx.text.tokenizer import Tokenizer, open_tokenizers
 
 BATCH_ROWS = 320  # hypotheses that are searched together: enough for full-speed products
 BATCH_TOKENS = 16384  # of source, times hypotheses: bounds the memory of long sentences
+SCORE_TOKENS = 2048  # of target, whose logits stand in memory together
 
 
 @dataclass
@@ -69,25 +70,27 @@ class Translator:
         `first_line` is the number of the first line in its stream, from which sampling takes its randomness.
         """
         jobs: list[tuple[int, list[int]]] = []  # (line, ids): several for an overlong line
+        prefix_ids: list[list[int]] = []  # of each job; the parts after a line's first have none
         for n, ids in enumerate(self.src.encode_batch(lines)):
             if lines[n].strip():
-                jobs.extend((n, part) for part in self._parts(ids))
-        prefix_ids = [self.tgt.encode(prefix) for prefix in prefixes] if prefixes else None
+                parts = self._parts(ids)
+                jobs += [(n, part) for part in parts]
+                prefix_ids += [self.tgt.encode(prefixes[n]) if prefixes else [], *[[]] * (len(parts) - 1)]
         results: list[list[list[Hypothesis]]] = [[] for _ in lines]
-        done: list[list[Hypothesis] | None] = [None] * len(jobs)
+        done: list[list[Hypothesis]] = [[] for _ in jobs]
         for batch in self._batches([len(ids) for _, ids in jobs], options):
             rows = [jobs[i] for i in batch]
-            forced = [prefix_ids[n] for n, _ in rows] if prefix_ids else None
+            forced = [prefix_ids[i] for i in batch] if prefixes else None
             found = self._search([ids for _, ids in rows], options, forced, [first_line + n for n, _ in rows])
             for i, hypotheses in zip(batch, found, strict=True):
                 done[i] = hypotheses
         for (n, _), hypotheses in zip(jobs, done, strict=True):
-            results[n].append(hypotheses or [])
+            results[n].append(hypotheses)
         return [self._translation(parts) for parts in results]
 
     def _parts(self, ids: list[int]) -> list[list[int]]:
         """Cut ids that are too long into parts of about equal length, at word starts where there are any."""
-        limit = self.max_len // 2 - 1  # leaves the target room to be longer than its source
+        limit = max(1, self.max_len // 2 - 1)  # leaves the target room to be longer than its source
         parts: list[list[int]] = []
         while len(ids) > limit:
             n_left = -(-len(ids) // limit)
@@ -167,10 +170,13 @@ class Translator:
         ]
         order = sorted(range(len(pairs)), key=lambda i: -len(pairs[i][1]))
         results: list[tuple[float, int]] = [(0.0, 0)] * len(pairs)
-        for start in range(0, len(order), 32):
-            chosen = order[start : start + 32]
-            sides = [[pairs[i][side] for i in chosen] for side in (0, 1)]
-            batch = make_batch(*sides, self.src.pad_id, self.tgt.pad_id, self.src.eos_id).to(self.device)
+        start = 0
+        while start < len(order):
+            size = max(1, SCORE_TOKENS // (len(pairs[order[start]][1]) + 1))
+            chosen = order[start : start + size]
+            start += size
+            rows = [pairs[i][0] for i in chosen], [pairs[i][1] for i in chosen]
+            batch = make_batch(*rows, self.src.pad_id, self.tgt.pad_id, self.src.eos_id).to(self.device)
             logprobs = self.model(batch).float().log_softmax(dim=-1).flatten(0, 1)  # [B * T, V]
             gained = logprobs[batch.tgt_positions, batch.tgt_out].tolist()
             for i in chosen:

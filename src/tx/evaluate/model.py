@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from tx.data.batch import make_batch
 from tx.data.corpus import Corpus
-from tx.data.sampler import cut_batches
+from tx.data.sampler import cut_batches, lengths
 from tx.text.tokenizer import Tokenizer
 
 
@@ -24,10 +23,9 @@ def mean_loss(
     scorer: Any = model
     room = scorer.config.max_len - 1
     src, tgt = ([side[int(i)][:room] for i in corpus.kept] for side in (corpus.src, corpus.tgt))
-    lengths = [np.fromiter(map(len, rows), np.int64, len(rows)) for rows in (src, tgt)]
     total, n_tokens = torch.zeros((), device=device), 0
-    for chosen in cut_batches(*lengths, batch_tokens):
-        rows = [[side[i] for i in chosen] for side in (src, tgt)]
+    for chosen in cut_batches(lengths(src), lengths(tgt), batch_tokens):
+        rows = [src[i] for i in chosen], [tgt[i] for i in chosen]
         batch = make_batch(*rows, *(tokenizer.pad_id for tokenizer in tokenizers)).to(device)
         loss, n = scorer.loss(batch)
         total, n_tokens = total + loss, n_tokens + n

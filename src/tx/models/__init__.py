@@ -1,7 +1,7 @@
 """One file, one architecture; what stands in this folder is what `tx train` knows.
 
-An architecture is a module with `TASK` (what it is for), `Config` (a dataclass whose fields carry their help) and
-`Model`, built from a Config. The contract of a translator:
+An architecture is a module with `TASK` (what it is for), `Config` (a dataclass whose fields carry their help)
+and `Model`, built from a Config. The contract of a translator:
 
     loss(batch, label_smoothing)   (sum of the target tokens' losses in nats, number of target tokens)
     model(batch)                   the logits of every target position
@@ -70,9 +70,10 @@ def load_model(package: Package, device: torch.device) -> nn.Module:
 
 def model_config(model: nn.Module) -> dict[str, Any]:
     """The configuration of a model as plain values, for model.json."""
-    return asdict(model.config)  # type: ignore[arg-type]
+    config: Any = model.config
+    return dict(asdict(config))
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters of a model by name, each once, on the CPU and contiguous: what weights.safetensors holds."""
+    """The parameters of a model by name, each once, on the CPU, contiguous: what weights.safetensors holds."""
     return {name: p.detach().to("cpu", torch.float32).contiguous() for name, p in model.named_parameters()}

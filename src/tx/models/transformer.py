@@ -7,9 +7,9 @@ Shape letters: B batch, S source length, T target length, D d_model, H heads, K 
 W hypotheses of one sentence, N = B * W rows of a decoding step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -127,10 +127,12 @@ class DecoderLayer(nn.Module):
         """All positions at once: `x` `[B, T, D]`, `memory` `[B, S, D]`. Padding at the end needs no mask."""
         attend, look, feed = self.residuals
         x = attend(x, lambda y: self.self_attention(y, causal=True))
-        x = look(
-            x, lambda y: self.cross_attention.attend_to(y, self.cross_attention.keys_values(memory), mask)
-        )
+        x = look(x, lambda y: self.cross_attention.attend_to(y, self.keys_values(memory), mask))
         return feed(x, self.feed_forward)  # type: ignore[no-any-return]
+
+    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """What the source is to this layer: computed once, `[B, H, S, K]` each."""
+        return self.cross_attention.keys_values(memory)
 
     def step(self, x: Tensor, cache: "LayerCache", mask: Tensor | None) -> Tensor:
         """One position, `x` `[N, 1, D]`, after those that `cache` remembers."""
@@ -262,24 +264,21 @@ class Transformer(nn.Module):
             hidden, self.output_weight(), batch.tgt_out, label_smoothing
         ), batch.n_tokens
 
+    def _layers(self) -> Iterator[DecoderLayer]:
+        return (cast(DecoderLayer, layer) for layer in self.decoder)
+
     def start(self, batch: Batch) -> State:
         """Read the source; the first token to give to `step` is `bos_id`, which is `<pad>`."""
         memory, mask = self.encode(batch.src)
         b, h = batch.src.size(0), self.config.n_heads
-        layers = [
-            LayerCache(
-                layer.cross_attention.keys_values(memory),
-                memory.new_empty(b, 2, h, 0, self.config.d_model // h),
-            )
-            for layer in self.decoder
-        ]
-        return State(layers, mask)
+        empty = memory.new_empty(b, 2, h, 0, self.config.d_model // h)
+        return State([LayerCache(layer.keys_values(memory), empty) for layer in self._layers()], mask)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Append `tokens` `[N]` to their hypotheses; the logits of the next, `[N, V - 1]`, and the state."""
         length = state.layers[0].length
         x = self._embed(tokens[:, None], self.tgt_embedding, self.tgt_positions, start=length)  # [N, 1, D]
-        for layer, cache in zip(self.decoder, state.layers, strict=True):
+        for layer, cache in zip(self._layers(), state.layers, strict=True):
             if length == cache.self_keys_values.size(3):
                 cache.self_keys_values = F.pad(cache.self_keys_values, (0, 0, 0, max(8, length // 2)))
             x = layer.step(x, cache, state.mask)

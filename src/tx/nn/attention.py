@@ -33,7 +33,9 @@ class Attention(nn.Module):
     def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """`[B, T, parts * D]` to `parts` tensors `[B, H, T, K]`."""
         b, t, width = x.shape
-        return x.view(b, t, parts, self.n_heads, width // parts // self.n_heads).permute(2, 0, 3, 1, 4).unbind(0)
+        return (
+            x.view(b, t, parts, self.n_heads, width // parts // self.n_heads).permute(2, 0, 3, 1, 4).unbind(0)
+        )
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Project the source `[B, S, D]` of a cross-attention to keys and values `[B, H, S, K]`."""
@@ -50,14 +52,17 @@ class Attention(nn.Module):
         b, _, t, _ = context.shape
         return self.out(context.transpose(1, 2).reshape(b, t, -1))  # type: ignore[no-any-return]
 
-    def _attend_with_dropout(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    def _attend_with_dropout(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool
+    ) -> Tensor:
         """The plain form: torch's fused kernel for the CPU knows no dropout."""
         scores = (q * q.size(-1) ** -0.5) @ k.transpose(-2, -1)  # [B, H, T, S]
         if causal:
             mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril_()
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
-        return self.dropout(scores.softmax(dim=-1)) @ v
+        context: Tensor = self.dropout(scores.softmax(dim=-1)) @ v
+        return context
 
     def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         """Self-attention over `x` `[B, T, D]`; `mask` is `[B, 1, 1, T]` or None."""

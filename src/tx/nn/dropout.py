@@ -38,7 +38,7 @@ class Dropout(nn.Module):
         """`residual + dropout(x)`, in one pass over memory on a CPU."""
         if self.training and self.p > 0 and x.device.type == "cpu":
             return torch.addcmul(residual, x, scaled_mask(x, self.p))
-        return residual + self(x)
+        return residual + self.forward(x)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
