@@ -55,6 +55,16 @@ def test_a_folder_is_old_or_new_wherever_the_writer_dies(tmp_path: Path) -> None
     assert names(tmp_path) == ["folder"]
 
 
+def test_an_interrupted_replacement_is_undone_before_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    path.rename(tmp_path / ".tmp-folder-old")  # as a process leaves it that dies between the two renames
+    with pytest.raises(RuntimeError), atomic_folder(path):
+        assert path.is_dir()
+        raise RuntimeError
+    assert names(tmp_path) == ["folder"]
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError, OSError(errno.ENOSPC, "No space left")])
 @pytest.mark.parametrize("kind", [atomic_file, atomic_folder])
 def test_a_failure_inside_leaves_nothing(tmp_path: Path, kind, failure) -> None:

@@ -21,6 +21,7 @@ from tx.package import (
     Package,
     card,
     load_package,
+    read,
     update_manifest,
     update_package,
     write_package,
@@ -159,6 +160,20 @@ def test_a_reader_beside_a_writer_sees_no_mixture(de_en: Path) -> None:
         assert d_model == weight == int(last)
     assert len(set(seen)) > 3, "the writer did not write"
     state(de_en)
+
+
+def test_an_update_in_the_middle_of_an_opening_is_seen_whole(
+    de_en: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify_file = read._verify_file
+
+    def interrupted(*arguments: Any) -> Any:
+        monkeypatch.setattr(read, "_verify_file", verify_file)
+        update_package(de_en, fill(2), **translator(2))
+        return verify_file(*arguments)
+
+    monkeypatch.setattr(read, "_verify_file", interrupted)
+    assert state(de_en) == (2, 2, b"2")
 
 
 def test_a_build_that_fails_by_itself_is_not_tried_again(de_en: Path) -> None:

@@ -62,6 +62,7 @@ class Fields(TypedDict, total=False):
     scores: list[dict[str, Any]]  # each with `metric` and `value`; `data` and `signature` where known
 
 
+_BUILD = f"{TEMPORARY}package"
 _DEFAULTS: Manifest = {"arch": None, "config": {}, "decode": {}, "data": {}, "scores": []}
 Fill = Callable[[Path], object]  # writes weights and other files into the folder it is given
 
@@ -112,7 +113,7 @@ def update_package(path: Path | str, fill: Fill = _nothing, **fields: Unpack[Fie
         path.mkdir(parents=True, exist_ok=True)
         with locked(path):
             old = _settle(path)
-            folder = path / f"{TEMPORARY}package"
+            folder = path / _BUILD
             try:
                 folder.mkdir()
                 new = _build(folder, path.resolve().name, fill, fields)
@@ -195,7 +196,7 @@ def _settle(path: Path) -> Manifest:
             waiting.replace(path / name)
     fsync_folder(path)
     for entry in path.iterdir():
-        if entry.name.startswith((STAGED, TEMPORARY)):
+        if entry.name.startswith(STAGED) or entry.name == _BUILD:
             remove(entry)
     return manifest
 
