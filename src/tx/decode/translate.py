@@ -151,11 +151,12 @@ class Translator:
             )
             for hypotheses in zip(*parts, strict=False)
         ]
-        if len(parts) == 1:
-            texts = [self.tgt.decode(h.ids) for h in joined]
-        else:
-            texts = [" ".join(self.tgt.decode(h.ids) for h in hs) for hs in zip(*parts, strict=False)]
+        texts = [" ".join(map(self._line, hypotheses)) for hypotheses in zip(*parts, strict=False)]
         return Translation(joined, texts, max(1, len(parts)))
+
+    def _line(self, hypothesis: Hypothesis) -> str:
+        """The text of a hypothesis; where the model spells a newline, byte by byte, it is still one line."""
+        return self.tgt.decode(hypothesis.ids).replace("\n", " ")
 
     @torch.inference_mode()
     def score(self, src: Sequence[str], tgt: Sequence[str]) -> list[tuple[float, int]]:
