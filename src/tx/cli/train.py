@@ -1,6 +1,7 @@
 """`tx train`: from text to a tokenizer or a model."""
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +16,6 @@ from tx.resolve import Resolved, arch_names, recipe_names, resolve
 from tx.text.lines import read_lines
 from tx.text.tokenizer import KINDS
 
-# What a resumed run may change: how long it goes on and how it is shown, never what it computes.
-RESUMABLE = {
-    *("train.max_steps", "train.max_epochs", "train.max_time", "train.patience", "train.threads"),
-    *("train.device", "train.log_every", "train.tensorboard"),
-}
 TOKENIZER_FLAGS = {"data.vocab_size", "seed"}
 
 Valid = Annotated[
@@ -80,6 +76,8 @@ def train(
     if words and words[0] in KINDS:
         _train_tokenizer(words[0], words[1:], given, output, overwrite)
         return
+    if resume and overwrite:
+        raise UsageError("--resume goes on with a run, and --overwrite replaces it", "leave one of them away")
     out = Path(output)
     resolved = (
         _resume_config(out, words, valid, given, sets) if resume else _config(words, valid, given, sets)
@@ -108,7 +106,7 @@ def _train_tokenizer(
     )
 
 
-# -- the configuration ------------------------------------------------------------------------------------------
+# -- the configuration -----------------------------------------------------------------------------
 
 
 def _config(
@@ -164,24 +162,15 @@ def _choose_recipe(files: list[str]) -> str:
 def _resume_config(
     out: Path, words: list[str], valid: list[str] | None, given: dict[str, Any], sets: list[str] | None
 ) -> Resolved:
-    """The configuration of the run in `out`, with the changes that a resumed run may have."""
+    """What the run in `out` is to go on with; whether it may is for the run to say."""
     kept = out / "run" / "config.toml"
     if not kept.is_file():
         raise TxError(f"there is no run to resume in {out}", "leave --resume away to start one")
+    name, files = _name_and_files(words)
     flags = dict(given)
-    if words or valid:
-        _, files = _name_and_files(words)
-        flags |= {"data.train": files} if files else {}
-        flags |= {"data.valid": valid} if valid else {}
-    resolved, before = resolve(str(kept), flags=flags, sets=sets or []), resolve(str(kept), environ={})
-    for key in resolved.origins:
-        old, new = (_value(r.config, key) for r in (before, resolved))
-        if old != new and key not in RESUMABLE:
-            raise TxError(
-                f"{key} was {old!r} in this run and is {new!r} now",
-                "a run resumes as it began: leave that away, or start a new one with another -o",
-            )
-    return resolved
+    flags |= {"data.train": files} if files else {}
+    flags |= {"data.valid": valid} if valid else {}
+    return resolve(name or str(kept), flags=flags, sets=sets or [])
 
 
 def _value(config: RunConfig, key: str) -> Any:
@@ -190,32 +179,34 @@ def _value(config: RunConfig, key: str) -> Any:
     return owner.get(leaf) if isinstance(owner, dict) else getattr(owner, leaf)
 
 
-# -- the run ----------------------------------------------------------------------------------------------------
+# -- the run ---------------------------------------------------------------------------------------
 
 
 def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: bool) -> None:
     from tx.models import load_architecture
-    from tx.train.folder import claim, scratch
+    from tx.train.folder import claim
+    from tx.train.stop import sigterm_as_interrupt
     from tx.train.translation import prepare
 
     resolved.check_model(load_architecture(resolved.config.arch).Config)
     display = _display()
-    with scratch() if dry_run else claim(out, resume, overwrite) as folder:
+    with sigterm_as_interrupt(), nullcontext() if dry_run else claim(out, resume, overwrite):
         if dry_run:
             _print_config(resolved)
-        prepared = prepare(resolved.config, folder, resume, display)
+        prepared = prepare(resolved.config, out, resume, display)
         console.note(str(prepared.forecast))
         console.note(f"validation every {prepared.eval_every:,} steps")
         if dry_run:
             return
         with display:
-            progress = prepared.trainer.run(prepared.eval_every)
+            progress = prepared.train()
     if not progress.finished:
         console.note(f"stopped at step {progress.step:,}; go on with: tx train --resume -o {out}")
         raise typer.Exit(130)
+    what = "loss" if progress.best_score < 0 else resolved.config.train.metric
     console.note(
         f"finished ({progress.finished}) after {progress.step:,} steps: "
-        f"best {resolved.config.train.metric} {abs(progress.best_score):.2f} at step {progress.best_step:,}"
+        f"best {what} {abs(progress.best_score):.2f} at step {progress.best_step:,}"
     )
     console.note(f"try: tx translate -m {out} < {resolved.config.data.train[0]} | head")
 

@@ -1,6 +1,7 @@
-"""The weights of the last validations, kept on disk, and their mean (checkpoint averaging, as in Vaswani et al. 2017)."""
+"""The weights of the last validations, kept on disk, and their mean (as in Vaswani et al. 2017)."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tx.files import atomic_file
+from tx.train.checkpoint import check_digest
 
 
 def mean_of(files: Sequence[Path], device: torch.device) -> dict[str, Tensor]:
@@ -20,31 +22,36 @@ def mean_of(files: Sequence[Path], device: torch.device) -> dict[str, Tensor]:
 
 
 class Snapshots:
-    """Up to `n` files of weights, named by their step; which of them count is kept with the run's state."""
+    """Up to `n` files of weights; their names and digests, oldest first, are kept with the run's state."""
 
     def __init__(self, folder: Path, n: int) -> None:
         self.folder, self.n = folder, n
 
-    def _file(self, step: int) -> Path:
-        return self.folder / f"step-{step:08d}.safetensors"
-
-    def add(self, step: int, weights: dict[str, Tensor], steps: list[int]) -> None:
-        """Keep the weights of `step`, and forget in `steps` those that are too old; their files stay until `prune`."""
+    def add(self, step: int, weights: dict[str, Tensor], kept: dict[str, str]) -> None:
+        """Keep the weights of `step`; forget in `kept` the oldest, whose files stay until `prune`."""
         if self.n < 2:
             return
-        with atomic_file(self._file(step)) as file:
-            file.write(save({name: value.contiguous() for name, value in weights.items()}))
-        if step not in steps:
-            steps.append(step)
-        del steps[: -self.n]
+        name = f"step-{step:08d}.safetensors"
+        data = save({key: value.contiguous() for key, value in weights.items()})
+        with atomic_file(self.folder / name) as file:
+            file.write(data)
+        kept.pop(name, None)
+        kept[name] = hashlib.sha256(data).hexdigest()
+        for old in list(kept)[: -self.n]:
+            del kept[old]
 
-    def prune(self, steps: Sequence[int]) -> None:
-        """Remove the files of all other steps; called once the state that names `steps` is safe."""
+    def prune(self, kept: Mapping[str, str]) -> None:
+        """Remove all other files; called once the state that names `kept` is safe."""
         if self.folder.exists():
             for file in self.folder.iterdir():
-                if file not in {self._file(step) for step in steps}:
+                if file.name not in kept:
                     file.unlink(missing_ok=True)
 
-    def mean(self, steps: Sequence[int], device: torch.device) -> dict[str, Tensor]:
+    def check(self, kept: Mapping[str, str]) -> None:
+        """Raise TxError if one of the kept files is missing or damaged."""
+        for name, digest in kept.items():
+            check_digest(self.folder / name, digest)
+
+    def mean(self, kept: Mapping[str, str], device: torch.device) -> dict[str, Tensor]:
         """The mean of the kept weights."""
-        return mean_of([self._file(step) for step in steps], device)
+        return mean_of([self.folder / name for name in kept], device)

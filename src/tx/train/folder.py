@@ -1,49 +1,80 @@
-"""The run folder: who may write into a package while it is trained, and what happens to what is there."""
+"""The run folder of a package: who may write there, when a run has begun, and what it was begun with.
+
+A run has begun once run/config.toml is there, which is written last. inputs.json holds the configuration and
+the digest of every file of text: a run resumes with the same ones, or not at all.
+"""
 
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
+from tx.config import RunConfig, to_toml
 from tx.errors import TxError
-from tx.files import remove
+from tx.files import atomic_file, remove, sha256
+from tx.package import MANIFEST
+from tx.train.checkpoint import damaged, seal, unseal
+
+LOCK, CONFIG, INPUTS = "lock", "config.toml", "inputs.json"
+
+# What a resumed run may change: how long it goes on and how it is shown, never what an update computes.
+RESUMABLE = {
+    *("train.max_steps", "train.max_epochs", "train.max_time", "train.patience", "train.threads"),
+    *("train.device", "train.log_every", "train.tensorboard"),
+}
+
+
+def has_begun(run: Path) -> bool:
+    """Whether there is a run that can be resumed."""
+    return (run / CONFIG).is_file()
 
 
 @contextmanager
-def claim(out: Path, resume: bool, overwrite: bool) -> Iterator[Path]:
-    """Hold the run folder of the package `out` for one process.
+def claim(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Hold the run folder of the package `out` for one process, and leave no trace if no run begins.
 
-    Raises TxError if there is something at `out` already and neither `resume` nor `overwrite` is given, or if
-    another process trains there. With `overwrite` an earlier run is forgotten at once; the package itself stays
-    until the first better one replaces it.
+    Raises TxError if there is something at `out` already and neither `resume` nor `overwrite` is given, if it
+    is nothing that tx wrote, or if another process trains there. What is there stays until a run begins.
     """
-    if not resume and not overwrite and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        raise TxError(
-            f"{out} exists already", "go on with --resume, replace it with --overwrite, or choose another -o"
-        )
     run = out / "run"
+    _check_place(out, resume, overwrite)
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TxError(
             f"cannot make the folder {run}: {error.strerror or error}", "choose another -o"
         ) from error
-    descriptor = os.open(run / "lock", os.O_RDWR | os.O_CREAT)
+    descriptor = os.open(run / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _lock(descriptor, out)
-        if overwrite and not resume:
-            for entry in run.iterdir():
-                if entry.name != "lock":
-                    remove(entry)
-        yield out
+        try:
+            yield
+        finally:
+            if not has_begun(run):
+                remove(run)
+                if not any(out.iterdir()):
+                    out.rmdir()
     finally:
         os.close(descriptor)  # which frees the lock, as the death of the process does
-        if not any(entry.name != "lock" for entry in run.iterdir()):
-            remove(run)
-            if not any(out.iterdir()):
-                out.rmdir()
+
+
+def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
+    """Raise TxError if a run may not begin at `out`; what a start that was killed left is no obstacle."""
+    run = out / "run"
+    entries = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    if resume or not (out.exists() or out.is_symlink()):
+        return
+    unfinished = (run / LOCK).exists() and not has_begun(run)
+    if not overwrite and (not out.is_dir() or entries - ({"run"} if unfinished else set())):
+        raise TxError(
+            f"{out} exists already", "go on with --resume, replace it with --overwrite, or choose another -o"
+        )
+    ours = (run / LOCK).exists() or not run.exists()
+    if not ours or not ({MANIFEST} & entries or entries <= {"run"}):
+        raise TxError(f"{out} is not a package, and --overwrite replaces only packages", "choose another -o")
 
 
 def _lock(descriptor: int, out: Path) -> None:
@@ -58,8 +89,57 @@ def _lock(descriptor: int, out: Path) -> None:
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder for a dry run, which leaves nothing behind."""
-    with TemporaryDirectory(prefix="tx-") as folder:
-        yield Path(folder)
+def clear(run: Path) -> None:
+    """Forget an earlier run: first that it had begun, then the rest."""
+    remove(run / CONFIG)
+    for entry in run.iterdir() if run.exists() else ():
+        if entry.name != LOCK:
+            remove(entry)
+
+
+def keep_inputs(run: Path, config: RunConfig) -> None:
+    """Write down what the run begins with; config.toml, the last, is what makes it one that has begun."""
+    files = {path: sha256(Path(path)) for path in _texts(config)}
+    with atomic_file(run / INPUTS, "w") as file:
+        file.write(seal({"config": asdict(config), "files": files}))
+    keep_config(run, config)
+
+
+def keep_config(run: Path, config: RunConfig) -> None:
+    """Write run/config.toml."""
+    with atomic_file(run / CONFIG, "w") as file:
+        file.write(to_toml(config))
+
+
+def check_inputs(run: Path, config: RunConfig) -> None:
+    """Raise TxError, naming the difference, unless `config` and the text are what the run began with."""
+    try:
+        kept = unseal(run / INPUTS)
+    except FileNotFoundError as error:
+        raise damaged(run / INPUTS) from error
+    before, now = _flat(kept["config"]), _flat(asdict(config))
+    for key in [*before, *(now.keys() - before.keys())]:
+        old, new = before.get(key), now.get(key)
+        if old != new and key not in RESUMABLE:
+            raise TxError(
+                f"{key} was {old!r} in this run and is {new!r} now",
+                "a run resumes as it began: leave that away, or start a new one with another -o",
+            )
+    for path, digest in kept["files"].items():
+        if not Path(path).is_file():
+            raise TxError(f"there is no file {path}", "resume in the folder where the run began")
+        if sha256(Path(path)) != digest:
+            raise TxError(
+                f"{path} has changed since the run began",
+                "bring the old text back, or start a new run with another -o",
+            )
+
+
+def _texts(config: RunConfig) -> list[str]:
+    return [*config.data.train, *config.data.valid]
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    tables = {key: value for key, value in config.items() if isinstance(value, dict)}
+    inner = {f"{table}.{key}": value for table, values in tables.items() for key, value in values.items()}
+    return {key: value for key, value in config.items() if key not in tables} | inner

@@ -29,7 +29,8 @@ class Forecast:
         memory = f"about {self.memory / 2**30:.1f} GiB of memory"
         if not self.steps:
             return f"forecast: {speed}; until validation stops improving; {memory}"
-        length = f"{self.steps:,} steps in {duration(self.seconds)} ({self.steps / self.steps_per_epoch:.1f} epochs)"
+        epochs = self.steps / self.steps_per_epoch
+        length = f"{self.steps:,} steps in {duration(self.seconds)} ({epochs:.1f} epochs)"
         return f"forecast: {length}; {speed}; {memory}"
 
 

@@ -1,8 +1,8 @@
 """The training loop: one loop for every model, which never asks what the loss is.
 
-An update takes `grad_accum` batches, divides their summed loss once by all their target tokens, clips, and steps.
-Its random numbers are seeded from (seed, step) alone and the order of the data from (seed, epoch), so a run that
-was stopped anywhere and resumed ends in the same weights as one that was not.
+An update takes `grad_accum` batches, divides their summed loss once by all their target tokens, clips, and
+steps. Its random numbers are seeded from (seed, step) alone and the order of the data from (seed, epoch), so
+a run that was stopped anywhere and resumed ends in the same weights as one that was not.
 """
 
 import time
@@ -23,7 +23,7 @@ from tx.errors import TxError
 from tx.nn.device import peak_memory, use_bf16
 from tx.train.averaging import Snapshots
 from tx.train.checkpoint import load_checkpoint, save_checkpoint
-from tx.train.log import Log
+from tx.train.log import Log, Recent
 from tx.train.optim import Optimizer
 from tx.train.schedule import learning_rate
 from tx.train.stop import StopSignal
@@ -53,11 +53,14 @@ class Progress:
     best_score: float = float("-inf")
     best_step: int = 0
     stale: int = 0  # validations since the best
+    evaluated: int = -1  # step of the last validation
     skipped: int = 0  # non-finite updates
     warmup_steps: int = 0
-    snapshots: list[int] = field(default_factory=list)  # steps whose weights are kept for averaging
+    snapshots: dict[str, str] = field(default_factory=dict)  # weights kept for averaging, with their digests
     log_bytes: int = 0  # length of metrics.jsonl: what follows was written by a run that was killed
     finished: str = ""  # why the run ended
+    limits: list[float] = field(default_factory=list)  # with which it ended
+    recent: list[float] = field(default_factory=list)  # sums since the last line of the log
 
 
 class Listener(Protocol):
@@ -71,7 +74,7 @@ class Listener(Protocol):
 
 
 class Trainer:
-    """A model, its data and its run folder; `run` trains until something ends it, and may be called to resume.
+    """A model, its data and its run folder; `run` trains until something ends it.
 
     `evaluate()` measures the model as it stands. `publish(evaluation, step)` makes the present weights the
     package's; it is called at every best validation, so that a usable model exists at every moment.
@@ -100,9 +103,11 @@ class Trainer:
         self.snapshots = Snapshots(folder / "snapshots", config.average)
         self.log = Log(folder / "metrics.jsonl", config.tensorboard)
         self._compiled = torch.compile(self._loss) if config.compile else self._loss
+        self._recent = Recent(self.device)
         self._evaluation_seconds = 0.0
+        self._began = 0.0  # when training would have begun, had it not been interrupted
 
-    # -- one update ---------------------------------------------------------------------------------------------
+    # -- one update --------------------------------------------------------------------------------
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
@@ -120,7 +125,7 @@ class Trainer:
         return batches, replace(self.sampler.position), self.sampler.epochs()
 
     def gradients(self, batches: list[Batch]) -> tuple[Tensor, int]:
-        """Add the gradient of the mean loss of all target tokens in `batches`; returns its sum and their number."""
+        """Add the gradient of the mean loss of a target token in `batches`; returns the sum and the count."""
         n_tokens = sum(batch.n_tokens for batch in batches)
         total = torch.zeros((), device=self.device)
         for batch in batches:
@@ -132,7 +137,7 @@ class Trainer:
     def _update(self, batches: list[Batch]) -> tuple[Tensor, Tensor]:
         """One optimizer step; returns the summed loss, and whether the update was skipped (1.0)."""
         progress = self.progress
-        torch.manual_seed((self.seed << 32) + progress.step)
+        torch.manual_seed(((self.seed << 32) + progress.step) % 2**63)
         total, n_tokens = self.gradients(batches)
         lr = self.learning_rate()
         progress.step += 1
@@ -146,7 +151,7 @@ class Trainer:
             self.config.schedule, progress.step + 1, self.share(), self.config.lr, progress.warmup_steps
         )
 
-    # -- how far ------------------------------------------------------------------------------------------------
+    # -- how far -----------------------------------------------------------------------------------
 
     def share(self) -> float:
         """How much of the run is behind it, 0 to 1, by whichever limit is nearest."""
@@ -158,6 +163,10 @@ class Trainer:
         if self.max_seconds:
             shares.append(progress.seconds / self.max_seconds)
         return min(1.0, max(shares))
+
+    def _limits(self) -> list[float]:
+        config = self.config
+        return [config.max_steps, config.max_epochs, self.max_seconds, config.patience]
 
     def _reason_to_stop(self, stop: StopSignal) -> str:
         config, progress = self.config, self.progress
@@ -174,91 +183,101 @@ class Trainer:
             return "patience"
         return ""
 
-    # -- the loop -----------------------------------------------------------------------------------------------
+    # -- the loop ----------------------------------------------------------------------------------
 
     def run(self, eval_every: int) -> Progress:
         """Train to the end, or until a signal asks to stop; then the state is saved and can be resumed.
 
         Raises TxError after several updates in a row that were not finite; the last good state is kept.
         """
-        config, progress = self.config, self.progress
+        progress = self.progress
         if progress.finished:
             return progress
-        recent = _Recent(self.device)
-        last_save = started = time.monotonic()
-        before = progress.seconds
-        reason, evaluated_at = "", progress.step
+        self._began = time.monotonic() - progress.seconds
         self.model.train()
-        with StopSignal() as stop, ThreadPoolExecutor(1) as fetcher:
+        with StopSignal() as stop:
+            reason = self._train(eval_every, stop)
+            if reason != "interrupted" and self._conclude(stop):
+                progress.finished, progress.limits = reason, self._limits()
+            progress.seconds = time.monotonic() - self._began
+            self.save()
+        self.log.close()
+        return progress
+
+    def _train(self, eval_every: int, stop: StopSignal) -> str:
+        """Update and validate until there is a reason to stop, and return it."""
+        progress, recent, last_save = self.progress, self._recent, time.monotonic()
+        recent.start()
+        with ThreadPoolExecutor(1) as fetcher:
             pending = fetcher.submit(self._fetch)
-            while not (reason := self._reason_to_stop(stop)):
+            while True:
+                if progress.step and progress.step % eval_every == 0 and progress.evaluated != progress.step:
+                    if self._validate(stop):
+                        last_save = self.save()
+                    recent.start()
+                if reason := self._reason_to_stop(stop):
+                    return reason
                 batches, position, epochs = pending.result()
                 pending = fetcher.submit(self._fetch)
                 recent.add(*self._update(batches), batches)
                 progress.position, progress.epochs = position, epochs
-                progress.seconds = before + time.monotonic() - started
-                if progress.step % config.log_every == 0 or self.device.type == "cpu":
-                    self._check_finite(recent)
-                if progress.step % config.log_every == 0:
-                    self._log_training(recent)
-                if progress.step % eval_every == 0:
-                    self._validate(stop)
-                    if not stop.requested:
-                        evaluated_at = progress.step
-                    recent.restart()
-                    progress.seconds = before + time.monotonic() - started
-                    last_save = self._save()
-                elif time.monotonic() - last_save > self._save_interval:
-                    last_save = self._save()
-            pending.result()
-        if reason != "interrupted":
-            if evaluated_at != progress.step or not progress.best_step:
-                self._validate(stop)
-            self._compare_average()
-            progress.finished = reason
-        progress.seconds = before + time.monotonic() - started
-        self._save()
-        self.log.close()
-        return progress
+                progress.seconds = time.monotonic() - self._began
+                if progress.step % self.config.log_every == 0 or self.device.type == "cpu":
+                    self._check_finite()
+                if progress.step % self.config.log_every == 0:
+                    self._log_training()
+                if time.monotonic() - last_save > self._save_interval:
+                    last_save = self.save()
 
-    def _check_finite(self, recent: "_Recent") -> None:
-        in_a_row = recent.bad_in_a_row()
-        self.progress.skipped += recent.take_skipped()
+    def _conclude(self, stop: StopSignal) -> bool:
+        """The last validation, and the comparison with the average; False if a signal came before its end."""
+        validated = self.progress.evaluated == self.progress.step or self._validate(stop)
+        return validated and self._compare_average(stop)
+
+    def _check_finite(self) -> None:
+        in_a_row = self._recent.bad_in_a_row()
+        self.progress.skipped += self._recent.take_skipped()
         if in_a_row >= MAX_BAD_STEPS:
             raise TxError(
                 f"the loss was not finite for {in_a_row} updates in a row, up to step {self.progress.step}",
-                "lower the learning rate (--lr) and start again, or --resume from the last good state",
+                "start again with a lower learning rate (--lr); the best model so far is in the package",
             )
 
-    def _log_training(self, recent: "_Recent") -> None:
+    def _log_training(self) -> None:
         progress = self.progress
         record = {
             "step": progress.step,
             "epochs": progress.epochs,
-            "loss": recent.mean_loss(),
+            "loss": self._recent.mean_loss(),
             "lr": self.learning_rate(),
-            "tokens_per_s": recent.tokens / max(recent.seconds(), 1e-9),
-            "src_tokens_per_s": recent.src_tokens / max(recent.seconds(), 1e-9),
+            **self._recent.speed(),
             "seconds": progress.seconds,
             "skipped": progress.skipped,
             "memory": peak_memory(self.device),
         }
         self.log.write(record)
         self.listener.train(record | {"share": self.share()})
-        recent.restart()
+        self._recent.forget()
 
-    # -- validation ---------------------------------------------------------------------------------------------
+    # -- validation --------------------------------------------------------------------------------
 
-    def _measure(self, weights: dict[str, Tensor]) -> Evaluation:
-        """Evaluate the model with other weights, and publish them if they are the best so far."""
+    def _measure(self, weights: dict[str, Tensor], stop: StopSignal) -> Evaluation | None:
+        """Evaluate the model with other weights, and publish them if they are the best so far.
+
+        None if a signal asks to stop: then nothing has happened.
+        """
         own = {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
         self.model.load_state_dict(weights, strict=False)
         self.model.eval()
         try:
-            with torch.inference_mode(), self._autocast():
+            with stop.at_once(), torch.inference_mode(), self._autocast():
                 evaluation = self.evaluate()
             if evaluation.score > self.progress.best_score:
                 self.publish(evaluation, self.progress.step)
+        except KeyboardInterrupt:
+            if not stop.requested:
+                raise
+            return None
         finally:
             self.model.load_state_dict(own, strict=False)
             self.model.train()
@@ -276,30 +295,43 @@ class Trainer:
         self.listener.evaluated(record, evaluation.samples, best)
         return best
 
-    def _validate(self, stop: StopSignal) -> None:
-        started = time.monotonic()
+    def _validate(self, stop: StopSignal) -> bool:
+        """Measure the model, and keep its weights for the average; False if a signal came before the end."""
+        started, progress = time.monotonic(), self.progress
+        if stop.requested:
+            return False
         weights = {name: p.detach() for name, p in self.model.named_parameters()}
-        self.snapshots.add(self.progress.step, weights, self.progress.snapshots)
-        evaluation = self._measure(self.optimizer.averaged())
+        self.snapshots.add(progress.step, weights, progress.snapshots)
+        evaluation = self._measure(self.optimizer.averaged(), stop)
+        if evaluation is None:
+            return False
         self._record(evaluation, "ema" if self.optimizer.ema else "last")
-        self._evaluation_seconds = max(self._evaluation_seconds, time.monotonic() - started)
+        progress.evaluated = progress.step
+        ended = time.monotonic()
+        self._evaluation_seconds = max(self._evaluation_seconds, ended - started)
+        progress.seconds = ended - self._began
+        return True
 
-    def _compare_average(self) -> None:
-        """Try the mean of the last evaluated weights: whichever is better on validation becomes the package."""
+    def _compare_average(self, stop: StopSignal) -> bool:
+        """Try the mean of the last evaluated weights: the better of both becomes the package."""
         if len(self.progress.snapshots) < 2:
-            return
+            return True
         stale = self.progress.stale
-        evaluation = self._measure(self.snapshots.mean(self.progress.snapshots, self.device))
+        evaluation = self._measure(self.snapshots.mean(self.progress.snapshots, self.device), stop)
+        if evaluation is None:
+            return False
         if not self._record(evaluation, f"mean of {len(self.progress.snapshots)}"):
             self.progress.stale = stale
+        return True
 
-    # -- the state on disk --------------------------------------------------------------------------------------
+    # -- the state on disk -------------------------------------------------------------------------
 
     _save_interval = 300.0
 
-    def _save(self) -> float:
+    def save(self) -> float:
+        """Write the checkpoint; returns the time when that was done."""
         started = time.monotonic()
-        self.progress.log_bytes = self.log.flush()
+        self.progress.log_bytes, self.progress.recent = self.log.flush(), self._recent.sums()
         weights = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
         save_checkpoint(self.folder / "last", weights, self.optimizer.state(), asdict(self.progress))
         self.snapshots.prune(self.progress.snapshots)
@@ -308,49 +340,16 @@ class Trainer:
         return ended
 
     def resume(self) -> None:
-        """Take up the state that `run` left in the run folder. Raises TxError if there is none, or it is damaged."""
+        """Take up the state in the run folder. Raises TxError if there is none, or it is damaged."""
         weights, optimizer, state = load_checkpoint(self.folder / "last")
         known = {key: value for key, value in state.items() if key in Progress.__dataclass_fields__}
         self.progress = Progress(**known | {"position": Position(**state["position"])})
         self.sampler.position = replace(self.progress.position)
         self.model.load_state_dict(weights, strict=False)
         self.optimizer.load_state({name: value.to(self.device) for name, value in optimizer.items()})
+        self.snapshots.check(self.progress.snapshots)
+        self._recent = Recent(self.device, *self.progress.recent)
         self.log.truncate(self.progress.log_bytes)
-        if self.progress.finished and not self._reason_to_stop(StopSignal()):
-            self.progress.finished = ""  # a limit was raised
-
-
-class _Recent:
-    """Sums since the last line of the log; they stay on the device until somebody asks."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self._in_a_row = torch.zeros((), device=device)
-        self._skipped = torch.zeros((), device=device)
-        self.restart()
-
-    def restart(self) -> None:
-        self.loss = torch.zeros((), device=self.device)
-        self.tokens = self.src_tokens = 0
-        self.started = time.monotonic()
-
-    def add(self, loss: Tensor, skipped: Tensor, batches: list[Batch]) -> None:
-        self.loss += torch.where(skipped > 0, 0.0, loss)
-        self._skipped += skipped
-        self._in_a_row = (self._in_a_row + skipped) * skipped
-        self.tokens += sum(batch.n_tokens for batch in batches)
-        self.src_tokens += sum(batch.n_src_tokens for batch in batches)
-
-    def bad_in_a_row(self) -> int:
-        return int(self._in_a_row)
-
-    def take_skipped(self) -> int:
-        skipped = int(self._skipped)
-        self._skipped.zero_()
-        return skipped
-
-    def mean_loss(self) -> float:
-        return float(self.loss) / max(1, self.tokens)
-
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
+        raised = self._limits() != self.progress.limits and not self._reason_to_stop(StopSignal())
+        if self.progress.finished and raised:
+            self.progress.finished = ""

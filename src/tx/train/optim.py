@@ -16,7 +16,7 @@ class Optimizer:
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.clip_norm, self.ema_decay = config.clip_norm, config.ema
         decayed = [p for p in self.parameters if p.dim() > 1]
         plain = [p for p in self.parameters if p.dim() <= 1]  # biases and norms are left out of weight decay
@@ -28,7 +28,7 @@ class Optimizer:
         self.ema = [p.detach().clone() for p in self.parameters] if self.ema_decay else []
 
     def step(self, lr: float, step: int) -> Tensor:
-        """Clip, update, clear the gradients; returns 1.0 where the gradients were not finite and nothing was done."""
+        """Clip, update, clear the gradients; returns 1.0 if they were not finite and nothing was done."""
         grads = [p.grad for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(grads)
         skipped = (~norm.isfinite()).float()

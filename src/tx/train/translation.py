@@ -1,9 +1,11 @@
 """Training a translator, from raw text to a package: what `tx train transformer SRC TGT` does.
 
-The order: tokenizers, corpus, validation text, model, forecast, the loop. Everything is kept under the package's
-run/ folder while it goes on, and the package itself holds the best model so far.
+The order: tokenizers, corpus, validation text, model, forecast, the loop. Whatever can be wrong with the data
+shows before anything is written; then everything is kept under the package's run/ folder, and the package
+itself holds the best model so far.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,19 +15,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from tx.config import RunConfig, parse_duration, to_toml
+from tx.config import RunConfig, parse_duration
 from tx.data.corpus import Corpus, Side, cache_folder, encode_corpus, hold_out, open_corpus
 from tx.data.sampler import Sampler
 from tx.decode.translate import SearchOptions, Translator
 from tx.evaluate.metrics import bleu
 from tx.evaluate.model import mean_loss
-from tx.files import atomic_file
 from tx.models import load_architecture, model_config, weights_of
 from tx.nn.device import choose_device, keep_freed_memory, set_threads
 from tx.package import WEIGHTS, Package, update_package
 from tx.text.tokenizer import Tokenizer, open_tokenizers
+from tx.train.folder import check_inputs, clear, keep_config, keep_inputs
 from tx.train.forecast import TRIALS, Forecast, forecast
-from tx.train.loop import Evaluation, Listener, Trainer
+from tx.train.loop import Evaluation, Listener, Progress, Trainer
 from tx.train.tokenizer import train_tokenizer
 
 GREEDY_SAMPLES = 3  # translations shown at each validation
@@ -33,13 +35,32 @@ GREEDY_SAMPLES = 3  # translations shown at each validation
 
 @dataclass
 class Prepared:
-    """A run that is ready to go: everything but the training."""
+    """A run that is ready to go: everything but the training. Nothing is in its folder yet."""
 
     config: RunConfig
+    tokenizers: tuple[Tokenizer, Tokenizer]
     trainer: Trainer
     forecast: Forecast
     eval_every: int
     n_parameters: int
+    resume: bool
+
+    def train(self) -> Progress:
+        """Begin the run in its folder, or take it up there, and train; raises what `Trainer.run` does."""
+        run, trainer = self.trainer.folder, self.trainer
+        if self.resume:
+            trainer.resume()
+            if done := trainer.progress.finished:
+                trainer.listener.say(
+                    f"this run is finished ({done}); to go on, raise a limit: --max-steps, ..."
+                )
+            keep_config(run, self.config)  # whose limits may be new
+        else:
+            clear(run)
+            keep_tokenizers(run, self.tokenizers)
+            trainer.save()
+            keep_inputs(run, self.config)
+        return trainer.run(self.eval_every)
 
 
 def fit_tokenizers(config: RunConfig, say: Callable[[str], None]) -> tuple[Tokenizer, Tokenizer]:
@@ -114,7 +135,7 @@ class Validation:
             {"src": self.src[i], "ref": self.tgt[i], "hyp": hyps[i]}
             for i in range(min(GREEDY_SAMPLES, len(hyps)))
         ]
-        values = {"valid_loss": loss, "valid_ppl": float(torch.tensor(loss).exp()), "valid_bleu": score.value}
+        values = {"valid_loss": loss, "valid_ppl": math.exp(min(loss, 700.0)), "valid_bleu": score.value}
         self.signature = score.signature
         # Where no four words in a row are right yet, BLEU is 0 and the loss decides.
         return Evaluation(
@@ -130,7 +151,7 @@ def publish_to(
     report: dict[str, Any],
 ) -> Callable[[Evaluation, int], None]:
     """A function that makes the weights of `model` those of the package at `out`."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     src, tgt = tokenizers
     named = {"tokenizer": src} if src is tgt else {"src": src, "tgt": tgt}
@@ -142,7 +163,7 @@ def publish_to(
         ]
         update_package(
             out,
-            lambda folder: save_file(weights_of(model), folder / WEIGHTS),
+            lambda folder: (folder / WEIGHTS).write_bytes(save(weights_of(model))),
             task=load_architecture(config.arch).TASK,
             arch=config.arch,
             config=model_config(model),
@@ -164,7 +185,7 @@ def _eval_every(config: RunConfig, plan: Forecast) -> int:
 
 
 def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> Prepared:
-    """Everything up to the first update. Raises TxError for what is wrong with the data or the configuration."""
+    """Everything up to the first update. Raises TxError for faults in the data or the configuration."""
     started = time.monotonic()
     device = choose_device(config.train.device)
     threads = set_threads(config.train.threads)
@@ -172,12 +193,10 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> P
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
     run = out / "run"
     if resume:
+        check_inputs(run, config)
         tokenizers = open_tokenizers(Package.open(run / "tokenizer"))
     else:
         tokenizers = fit_tokenizers(config, listener.say)
-        keep_tokenizers(run, tokenizers)
-        with atomic_file(run / "config.toml", "w") as file:
-            file.write(to_toml(config))
     corpus, valid = open_data(config, tokenizers, listener.say)
     model = build_model(config, tokenizers, device)
     sampler = Sampler(
@@ -199,16 +218,12 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> P
     steps_per_epoch = sampler.batches_per_epoch() / config.train.grad_accum
     plan = forecast(trainer, trials, steps_per_epoch, config.train, max_seconds)
     n_parameters = sum(p.numel() for p in model.parameters())
-    if resume:
-        trainer.resume()
-    else:
-        # A warm-up made for a longer run would eat a short one; and the clock has run since the command started.
-        trainer.progress.warmup_steps = min(
-            config.train.warmup_steps, plan.steps // 8 or config.train.warmup_steps
-        )
-        trainer.progress.seconds = time.monotonic() - started
+    # A warm-up made for a longer run would eat a short one; and the clock has run since the command started.
+    usual = config.train.warmup_steps
+    trainer.progress.warmup_steps = min(usual, plan.steps // 8 or usual)
+    trainer.progress.seconds = time.monotonic() - started
     listener.say(f"{config.arch}: {n_parameters:,} parameters on {device}, {threads} threads")
-    return Prepared(config, trainer, plan, _eval_every(config, plan), n_parameters)
+    return Prepared(config, tokenizers, trainer, plan, _eval_every(config, plan), n_parameters, resume)
 
 
 def keep_tokenizers(run: Path, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
