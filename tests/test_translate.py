@@ -213,7 +213,7 @@ def test_log_probabilities_are_the_models_own(search: SearchOptions) -> None:
             for h in result.hypotheses:
                 assert h.logprob == pytest.approx(logprob(translator, src, h.ids), abs=1e-3)
                 assert h.score == pytest.approx(h.logprob / (len(h.ids) + 1))
-        assert [h.score for h in result.hypotheses] == sorted((h.score for h in result.hypotheses))[::-1]
+        assert [h.score for h in result.hypotheses] == sorted(h.score for h in result.hypotheses)[::-1]
 
 
 @pytest.mark.parametrize("tokens", [1, 40, 2048])

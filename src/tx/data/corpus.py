@@ -8,6 +8,7 @@ second run finds it and starts at once; which pairs to use is decided afterwards
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ import numpy as np
 from tx.config import DataConfig
 from tx.errors import TxError
 from tx.files import atomic_folder, sha256
-from tx.text.lines import read_lines
+from tx.text.lines import open_input, read_lines
 from tx.text.tokenizer import Tokenizer
 
+COMPLETE = "complete.json"  # in a corpus's folder: the sizes of its files
 CHUNK = 20_000  # lines that one process encodes at a time
-FORMAT = 1  # of the files below; part of the fingerprint
+FORMAT = 2  # of the files below; part of the fingerprint
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Corpus:
 
 def _encode_chunk(job: tuple[Tokenizer, Sequence[str]]) -> tuple[bytes, np.ndarray, bytes, np.ndarray]:
     tokenizer, lines = job
-    rows = tokenizer.encode_batch(lines)
+    rows = tokenizer.encode_batch([line if line.strip() else "" for line in lines])  # blank: no pieces
     ids = np.fromiter((id for row in rows for id in row), "<u4").tobytes()
     texts = [line.encode() for line in lines]
     return ids, _lengths(rows), b"".join(texts), _lengths(texts)
@@ -130,7 +132,13 @@ def _digest(tokenizer: Tokenizer) -> str:
 
 
 def fingerprint(paths: Sequence[str], tokenizers: Sequence[Tokenizer]) -> str:
-    """A name for the encoded corpus: equal exactly where text and tokenizers are equal."""
+    """A name for the encoded corpus: equal exactly where text and tokenizers are equal.
+
+    Raises TxError if a file cannot be opened.
+    """
+    for path in paths:
+        with open_input(path):  # which says what is wrong, if something is
+            pass
     parts = [f"format {FORMAT}"]
     parts += [sha256(Path(path)) for path in paths]
     parts += [_digest(tokenizer) for tokenizer in tokenizers]
@@ -143,29 +151,40 @@ def encode_corpus(paths: Sequence[str], tokenizers: Sequence[Tokenizer], cache: 
     Raises TxError if a file cannot be read, or if the two have different numbers of lines.
     """
     folder = cache / fingerprint(paths, tokenizers)
-    if not (folder / "complete.json").exists():
+    if not _is_whole(folder):
         with atomic_folder(folder) as temporary:
             for name, path, tokenizer in zip(("src", "tgt"), paths, tokenizers, strict=True):
                 _encode_side(temporary, name, path, tokenizer)
             n_src, n_tgt = (len(Side.open(temporary, name)) for name in ("src", "tgt"))
             if n_src != n_tgt:
                 raise unequal(paths, n_src, n_tgt)
-            (temporary / "complete.json").write_text(json.dumps({"lines": n_src}))
+            sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
+            (temporary / COMPLETE).write_text(json.dumps(sizes))
     return Side.open(folder, "src"), Side.open(folder, "tgt")
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether an encoded corpus is there with all its files, at the sizes that they had."""
+    try:
+        sizes = json.loads((folder / COMPLETE).read_text())
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def unequal(paths: Sequence[str], n_src: int, n_tgt: int) -> TxError:
     """The error for files with different numbers of lines, with the likeliest place where they slipped."""
     line = slipped_at(list(read_lines(paths[0])), list(read_lines(paths[1])))
+    names = " ".join(map(shlex.quote, paths))
     return TxError(
         f"{paths[0]} has {n_src:,} lines but {paths[1]} has {n_tgt:,}; "
         f"they seem to slip at about line {line:,} (by the lengths of the lines around it)",
-        f"compare them there: sed -n '{max(1, line - 2)},{line + 2}p' {paths[0]} {paths[1]}",
+        f"compare them there: paste {names} | sed -n '{max(1, line - 2)},{line + 2}p'",
     )
 
 
 def slipped_at(src: Sequence[str], tgt: Sequence[str]) -> int:
-    """The line (from 1) after which `tgt` is best explained as shifted against `src` by their difference.
+    """The line (from 1) from which on `tgt` is best explained as shifted against `src` by their difference.
 
     The cost of pairing two lines is the distance of their length ratio from the corpus's own (after Gale and
     Church 1993), plus one where only one of them ends in the same punctuation; the cut that makes the total

@@ -128,14 +128,19 @@ class Sampler:
         src, tgt = ([side[i] for i in rows] for side in (self._src, self._tgt))
         return make_batch(src, tgt, *(tokenizer.pad_id for tokenizer in self.tokenizers))
 
-    def next(self) -> Batch:
-        """The batch at `position`, which then moves on."""
+    def _window(self) -> list[np.ndarray]:
+        """The batches of the present window, as rows of it."""
         at = self.position
         if self._loaded != (at.epoch, at.window):
             self._load(at.epoch, at.window)
-        batch = self._batch(self._batches[at.batch])
+        return self._batches
+
+    def next(self) -> Batch:
+        """The batch at `position`, which then moves on."""
+        at, batches = self.position, self._window()
+        batch = self._batch(batches[at.batch])
         at.batch += 1
-        if at.batch == len(self._batches):
+        if at.batch == len(batches):
             at.window, at.batch = at.window + 1, 0
         if at.window == self.n_windows:
             at.epoch, at.window = at.epoch + 1, 0
@@ -144,17 +149,14 @@ class Sampler:
     def epochs(self) -> float:
         """The position as a number of epochs."""
         at = self.position
-        within = at.batch / len(self._batches) if at.batch else 0.0
+        within = at.batch / len(self._window()) if at.batch else 0.0
         return at.epoch + (at.window + within) / self.n_windows
 
     def peek(self, i: int) -> Batch:
         """The `i`-th batch of the present window, without moving."""
-        at = self.position
-        if self._loaded != (at.epoch, at.window):
-            self._load(at.epoch, at.window)
-        return self._batch(self._batches[i % len(self._batches)])
+        batches = self._window()
+        return self._batch(batches[i % len(batches)])
 
     def batches_per_epoch(self) -> int:
         """Batches in the present window times windows: exact for a corpus of one window."""
-        self.peek(0)
-        return len(self._batches) * self.n_windows
+        return len(self._window()) * self.n_windows
