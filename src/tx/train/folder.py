@@ -54,6 +54,7 @@ def claim(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
             yield
         finally:
             if not has_begun(run):
+                clear(run)
                 remove(run)
                 if not any(out.iterdir()):
                     out.rmdir()
@@ -67,12 +68,12 @@ def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
     entries = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     if resume or not (out.exists() or out.is_symlink()):
         return
-    unfinished = (run / LOCK).exists() and not has_begun(run)
+    ours = (run / LOCK).exists() or not run.exists() or (run.is_dir() and not any(run.iterdir()))
+    unfinished = ours and not has_begun(run)
     if not overwrite and (not out.is_dir() or entries - ({"run"} if unfinished else set())):
         raise TxError(
             f"{out} exists already", "go on with --resume, replace it with --overwrite, or choose another -o"
         )
-    ours = (run / LOCK).exists() or not run.exists()
     if not ours or not ({MANIFEST} & entries or entries <= {"run"}):
         raise TxError(f"{out} is not a package, and --overwrite replaces only packages", "choose another -o")
 

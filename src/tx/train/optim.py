@@ -27,6 +27,7 @@ class Optimizer:
         self.adamw = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), eps=1e-9, fused=True)
         self.ema = [p.detach().clone() for p in self.parameters] if self.ema_decay else []
 
+    @torch.no_grad()
     def step(self, lr: float, step: int) -> Tensor:
         """Clip, update, clear the gradients; returns 1.0 if they were not finite and nothing was done."""
         grads = [p.grad for p in self.parameters if p.grad is not None]
