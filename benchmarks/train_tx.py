@@ -1,0 +1,79 @@
+"""tx under the meter: its own trainer, prepared as `tx train` prepares it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness import Finished, Meter, read_job, write_result
+from torch import Tensor
+
+import tx
+from tx.config import RunConfig
+from tx.data.batch import Batch
+from tx.train.translation import prepare
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def train(self, record: dict[str, Any]) -> None: ...
+
+    def evaluated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+
+def config(job: dict[str, Any]) -> RunConfig:
+    """The job in tx's words; the moving average of the weights stays on, as it is by default."""
+    run = RunConfig(seed=job["seed"])
+    run.data.train = run.data.valid = [job["raw_src"], job["raw_tgt"]]  # validation is never reached
+    run.data.tokenizer = job["bpe"]
+    run.data.max_len, run.data.max_ratio, run.data.deduplicate = 500, 1000, False
+    names = (
+        "d_model",
+        "d_ff",
+        "n_heads",
+        "n_encoder_layers",
+        "n_decoder_layers",
+        "dropout",
+        "attention_dropout",
+    )
+    run.model = {name: job[name] for name in names} | {"activation_dropout": job["hidden_dropout"]}
+    run.train.batch_tokens, run.train.clip_norm = job["batch_tokens"], job["clip_norm"]
+    run.train.lr, run.train.schedule, run.train.warmup_steps = job["lr"], "constant", 0
+    run.train.label_smoothing = job["label_smoothing"]
+    run.train.precision = "float32"
+    run.train.threads, run.train.max_steps = 1, 10**6
+    return run
+
+
+def main() -> None:
+    job = read_job()
+    prepared = prepare(config(job), Path(job["work"]) / "tx-run", False, Silent())
+    trainer, meter = prepared.trainer, Meter(job)
+    meter.n_parameters = prepared.n_parameters
+    update = trainer._update
+
+    def metered(batches: list[Batch]) -> tuple[Tensor, Tensor]:
+        result = update(batches)
+        (batch,) = batches
+        sentences = batch.src.size(0)
+        meter.update(
+            result[0].item(),
+            sentences=sentences,
+            src_tokens=batch.n_src_tokens - sentences,  # less their </s>
+            tgt_tokens=batch.n_tokens,
+            cells=batch.src.numel() + batch.tgt_in.numel(),
+            filled=batch.n_src_tokens + batch.n_tokens,
+        )
+        return result
+
+    trainer._update = metered  # type: ignore[method-assign]
+    try:
+        trainer.run(eval_every=10**9)
+    except Finished:
+        write_result(job, meter.result(f"tx {tx.__version__}, torch {torch.__version__}"))
+
+
+if __name__ == "__main__":
+    main()
