@@ -141,6 +141,34 @@ def default(
         console.note(f"no default for {task}; `tx models default {task} NAME` sets one")
 
 
+@models.command()
+def average(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Packages of one shape: of one recipe, mostly.")
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in -o.")] = False,
+) -> None:
+    """Write a package whose weights are the mean of those of others with the same configuration and tokenizer.
+
+    ```
+    $ tx models average seed1 seed2 seed3 -o mean
+    ```
+
+    This helps for models that share the start of their training; the mean of unrelated ones is noise. Score
+    it before you use it: the scores of the others are not carried over.
+    """
+    if len(names) < 2:
+        raise UsageError("a mean needs two packages or more", "tx models average A B -o MEAN")
+    from tx.train.averaging import average_packages
+
+    packages = [Package.open(find(name, "translation"), "translation") for name in names]
+    mean = average_packages(packages, Path(output), overwrite)
+    console.note(
+        f"{output}: the mean of {len(packages)} packages; score it: tx evaluate -m {mean.path} SRC REF"
+    )
+
+
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows that hold text of strangers, without their tabs, line ends and terminal codes."""
     safe = (["".join(c if c.isprintable() else "\ufffd" for c in str(cell)) for cell in row] for row in rows)

@@ -15,6 +15,7 @@ class TrainingDisplay:
     def __init__(self) -> None:
         self.best = ""
         self._bar: Progress | None = None
+        self._first: tuple[float, float] | None = None
 
     def __enter__(self) -> Self:
         if console.is_terminal():
@@ -39,9 +40,10 @@ class TrainingDisplay:
 
     def train(self, record: dict[str, Any]) -> None:
         """A line of the training log."""
-        share, left = record["share"], ""
-        if share > 0:
-            left = f"  {duration(record['seconds'] * (1 - share) / share)} left"
+        share, seconds, left = record["share"], record["seconds"], ""
+        first_share, first_seconds = self._first = self._first or (share, seconds)
+        if share > first_share:  # by the speed of this process: a resumed run may have been slower before
+            left = f"  {duration((seconds - first_seconds) * (1 - share) / (share - first_share))} left"
         line = (
             f"step {record['step']:,}  epoch {record['epochs']:.2f}  loss {record['loss']:.3f}"
             f"  {record['tokens_per_s']:,.0f} tokens/s{left}"

@@ -150,11 +150,17 @@ def _name_and_files(words: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _choose_recipe(files: list[str]) -> str:
-    """The recipe for a corpus of this size."""
-    n = sum(1 for _ in read_lines(files[0]))
-    name = "transformer-xs" if n <= 60_000 else "transformer-s" if n <= 300_000 else "transformer-base"
+    """The recipe for a corpus of this size on this machine: without a GPU only the smallest ends in hours."""
+    import torch
+
+    n, gpu = sum(1 for _ in read_lines(files[0])), torch.cuda.is_available()
+    if n <= 60_000 or not gpu:
+        name = "transformer-xs"
+    else:
+        name = "transformer-s" if n <= 300_000 else "transformer-base"
     console.note(
-        f"recipe: {name}, for {n:,} pairs (name one yourself to choose another; `tx config` lists them)"
+        f"recipe: {name}, for {n:,} pairs on a {'GPU' if gpu else 'CPU'} "
+        "(name one yourself to choose another; `tx config` lists them)"
     )
     return name
 

@@ -16,7 +16,7 @@ from tx.config import DecodeConfig
 from tx.data.batch import make_batch
 from tx.decode.search import Hypothesis, Sampling, beam_search, generate
 from tx.models import load_model
-from tx.nn.device import choose_device, keep_freed_memory, set_threads
+from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import Package, load_package
 from tx.resolve import check_section
 from tx.text.tokenizer import Tokenizer, open_tokenizers
@@ -191,6 +191,7 @@ def open_translator(path: Path, device: str = "auto", threads: int = 0) -> tuple
     """The translator in the package at `path`, ready to use, and its own search settings."""
     set_threads(threads)
     keep_freed_memory()
+    prefer_fast_products()
     chosen = choose_device(device)
 
     def build(package: Package) -> tuple[Translator, DecodeConfig]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tx.nn.device import products_by_onednn
 from tx.nn.dropout import Dropout
 
 
@@ -45,17 +46,17 @@ class Attention(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
         """`softmax(q k^T / sqrt(K)) v`, heads merged and projected: `[B, H, T, K]` to `[B, T, D]`."""
         p = self.dropout.p if self.training else 0.0
-        if p and q.device.type == "cpu":
-            context = self._attend_with_dropout(q, k, v, mask, causal)
+        if q.device.type == "cpu" and (p or products_by_onednn()):
+            context = self._attend_plainly(q, k, v, mask, causal)
         else:
             context = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, is_causal=causal)
         b, _, t, _ = context.shape
         return self.out(context.transpose(1, 2).reshape(b, t, -1))  # type: ignore[no-any-return]
 
-    def _attend_with_dropout(
+    def _attend_plainly(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool
     ) -> Tensor:
-        """The plain form: torch's fused kernel for the CPU knows no dropout."""
+        """The plain form: torch's fused kernel for the CPU knows no dropout, and is slow with oneDNN's products."""
         scores = (q * q.size(-1) ** -0.5) @ k.transpose(-2, -1)  # [B, H, T, S]
         if causal:
             mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril_()

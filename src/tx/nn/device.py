@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+import platform
 import sys
+from pathlib import Path
 
 import torch
 
@@ -56,6 +58,38 @@ def keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
     except (OSError, AttributeError):
         return
+
+
+def prefer_fast_products() -> None:
+    """Let matrix products in float32 run as fast as they can: TF32 on a GPU, oneDNN on some CPUs.
+
+    PyTorch multiplies with MKL, which uses half the width of AVX-512 on processors not made by Intel. There
+    oneDNN is twice as fast at the same precision. What sends products to oneDNN also permits it to round
+    them to bfloat16 where AMX units can, so a product is tried: if it is not as exact as float32, MKL stays.
+    """
+    torch.set_float32_matmul_precision("high")
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or _made_by_intel():
+        return
+    # oneDNN compiles a kernel for each shape it meets; batches have many, and they come again every epoch.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "20000")
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(256, 256, generator=generator) for _ in range(2))
+    exact = a.double() @ b.double()
+    torch.set_float32_matmul_precision("medium")
+    if ((a @ b - exact).abs() / exact).max() > 1e-5:
+        torch.set_float32_matmul_precision("high")
+
+
+def products_by_onednn() -> bool:
+    """Whether `prefer_fast_products` chose oneDNN."""
+    return torch.get_float32_matmul_precision() == "medium"
+
+
+def _made_by_intel() -> bool:
+    try:
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.system() != "Linux"
 
 
 def peak_memory(device: torch.device) -> int:

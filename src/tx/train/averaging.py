@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
-from tx.files import atomic_file
+from tx.errors import TxError
+from tx.files import atomic_file, sha256
+from tx.package import WEIGHTS, Package, write_package
+from tx.text.tokenizer import load_tokenizer
 from tx.train.checkpoint import check_digest
 
 
@@ -55,3 +58,38 @@ class Snapshots:
     def mean(self, kept: Mapping[str, str], device: torch.device) -> dict[str, Tensor]:
         """The mean of the kept weights."""
         return mean_of([self.folder / name for name in kept], device)
+
+
+def average_packages(packages: Sequence[Package], out: Path, overwrite: bool = False) -> Package:
+    """Write a package whose weights are the mean of those of `packages`, which must be otherwise alike.
+
+    Raises TxError if two differ in architecture, configuration or tokenizers.
+    """
+    first = packages[0]
+    for other in packages[1:]:
+        for what in ("task", "arch", "config"):
+            if getattr(other, what) != getattr(first, what):
+                raise TxError(f"{first.path} and {other.path} differ in {what}: their mean means nothing")
+        if _tokenizer_digests(other) != _tokenizer_digests(first):
+            raise TxError(
+                f"{first.path} and {other.path} have different tokenizers: their mean means nothing"
+            )
+    mean = mean_of([package.file(WEIGHTS) for package in packages], torch.device("cpu"))
+    return write_package(
+        out,
+        lambda folder: save_file(mean, folder / WEIGHTS),
+        overwrite=overwrite,
+        task=first.task,
+        arch=first.arch,
+        config=first.config,
+        tokenizers={
+            side: load_tokenizer(entry["kind"], first.file(entry["file"]))
+            for side, entry in first.tokenizers.items()
+        },
+        decode=first.decode,
+        data=first.data | {"average_of": [package.name for package in packages]},
+    )
+
+
+def _tokenizer_digests(package: Package) -> dict[str, str]:
+    return {side: sha256(package.file(entry["file"])) for side, entry in package.tokenizers.items()}

@@ -22,7 +22,7 @@ from tx.decode.translate import SearchOptions, Translator
 from tx.evaluate.metrics import bleu
 from tx.evaluate.model import mean_loss
 from tx.models import load_architecture, model_config, weights_of
-from tx.nn.device import choose_device, keep_freed_memory, set_threads
+from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import WEIGHTS, Package, update_package
 from tx.text.tokenizer import Tokenizer, open_tokenizers
 from tx.train.folder import check_inputs, clear, keep_config, keep_inputs
@@ -30,6 +30,7 @@ from tx.train.forecast import TRIALS, Forecast, forecast
 from tx.train.loop import Evaluation, Listener, Progress, Trainer
 from tx.train.tokenizer import train_tokenizer
 
+SHOWN = {"valid_bleu": "BLEU", "valid_loss": "loss", "valid_ppl": "perplexity"}  # in the package, best first
 GREEDY_SAMPLES = 3  # translations shown at each validation
 
 
@@ -136,7 +137,6 @@ class Validation:
             for i in range(min(GREEDY_SAMPLES, len(hyps)))
         ]
         values = {"valid_loss": loss, "valid_ppl": math.exp(min(loss, 700.0)), "valid_bleu": score.value}
-        self.signature = score.signature
         # Where no four words in a row are right yet, BLEU is 0 and the loss decides.
         return Evaluation(
             -loss if self.config.train.metric == "loss" else score.value or -loss, values, samples
@@ -155,11 +155,15 @@ def publish_to(
 
     src, tgt = tokenizers
     named = {"tokenizer": src} if src is tgt else {"src": src, "tgt": tgt}
+    dropped = [
+        {"reason": reason, "pairs": value["pairs"], "first_lines": ", ".join(map(str, value["first_lines"]))}
+        for reason, value in report["dropped"].items()
+    ]
 
     def publish(evaluation: Evaluation, step: int) -> None:
         scores = [
-            {"metric": name, "value": round(value, 4), "data": "validation", "step": step}
-            for name, value in evaluation.values.items()
+            {"metric": shown, "value": round(evaluation.values[name], 4), "data": f"validation, greedy, step {step}"}
+            for name, shown in SHOWN.items()
         ]
         update_package(
             out,
@@ -169,7 +173,7 @@ def publish_to(
             config=model_config(model),
             tokenizers=named,
             decode=asdict(config.decode),
-            data=report,
+            data=report | {"dropped": dropped},
             scores=scores,
         )
 
@@ -190,7 +194,7 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> P
     device = choose_device(config.train.device)
     threads = set_threads(config.train.threads)
     keep_freed_memory()
-    torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
+    prefer_fast_products()
     run = out / "run"
     if resume:
         check_inputs(run, config)
