@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 << 30)}
+ENVIRONMENT = {  # of the settings that are made by environment variables
+    "malloc": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 << 30)},
+    "onednn": {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "20000"},  # it compiles a kernel for each shape
+}
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WARMUP_LINES = 64
 
@@ -128,7 +131,9 @@ def run(system: str, script: str, python: str, job: Job, options: argparse.Names
     places = {"result": str(files["result"]), "work": str(options.work)}
     files["job"].write_text(json.dumps({**job, **places, "settings": settings}))
     environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "CUDA_VISIBLE_DEVICES": ""}
-    environment |= {"TX_HOME": str(options.work / "tx-home"), **(MALLOC if "malloc" in settings else {})}
+    environment["TX_HOME"] = str(options.work / "tx-home")
+    for setting in settings:
+        environment |= ENVIRONMENT.get(setting, {})
     environment.pop("PYTHONPATH", None)
     command = ["taskset", "-c", str(options.core), python, str(HERE / script), str(files["job"])]
     with files["log"].open("wb") as log:

@@ -89,7 +89,7 @@ def report(results: dict[str, list[Result]]) -> str:
 
 
 def main() -> None:
-    systems = ["tx", "bare", "bare+malloc", "opennmt", "joey"]
+    systems = ["tx", "bare", "bare+malloc", "bare+malloc+onednn", "opennmt", "opennmt+malloc+onednn", "joey"]
     parser = harness.shared_options("Compare the speed of training a translator.", systems)
     add = parser.add_argument
     add("--steps", type=int, default=40, help="updates that are measured")
