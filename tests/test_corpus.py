@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -245,32 +246,21 @@ def test_what_is_dropped_is_counted_by_its_first_reason(tmp_path: Path) -> None:
     assert everything.kept.tolist() == [0, 2, 5, 6, 12]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=30),
-    st.integers(1, 12),
-    st.sampled_from([1.0, 1.5, 3.0]),
-)
-@settings(max_examples=60)
-def test_limits_are_exact_for_lengths_around_them(
-    lengths: list[tuple[int, int]], max_len: int, max_ratio: float
-) -> None:
-    """The longer side may have `max_ratio` times the pieces of the shorter, and five more."""
+@pytest.mark.parametrize("max_len", [1, 9, 14])
+@pytest.mark.parametrize("max_ratio", [1.0, 1.5, 3.0])
+def test_limits_are_exact(max_len: int, max_ratio: float) -> None:
+    """For every pair of lengths; the longer side may have `max_ratio` times the other's pieces, and five more."""
+    lengths = list(product(range(16), repeat=2))
     sides = [
         Side(np.zeros(sum(side), "<u4"), np.cumsum([0, *side]), np.zeros(0, "u1"), np.zeros(0, "<i8"))
         for side in zip(*lengths, strict=True)
     ]
-    expected = [
+    corpus = select_pairs(*sides, DataConfig(max_len=max_len, max_ratio=max_ratio, deduplicate=False), [])
+    assert corpus.kept.tolist() == [
         i
-        for i, pair in enumerate(lengths)
-        if min(pair) > 0 and max(pair) <= max_len and max(pair) <= max_ratio * min(pair) + 5
+        for i, (a, b) in enumerate(lengths)
+        if min(a, b) > 0 and max(a, b) <= max_len and max(a, b) <= max_ratio * min(a, b) + 5
     ]
-    config = DataConfig(max_len=max_len, max_ratio=max_ratio, deduplicate=False)
-    if not expected:
-        with pytest.raises(TxError, match="no pair"):
-            select_pairs(*sides, config, [])
-        return
-    corpus = select_pairs(*sides, config, [])
-    assert corpus.kept.tolist() == expected
     counted = sum(value["pairs"] for value in corpus.report["dropped"].values())
     assert counted + len(corpus) == len(lengths) == corpus.report["pairs"]
 
@@ -384,8 +374,9 @@ def test_the_seed_chooses_the_validation_text(tmp_path: Path) -> None:
     one, same, other = (hold_out(corpus, 50, seed)[1].kept.tolist() for seed in (1, 1, 2))
     assert one == same != other
     assert len(set(one)) == 50
-    # from everywhere in the file: the chance that a quarter of it has none is about 1e-6
-    assert all(any(250 * part <= i < 250 * (part + 1) for i in one) for part in range(4))
+    # From everywhere in the file, the first ones too: chance alone misses a quarter once in 1700 seeds.
+    for part in range(4):
+        assert any(250 * part <= i < 250 * (part + 1) for i in one[:26])
 
 
 def test_too_small_to_hold_out(tmp_path: Path) -> None:

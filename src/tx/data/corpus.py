@@ -261,9 +261,12 @@ def select_pairs(src: Side, tgt: Side, config: DataConfig, paths: Sequence[str])
 
 
 def hold_out(corpus: Corpus, n: int, seed: int) -> tuple[Corpus, Corpus]:
-    """Split off `n` random pairs for validation; whatever shares their source leaves the training part too."""
+    """Split off `n` random pairs for validation; whatever shares their source leaves the training part too.
+
+    They come in random order, so that the first few of them, too, stand for all of the text.
+    """
     n = min(n, max(1, len(corpus) // 10))
-    chosen = np.sort(np.random.default_rng([seed, 0x5EED]).permutation(corpus.kept)[:n])
+    chosen = np.random.default_rng([seed, 0x5EED]).permutation(corpus.kept)[:n]
     sources = {corpus.src.line(int(i)) for i in chosen}
     rest = np.array([i for i in corpus.kept if corpus.src.line(int(i)) not in sources], dtype=np.int64)
     if not len(rest):
