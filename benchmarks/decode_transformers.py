@@ -11,7 +11,7 @@ from harness import read_job, set_torch, timed_decoding
 from torch import Tensor, nn
 from transformers import M2M100Config, M2M100ForConditionalGeneration
 
-BATCH = 64  # sentences
+BATCH = 32  # sentences
 
 
 class Positions(nn.Module):
