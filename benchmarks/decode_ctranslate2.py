@@ -10,7 +10,7 @@ from ctranslate2.specs import TransformerSpec
 from ctranslate2.specs.common_spec import Activation
 from harness import read_job, timed_decoding
 
-BATCH = 4096  # source tokens
+BATCH = 8192  # source tokens
 
 
 def specification(w: weights.Weights, job: dict[str, Any]) -> TransformerSpec:
