@@ -207,11 +207,39 @@ def narrow_beam(model: Toy, source: int, beam_size: int, max_len: int, penalty: 
     return sorted(found, key=lambda h: -h.score)[:1]
 
 
-@given(toys, st.integers(1, 5), st.integers(0, 6), penalties)
-@settings(max_examples=150, deadline=None)
+wide_toys = st.builds(
+    Toy,
+    seed=st.integers(0, 10_000),
+    vocab_size=st.integers(2, 6),
+    spread=st.sampled_from([0.3, 1.0, 2.0]),
+    eos_bias=st.sampled_from([-2.0, -1.0, 0.0, 1.0]),
+)
+
+
+@given(wide_toys, st.integers(1, 4), st.integers(0, 8), penalties)
+@settings(max_examples=200, deadline=None)
 def test_a_narrow_beam_prunes_as_it_is_told(model: Toy, beam_size: int, max_len: int, penalty: float) -> None:
     (found,) = beam(model, sources(3), beam_size, [max_len], length_penalty=penalty)
     same(found, narrow_beam(model, 3, beam_size, max_len, penalty))
+
+
+class Told(Toy):
+    """A model whose probabilities after some prefixes are given."""
+
+    def logits(self, source: int, prefix: tuple[int, ...]) -> list[float]:
+        told = {(): [0.4, 0.35, 0.25], (2,): [0.98, 0.01, 0.01]}
+        return [math.log(p) for p in told.get(prefix, [0.1, 0.45, 0.45])]
+
+
+def test_an_ended_hypothesis_leaves_its_place_to_the_next() -> None:
+    """The first token's third best still enters a beam of two, as the best of the three is the end."""
+    (found,) = beam(Told(), sources(1), 2, [5], n_best=2, length_penalty=1.7)
+    assert [h.ids for h in found] == [[2], []]
+
+
+def test_one_best_is_enough_where_it_is_better_than_all_that_is_open() -> None:
+    (found,) = beam(Told(), sources(1), 2, [5], n_best=1, length_penalty=1.0)
+    assert [h.ids for h in found] == [[]]
 
 
 @given(toys, problems, penalties, st.integers(1, 4), st.data())

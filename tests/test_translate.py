@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch import Tensor
 
 from small import demo_pairs, demo_tokenizer, random_translator
 from tx.config import DecodeConfig
@@ -146,16 +147,35 @@ def test_even_a_model_for_two_tokens_translates(max_len: int) -> None:
     assert all(len(h.ids) <= (max_len - 1) * result.n_parts for h in result.hypotheses)
 
 
-def test_the_longest_line_that_fits_is_not_cut() -> None:
-    translator = random_translator(max_len=64)
+def never_ending(max_len: int = 200) -> Translator:
+    """A translator whose model ends only where it is made to."""
+    translator = random_translator(max_len=max_len)
+    step = translator.model.step
+
+    def reluctant(tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        logits, state = step(tokens, state)
+        logits[:, translator.tgt.eos_id] -= 1000
+        return logits, state
+
+    translator.model.step = reluctant
+    return translator
+
+
+@pytest.mark.parametrize("beam_size", [1, 2])
+def test_source_and_target_may_fill_the_model(beam_size: int) -> None:
+    translator = never_ending(max_len=64)
     ids = translator.src.encode(" ".join(LINES))[:31]
     assert translator._parts(ids) == [ids]
-    decode = DecodeConfig(beam_size=2, max_len_ratio=9)
-    search = SearchOptions(decode)
-    with torch.inference_mode():
-        translator.model.tgt_embedding.weight[translator.tgt.eos_id] = 0  # it will not end by itself
-        ((found, *_),) = translator._search([ids], search, None, [0])
-    assert len(found.ids) <= 63
+    search = SearchOptions(DecodeConfig(beam_size=beam_size, max_len_ratio=9))
+    (result,) = translator.translate([translator.src.decode(ids)], search)
+    assert result.n_parts == 1 and len(result.hypotheses[0].ids) == 63  # and </s>
+
+
+def test_limits_follow_the_length_of_each_source() -> None:
+    translator = never_ending()
+    search = SearchOptions(DecodeConfig(beam_size=2, max_len_ratio=1.5, max_len_extra=3))
+    for line, result in zip(LINES, translator.translate(LINES, search), strict=True):
+        assert len(result.hypotheses[0].ids) == int(1.5 * len(translator.src.encode(line))) + 3
 
 
 # --- prefixes ---
@@ -177,12 +197,11 @@ def test_a_prefix_starts_the_translation(search: SearchOptions) -> None:
 
 
 def test_a_prefix_does_not_shorten_what_may_follow() -> None:
-    translator = random_translator()
+    translator = never_ending()
     prefix = demo_pairs()[0].german
-    n = len(translator.tgt.encode(prefix))
     search = SearchOptions(DecodeConfig(beam_size=1, max_len_ratio=0, max_len_extra=2))
     (result,) = translator.translate([LINES[0]], search, [prefix])
-    assert n <= len(result.hypotheses[0].ids) <= n + 2
+    assert len(result.hypotheses[0].ids) == len(translator.tgt.encode(prefix)) + 2
 
 
 def test_a_prefix_starts_the_first_part_only() -> None:
