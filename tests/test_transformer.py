@@ -186,7 +186,7 @@ def test_attention_with_dropout_drops_weights_of_the_softmax(
     b, h, t = 2, 3, 6
     attention = Attention(h * t, h, dropout=p)
     attention.out = nn.Identity()  # type: ignore[assignment]
-    q, k = torch.randn(2, b, h, t, t)
+    q, k = torch.randn(2, b, h, t, 4)
     v = torch.eye(t).expand(b, h, t, t)
     mask = None if causal or not padded else torch.tensor([[1] * 6, [1] * 4 + [0] * 2]).bool()[:, None, None]
     plain = attention.eval().attend(q, k, v, mask, causal)
