@@ -202,7 +202,7 @@ def narrow_beam(model: Toy, source: int, beam_size: int, max_len: int, penalty: 
                 found.append(Hypothesis(list(ids[:-1]), total, total / length**penalty))
         live = [c for c in candidates if c[0][-1] != EOS][:beam_size]
         best = max((h.score for h in found), default=-math.inf)
-        if not live or len(found) >= beam_size or best >= live[0][1] / length**penalty:
+        if not live or (len(found) >= beam_size and best >= live[0][1] / length**penalty):
             break
     return sorted(found, key=lambda h: -h.score)[:1]
 
@@ -237,9 +237,9 @@ def test_an_ended_hypothesis_leaves_its_place_to_the_next() -> None:
     assert [h.ids for h in found] == [[2], []]
 
 
-def test_one_best_is_enough_where_it_is_better_than_all_that_is_open() -> None:
+def test_a_short_hypothesis_that_ends_first_does_not_end_the_search() -> None:
     (found,) = beam(Told(), sources(1), 2, [5], n_best=1, length_penalty=1.0)
-    assert [h.ids for h in found] == [[]]
+    assert [h.ids for h in found] == [[2]]
 
 
 @given(toys, problems, penalties, st.integers(1, 4), st.data())

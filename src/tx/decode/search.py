@@ -98,8 +98,8 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """The `n_best` best finished hypotheses of each sentence, best first, by a beam search of `beam_size`.
 
-    A sentence is finished when `beam_size` hypotheses have ended, or when `n_best` have and no open one
-    stands better than the worst of them.
+    A sentence is finished when `beam_size` hypotheses have ended and no open one stands better than the
+    `n_best`-th of them.
     """
     state = model.start(batch)
     device, n_sentences = batch.src.device, batch.src.size(0)
@@ -164,9 +164,9 @@ def _collect(
 
 
 def _finished(hypotheses: list[Hypothesis], open_score: float, beam_size: int, n_best: int) -> bool:
-    if open_score == NEVER or len(hypotheses) >= beam_size:
+    if open_score == NEVER:
         return True
-    if len(hypotheses) < n_best:
+    if len(hypotheses) < beam_size:  # to stop earlier would favour short hypotheses, which end first
         return False
     return sorted(h.score for h in hypotheses)[-n_best] >= open_score
 

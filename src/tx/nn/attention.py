@@ -53,9 +53,7 @@ class Attention(nn.Module):
         b, _, t, _ = context.shape
         return self.out(context.transpose(1, 2).reshape(b, t, -1))  # type: ignore[no-any-return]
 
-    def _attend_plainly(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool
-    ) -> Tensor:
+    def _attend_plainly(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """The plain form: torch's fused kernel for the CPU knows no dropout, and is slow with oneDNN's products."""
         scores = (q * q.size(-1) ** -0.5) @ k.transpose(-2, -1)  # [B, H, T, S]
         if causal:

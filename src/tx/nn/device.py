@@ -70,8 +70,6 @@ def prefer_fast_products() -> None:
     torch.set_float32_matmul_precision("high")
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or _made_by_intel():
         return
-    # oneDNN compiles a kernel for each shape it meets; batches have many, and they come again every epoch.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "20000")
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.rand(256, 256, generator=generator) for _ in range(2))
     exact = a.double() @ b.double()

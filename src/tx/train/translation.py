@@ -162,7 +162,11 @@ def publish_to(
 
     def publish(evaluation: Evaluation, step: int) -> None:
         scores = [
-            {"metric": shown, "value": round(evaluation.values[name], 4), "data": f"validation, greedy, step {step}"}
+            {
+                "metric": shown,
+                "value": round(evaluation.values[name], 4),
+                "data": f"validation, greedy, step {step}",
+            }
             for name, shown in SHOWN.items()
         ]
         update_package(
