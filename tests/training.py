@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,13 +19,10 @@ from typing import Any
 
 import torch
 
-import tx.evaluate.metrics as score
 import tx.train.loop as loop
-import tx.train.translation  # noqa: F401
 from tx.cli.app import main
 from tx.demo import generate
-from tx.models import load_architecture
-from tx.text.tokenizer import Tokenizer, open_tokenizer
+from tx.package import Package
 from tx.train.tokenizer import train_tokenizer_package
 
 torch.set_num_threads(1)  # same bytes need the same number of threads; and forks are safe
@@ -42,21 +39,31 @@ def shared() -> Path:
     for name, chosen in (("train", pairs[:N_PAIRS]), ("valid", pairs[N_PAIRS:])):
         write(folder / f"{name}.en", [pair.english for pair in chosen])
         write(folder / f"{name}.de", [pair.german for pair in chosen])
-    os.environ["TX_HOME"] = str(folder / "home")
     texts = [folder / "train.en", folder / "train.de"]
-    package = train_tokenizer_package("unigram", texts, 330, folder / "tokenizer")
-    _warm_up(open_tokenizer(package))
+    train_tokenizer_package("unigram", texts, 330, folder / "tokenizer")
     return folder
 
 
-def _warm_up(tokenizer: Tokenizer) -> None:
-    """Do here what torch and others do when they are first used: the forks then need not."""
-    tokenizer.sample_batch(["a"], 1, 0.5)
-    parameter = torch.nn.Parameter(torch.ones(1))
-    parameter.grad = torch.ones(1)
-    torch.optim.AdamW([parameter], fused=True).step()
-    score.bleu(["a b c d e"], [["a b c d e"]])
-    load_architecture("transformer")
+def home() -> dict[str, str]:
+    """The environment that keeps tests away from the user's own packages and caches."""
+    return {"TX_HOME": str(shared() / "home")}
+
+
+@cache
+def warm_up() -> None:
+    """Do here once what takes time only once, from imports to the choice of kernels: the forks need not."""
+    precision, argv, environment = torch.get_float32_matmul_precision(), sys.argv, dict(os.environ)
+    sys.argv = ["tx", *arguments(shared() / "warm", "-q", data__sampling=0.1)]
+    os.environ |= home()
+    try:
+        main()
+    except SystemExit as exit:
+        assert not exit.code
+    finally:
+        sys.argv = argv
+        os.environ.clear()
+        os.environ |= environment
+        torch.set_float32_matmul_precision(precision)
 
 
 def _remove(folder: Path, owner: int) -> None:
@@ -110,10 +117,16 @@ def fork_tx(
     before: Callable[[], object] = lambda: None,
     stdin: bytes = b"",
     meanwhile: Callable[[int], object] = lambda child: None,
+    terminal: bool = False,
 ) -> Done:
-    """Run `tx WORDS` in a forked process, after `before` there; `meanwhile` is called here with its number."""
+    """Run `tx WORDS` in a forked process, after `before` there; `meanwhile` is called here with its number.
+
+    With `terminal`, stderr is one.
+    """
+    warm_up()
     started = time.monotonic()
-    reading, writing = os.pipe()  # of stderr, which a limit on the size of files must not silence
+    # Not a file: a limit on the size of files must not silence it.
+    reading, writing = os.openpty() if terminal else os.pipe()
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as taken:
         given.write(stdin)
         given.seek(0)
@@ -125,10 +138,16 @@ def fork_tx(
         os.close(writing)
         meanwhile(child)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with os.fdopen(reading, encoding="utf-8") as pipe:
-            err = pipe.read()
+        err = b"".join(_chunks(reading)).decode()
+        os.close(reading)
         taken.seek(0)
         return Done(code, taken.read().decode(), err, time.monotonic() - started)
+
+
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    with suppress(OSError):  # which is how a terminal ends
+        while chunk := os.read(descriptor, 1 << 16):
+            yield chunk
 
 
 def _status_of(words: list[str], before: Callable[[], object]) -> int:
@@ -137,6 +156,7 @@ def _status_of(words: list[str], before: Callable[[], object]) -> int:
         io.TextIOWrapper(io.FileIO(n, "wb"), "utf-8", write_through=True) for n in (1, 2)
     )
     sys.argv = ["tx", *words]
+    os.environ |= home()
     try:
         before()
         main()
@@ -146,6 +166,15 @@ def _status_of(words: list[str], before: Callable[[], object]) -> int:
         os.write(2, f"escaped: {error!r}".encode())
         return 99
     return 0
+
+
+@cache
+def model() -> Path:
+    """A package that has learned next to nothing."""
+    out = shared() / "model"
+    done = fork_tx(arguments(out))
+    assert done.status == 0, done.err
+    return out
 
 
 def at_step(step: int, action: Callable[[], object]) -> Callable[[], None]:
@@ -221,6 +250,11 @@ def result(out: Path) -> dict[str, bytes]:
         del state[key]
     found["run/last/state.json"] = json.dumps(state).encode()
     return found
+
+
+def published_at(out: Path) -> int:
+    """The step whose weights the package at `out` has."""
+    return int(Package.open(out).scores[0]["data"].rpartition("step ")[2])
 
 
 def differences(a: Path, b: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """`tx translate`: lines of one language in, lines of another out."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -157,7 +158,9 @@ def _format(result: "Translation", n_best: int, scores: bool, as_json: bool, src
             {"text": text, "score": h.score, "logprob": h.logprob}
             for text, h in zip(result.texts, result.hypotheses, strict=True)
         ]
-        yield json.dumps({"src": src, "translations": translations}, ensure_ascii=False)
+        # What JSON leaves as it is and the writer would not: wherever some reader cuts a line.
+        text = json.dumps({"src": src, "translations": translations}, ensure_ascii=False)
+        yield re.sub("[\x85\u2028\u2029]", lambda cut: f"\\u{ord(cut[0]):04x}", text)
         return
     for i in range(n_best):  # also where fewer were found, so that the lines can be counted off
         text = result.texts[i] if i < len(result.texts) else ""

@@ -1,0 +1,108 @@
+"""`tx` between other programs: real processes, real pipes, and their exit codes."""
+
+import os
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from training import home, model
+
+TX = f"{shlex.quote(sys.executable)} -m tx"
+FAST = "--threads 1 -b 1 --max-len-ratio 0 --max-len-extra 4"
+
+
+def environment() -> dict[str, str]:
+    return os.environ | home() | {"OMP_NUM_THREADS": "1"}
+
+
+def shell(line: str) -> Any:
+    """Run a line of bash with $tx standing for the command, and $m for a model."""
+    variables = environment() | {"tx": TX, "m": str(model())}
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120, env=variables)
+
+
+def start(*words: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tx", "translate", "-m", str(model()), *FAST.split(), *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment())
+
+
+def answer(process: "subprocess.Popen[bytes]", question: bytes, seconds: float = 60) -> bytes:
+    """Write a line, and read the next one before anything else is written."""
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(question)
+    process.stdin.flush()
+    received, deadline = b"", time.monotonic() + seconds
+    while not received.endswith(b"\n") and time.monotonic() < deadline:
+        if select.select([process.stdout], [], [], 1)[0]:
+            received += os.read(process.stdout.fileno(), 1 << 16)
+    return received
+
+
+def test_a_slow_writer_has_each_answer_before_the_next_line_and_ctrl_c_ends_it() -> None:
+    process = start()
+    for question in (b"They will eat a cake.\n", b"\n", "Größe\n".encode(), b"one\ntwo\n"):
+        assert answer(process, question).count(b"\n") == question.count(b"\n"), process.communicate()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, b"", b"")
+
+
+def test_head_may_leave_early() -> None:
+    done = shell(
+        f'yes "They will eat a cake." | head -2000 | $tx translate -m $m {FAST} | head -1; echo "${{PIPESTATUS[@]}}"'
+    )
+    assert done.stderr == ""
+    first, statuses = done.stdout.splitlines()
+    assert statuses.split()[2] == "0" and "\x1b" not in first
+
+
+def test_closed_and_full_outputs_are_errors() -> None:
+    closed = shell(f"echo a | $tx translate -m $m {FAST} >&-")
+    assert closed.returncode == 1 and "standard output is closed" in closed.stderr
+    if Path("/dev/full").exists():
+        full = shell(f"echo a | $tx translate -m $m {FAST} > /dev/full")
+        assert (
+            full.returncode == 1 and "tx: error: cannot write standard output: No space left" in full.stderr
+        )
+        assert "Traceback" not in full.stderr and "Exception ignored" not in full.stderr
+
+
+def test_a_closed_input_is_an_error() -> None:
+    done = shell(f"$tx translate -m $m {FAST} <&-")
+    assert done.returncode == 1 and "standard input is closed" in done.stderr and done.stdout == ""
+
+
+def test_commands_make_a_pipeline() -> None:
+    done = shell(
+        f"printf 'They will eat a cake.\\n\\nx' | $tx translate -m $m {FAST}"
+        " | tee /dev/stderr | $tx tokenize -m $m | wc -l"
+    )
+    assert done.stdout.strip() == "3" and "\x1b" not in done.stderr
+
+
+def test_data_is_never_coloured() -> None:
+    done = shell(f"echo a | FORCE_COLOR=1 $tx translate -m $m {FAST} --json")
+    assert done.returncode == 0 and "\x1b" not in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = """
+import sys
+from tx.cli.app import main
+for words in (["--help"], ["train", "--help"], ["translate", "-h"], ["train", "--helf"]):
+    sys.argv = ["tx", *words]
+    try:
+        main()
+    except SystemExit:
+        pass
+print("HEAVY", *sorted({"torch", "sentencepiece", "sacrebleu", "numpy"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--max-time" in done.stdout and "--n-best" in done.stdout
+    assert done.stdout.splitlines()[-1] == "HEAVY"
