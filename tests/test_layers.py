@@ -19,6 +19,7 @@ WRITERS = {
     "data/corpus.py": "into an atomic_folder",
     "package/write.py": "into an atomic_folder",
     "text/lines.py": "to pipes and devices, which nothing can replace",
+    "train/averaging.py": "into the folder of a package that is being written",
     "train/checkpoint.py": "into an atomic_folder",
     "train/log.py": "appends; a resumed run cuts off what came after its checkpoint",
     "train/translation.py": "into the folder of a package that is being written",

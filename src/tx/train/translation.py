@@ -19,6 +19,7 @@ from tx.config import RunConfig, parse_duration
 from tx.data.corpus import Corpus, Side, cache_folder, encode_corpus, hold_out, open_corpus
 from tx.data.sampler import Sampler
 from tx.decode.translate import SearchOptions, Translator
+from tx.errors import TxError
 from tx.evaluate.metrics import bleu
 from tx.evaluate.model import mean_loss
 from tx.models import load_architecture, model_config, weights_of
@@ -108,6 +109,12 @@ def build_model(
     architecture = load_architecture(config.arch)
     src, tgt = tokenizers
     sizes = {"src_vocab_size": len(src), "tgt_vocab_size": len(tgt), "shared_vocab": src is tgt}
+    longest = config.model.get("max_len", architecture.Config().max_len)
+    if longest <= config.data.max_len:
+        raise TxError(
+            f"model.max_len {longest} leaves no room for </s> after the {config.data.max_len} pieces of data.max_len",
+            f"--set data.max_len={max(1, longest - 1)}, or a larger model.max_len",
+        )
     torch.manual_seed(config.seed)
     model: nn.Module = architecture.Model(architecture.Config(**config.model | sizes))
     return model.to(device)
