@@ -82,8 +82,17 @@ def test_the_moments_are_what_they_are_called() -> None:
     assert ended["step"] == 12 and ended["position"]["epoch"] >= 1 and ended["finished"] == "max_steps"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["mid-epoch", "before an epoch ends", "epoch end", "later", "end"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("mid-epoch", signal.SIGINT),
+        ("before an epoch ends", signal.SIGTERM),
+        ("epoch end", signal.SIGINT),
+        ("epoch end", signal.SIGTERM),
+        ("later", signal.SIGTERM),
+        ("end", signal.SIGINT),
+    ],
+)
 def test_after_a_signal(tmp_path: Path, moment: str, number: int) -> None:
     step, out = moments()[moment], tmp_path / "m"
     stopped = start_or_resume(out, at_step(step, send(number)))
@@ -129,7 +138,7 @@ def test_after_a_signal_in_a_validation(tmp_path: Path, validation: int, number:
     check_same(out)
 
 
-N_KILLS = 9
+N_KILLS = 8
 
 
 @pytest.mark.parametrize("part", range(N_KILLS))
@@ -179,7 +188,7 @@ def test_after_kill_9_at_any_time(tmp_path: Path) -> None:
 # -- a full disk ------------------------------------------------------------------------------------
 
 
-N_FAILURES = 5
+N_FAILURES = 4
 
 
 def no_space() -> None:
@@ -409,7 +418,7 @@ def test_a_package_read_while_it_is_trained_is_whole(tmp_path: Path) -> None:
             try:
                 seen.add(published_at(out))
             except TxError as error:
-                assert "no package" in error.message or "no model.json yet" in error.message, error.message
+                assert "no package" in error.message or "no model.json" in error.message, error.message
 
     done = fork_tx(arguments(out, **SAMPLED), meanwhile=read)
     assert done.status == 0 and seen

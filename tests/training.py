@@ -1,6 +1,7 @@
 """Tiny training runs for tests: `tx train` in a forked process, which starts at once and may be made to die."""
 
 import atexit
+import gc
 import io
 import json
 import mmap
@@ -64,6 +65,7 @@ def warm_up() -> None:
         os.environ.clear()
         os.environ |= environment
         torch.set_float32_matmul_precision(precision)
+    gc.freeze()  # else the first collection of every fork would copy its memory
 
 
 def _remove(folder: Path, owner: int) -> None:
@@ -157,6 +159,7 @@ def _status_of(words: list[str], before: Callable[[], object]) -> int:
     )
     sys.argv = ["tx", *words]
     os.environ |= home()
+    os.fsync = lambda descriptor: None  # slow, and only a machine that dies loses what was not synced
     try:
         before()
         main()
@@ -292,7 +295,7 @@ def at_operation(
                 if count == n:
                     action()
 
-        os.fsync = lambda descriptor: sys.audit("test.fsync", descriptor)  # the dead lose no write
+        os.fsync = lambda descriptor: sys.audit("test.fsync", descriptor)
         sys.addaudithook(hook)
 
     return before
