@@ -20,11 +20,12 @@ from tx.data.sampler import Position
 from tx.errors import TxError
 from tx.models.transformer import Config, Transformer
 from tx.train.averaging import Snapshots, mean_of
-from tx.train.checkpoint import load_checkpoint, save_checkpoint, seal, unseal
+from tx.train.checkpoint import load_checkpoint, save_checkpoint
 from tx.train.folder import claim
 from tx.train.forecast import forecast
 from tx.train.loop import MAX_BAD_STEPS, Evaluation, Trainer
 from tx.train.optim import Optimizer
+from tx.train.seal import seal, unseal
 from tx.train.stop import StopSignal
 from tx.train.text import duration
 

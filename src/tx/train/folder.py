@@ -16,7 +16,7 @@ from tx.config import RunConfig, to_toml
 from tx.errors import TxError
 from tx.files import atomic_file, remove, sha256
 from tx.package import MANIFEST
-from tx.train.checkpoint import damaged, seal, unseal
+from tx.train.seal import damaged, seal, unseal
 
 LOCK, CONFIG, INPUTS = "lock", "config.toml", "inputs.json"
 

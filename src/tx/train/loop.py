@@ -23,8 +23,9 @@ from tx.errors import TxError
 from tx.nn.device import peak_memory, use_bf16
 from tx.train.averaging import Snapshots
 from tx.train.checkpoint import load_checkpoint, save_checkpoint
-from tx.train.log import Log, Recent
+from tx.train.log import Log
 from tx.train.optim import Optimizer
+from tx.train.recent import Recent
 from tx.train.schedule import learning_rate
 from tx.train.stop import StopSignal
 
