@@ -23,6 +23,7 @@ WRITERS = {
     "train/checkpoint.py": "into an atomic_folder",
     "train/log.py": "appends; a resumed run cuts off what came after its checkpoint",
     "train/translation.py": "into the folder of a package that is being written",
+    "vectors/store.py": "into the folder of a package that is being written",
 }
 HEAVY = {"torch", "sentencepiece", "sacrebleu", "gensim"}
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 from tx.package.manifest import damaged, parse_json
 
 MAX_HEADER = 100_000_000  # the limit of the format itself
-_BYTES = {
+BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
     **dict.fromkeys(("U32", "I32", "F32"), 4),
@@ -32,7 +32,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return (self.end - self.begin) // _BYTES[self.dtype]
+        return (self.end - self.begin) // BYTES[self.dtype]
 
 
 def read_header(file: IO[bytes], size: int, where: Path) -> dict[str, Tensor]:
@@ -61,12 +61,12 @@ def _tensor(name: str, entry: Any, data: int, where: Path) -> Tensor:
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise damaged(where, f"the entry of tensor {name!r} is malformed")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _BYTES:
+    if not isinstance(dtype, str) or dtype not in BYTES:
         raise damaged(where, f"tensor {name!r} has the unknown type {dtype!r}")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         raise damaged(where, f"the shape or place of tensor {name!r} is malformed")
     begin, end = offsets
-    needed = _BYTES[dtype]
+    needed = BYTES[dtype]
     for length in sorted(shape):  # zeros first, and no product much larger than the file
         needed *= length
         if needed > data:

@@ -1,0 +1,52 @@
+"""The tensors of a safetensors file as numpy arrays, mapped, and the header of a file that is being written.
+
+The safetensors library copies what it reads and needs all that it writes at once, and torch takes seconds to
+import; a matrix of gigabytes that a command reads three rows of needs neither. The header has been checked
+before (`tx.package.weights`).
+"""
+
+import json
+import mmap
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tx.errors import TxError
+from tx.package.weights import BYTES, Tensor
+
+HEADER = 512  # bytes; fixed, so that a writer can leave room for it
+_NUMPY = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8"}
+
+
+def pack_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> bytes:
+    """A header of exactly `HEADER` bytes for tensors (type and shape by name) that follow in this order.
+
+    As its size is fixed, a writer that does not know how much comes can leave room for it, and fill it in last.
+    """
+    header, at = {}, 0
+    for name, (dtype, shape) in tensors.items():
+        end = at + BYTES[dtype] * prod(shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, end]}
+        at = end
+    return (HEADER - 8).to_bytes(8, "little") + json.dumps(header).encode().ljust(HEADER - 8)
+
+
+def map_tensor(path: Path, tensor: Tensor) -> NDArray[Any]:
+    """The tensor as a read-only array, mapped: no byte of it is read before it is used.
+
+    bfloat16, which numpy lacks, becomes float32 in memory. Raises TxError for the types neither has a use for.
+    """
+    if tensor.dtype not in (*_NUMPY, "BF16"):
+        raise TxError(f"a tensor of {path} has the type {tensor.dtype}, which cannot be read here")
+    dtype = np.dtype(_NUMPY.get(tensor.dtype, "<u2"))
+    if tensor.size == 0:
+        return np.empty(tensor.shape, dtype)
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    start = 8 + int.from_bytes(mapped[:8], "little") + tensor.begin
+    array = np.frombuffer(mapped, dtype, tensor.size, start).reshape(tensor.shape)
+    return (array.astype("<u4") << 16).view("<f4") if tensor.dtype == "BF16" else array
