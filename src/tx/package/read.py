@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from tx.errors import TxError
 from tx.package.manifest import MANIFEST, MAX_BYTES, WEIGHTS, Manifest, damaged, read_manifest
+from tx.package.verified import is_remembered, remember
 from tx.package.weights import Tensor, read_header
 
 STAGED = ".new-"  # a file that model.json lists already, and that is not yet at its name
@@ -40,23 +41,24 @@ class Package:
     _seen: bytes = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path | str, task: str | None = None) -> "Package":
+    def open(cls, path: Path | str, task: str | None = None, *, afresh: bool = False) -> "Package":
         """Check everything in the package at `path`. Raises TxError: missing, damaged, too new, wrong task.
 
-        What was checked belongs together, but a writer may replace it later: see `load_package`.
+        A large file that was found whole before and has not changed since is not hashed again, unless
+        `afresh`. What was checked belongs together, but a writer may replace it later: see `load_package`.
         """
         path = Path(path)
         for _ in range(_TRIES):
             seen = _read_small(path)
             try:
-                return cls._verify(path, seen, task)
+                return cls._verify(path, seen, task, afresh)
             except TxError:
                 if _read_small(path) == seen:
                     raise
         raise _never_still(path)
 
     @classmethod
-    def _verify(cls, path: Path, seen: bytes, task: str | None) -> "Package":
+    def _verify(cls, path: Path, seen: bytes, task: str | None, afresh: bool) -> "Package":
         manifest = read_manifest(path / MANIFEST, seen)
         if task is not None and manifest["task"] != task:
             raise TxError(
@@ -65,7 +67,7 @@ class Package:
             )
         files, tensors = {}, {}
         for name, entry in manifest["files"].items():
-            files[name], header = _verify_file(path, name, entry)
+            files[name], header = _verify_file(path, name, entry, afresh)
             if name == WEIGHTS:
                 tensors = header
         return cls(path, manifest, tensors, files, seen)
@@ -194,25 +196,31 @@ def _open_regular(path: Path) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
-def _verify_file(path: Path, name: str, entry: dict[str, Any]) -> tuple[Path, dict[str, Tensor]]:
+def _verify_file(
+    path: Path, name: str, entry: dict[str, Any], afresh: bool
+) -> tuple[Path, dict[str, Tensor]]:
     """Find and check one listed file; return where it is and, for safetensors, its header."""
     # The staged name comes first: were it gone a moment later, its content would be at the plain name.
     for where in (staged(path, name, entry), path / name):
         with suppress(FileNotFoundError, NotADirectoryError), _open_regular(where) as file:
-            return where, _verify_content(file, where, entry)
+            return where, _verify_content(file, where, entry, afresh)
     raise TxError(
         f"{path / name} is missing, and {MANIFEST} lists it", "copy, download or train the package again"
     )
 
 
-def _verify_content(file: BufferedReader, where: Path, entry: dict[str, Any]) -> dict[str, Tensor]:
-    size = os.fstat(file.fileno()).st_size
-    if size != entry["bytes"]:
-        raise damaged(where, f"it has {size} bytes, and {MANIFEST} lists {entry['bytes']}")
-    try:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise TxError(f"cannot read {where}: {error.strerror}") from None
-    if digest != entry["sha256"]:
-        raise damaged(where, f"its SHA-256 is not the one {MANIFEST} lists")
-    return read_header(file, size, where) if where.suffix == ".safetensors" else {}
+def _verify_content(
+    file: BufferedReader, where: Path, entry: dict[str, Any], afresh: bool
+) -> dict[str, Tensor]:
+    found = os.fstat(file.fileno())
+    if found.st_size != entry["bytes"]:
+        raise damaged(where, f"it has {found.st_size} bytes, and {MANIFEST} lists {entry['bytes']}")
+    if afresh or not is_remembered(found, entry["sha256"]):
+        try:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise TxError(f"cannot read {where}: {error.strerror}") from None
+        if digest != entry["sha256"]:
+            raise damaged(where, f"its SHA-256 is not the one {MANIFEST} lists")
+        remember(found, digest)
+    return read_header(file, found.st_size, where) if where.suffix == ".safetensors" else {}
