@@ -1,16 +1,33 @@
 """Batches: sentence pairs as padded tensors, with the few facts that a model needs about them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
+class Tensors:
+    """A dataclass whose tensors travel together; what else it holds stays as it is."""
+
+    def to(self, device: torch.device) -> Self:
+        """A copy on `device`, transferred without waiting."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin(self) -> Self:
+        """A copy in page-locked memory, from which a GPU copies on its own."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        values = {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
+        moved: dict[str, Any] = {n: change(value) for n, value in values.items() if isinstance(value, Tensor)}
+        return replace(cast(Any, self), **moved)  # type: ignore[no-any-return]
+
+
 @dataclass
-class Batch:
+class Batch(Tensors):
     """Sentence pairs. Every source ends in `</s>`; `tgt_in` starts with `<pad>`; padding is at the end.
 
     The target tokens to predict stand without padding: `tgt_out[i]` belongs at the flat position
@@ -23,24 +40,6 @@ class Batch:
     tgt_positions: Tensor  # [n_tokens], indexes into B * T
     n_tokens: int  # real target tokens, </s> included
     n_src_tokens: int
-
-    def to(self, device: torch.device) -> Self:
-        """A copy on `device`, transferred without waiting."""
-        moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=True)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
-
-    def pin(self) -> Self:
-        """A copy in page-locked memory, from which a GPU copies on its own."""
-        moved: dict[str, Any] = {
-            field.name: value.pin_memory()
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
 
 
 Ids = Sequence[int] | np.ndarray
