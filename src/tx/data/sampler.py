@@ -46,7 +46,8 @@ def permute(index: np.ndarray, n: int, key: int) -> np.ndarray:
 def cut_batches(src_lengths: np.ndarray, tgt_lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     """Cut pairs, in order of length, into batches whose longer side, padding included, fits `batch_tokens`.
 
-    Returns index arrays; a pair that alone exceeds `batch_tokens` is a batch of its own.
+    Returns index arrays; a pair that alone exceeds `batch_tokens` is a batch of its own. Larger batches hold a
+    multiple of 8 pairs, which makes for few shapes: kernels are chosen, or compiled, for each one.
     """
     order = np.lexsort((src_lengths, tgt_lengths))
     widths = np.maximum(src_lengths, tgt_lengths)[order] + 1  # </s>
@@ -54,8 +55,9 @@ def cut_batches(src_lengths: np.ndarray, tgt_lengths: np.ndarray, batch_tokens: 
     for i, width in enumerate(widths.tolist()):
         widest = max(widest, width)
         if i > start and widest * (i + 1 - start) > batch_tokens:
-            batches.append(order[start:i])
-            start, widest = i, width
+            end = start + (i - start) // 8 * 8 if i - start > 8 else i
+            batches.append(order[start:end])
+            start, widest = end, int(widths[end : i + 1].max())
     if start < len(order):
         batches.append(order[start:])
     return batches

@@ -1,7 +1,7 @@
 """Search: from a model's `start` and `step` to finished hypotheses, by beam, greedily, or by sampling.
 
 Nothing here knows what the model is. A hypothesis ends with `</s>`; its score is its log-probability divided
-by its length (`</s>` counted) to the power of the length penalty. Finished sentences leave the batch at once.
+by its length (`</s>` counted) to the power of the length penalty. Finished sentences leave the batch, in groups.
 
 Shape letters: B sentences, W hypotheses of each, N = B * W rows, V vocabulary.
 """
@@ -52,6 +52,7 @@ class Sampling:
 
 
 NEVER = float("-inf")
+ROWS = 32  # the sentences of a batch are a multiple of this, or of 8 when they are fewer
 
 
 class _Limits:
@@ -84,6 +85,22 @@ class _Limits:
         return logits
 
 
+def _still_there(is_open: Sequence[bool]) -> list[int]:
+    """Which rows stay: the open ones, and so many finished ones that their number is one of few.
+
+    Kernels are chosen, or compiled, for each shape: to compute some rows for nothing costs less than that.
+    """
+    n_open = sum(is_open)
+    step = ROWS if n_open > ROWS else 8
+    spare = min(-(-n_open // step) * step, len(is_open)) - n_open
+    kept = []
+    for i, wanted in enumerate(is_open):
+        if wanted or spare > 0:
+            kept.append(i)
+            spare -= not wanted
+    return kept
+
+
 def beam_search(
     model: Decodable,
     batch: Batch,
@@ -105,13 +122,14 @@ def beam_search(
     device, n_sentences = batch.src.device, batch.src.size(0)
     limits = _Limits(max_lens, prefixes, eos_id)
     found: list[list[Hypothesis]] = [[] for _ in range(n_sentences)]
-    sentences = list(range(n_sentences))  # those still open, in the order of their rows
+    is_open = [True] * n_sentences
+    sentences = list(range(n_sentences))  # those in the batch, in the order of their rows
     width = 1
     tokens = torch.full((n_sentences,), bos_id, device=device)
     total = torch.zeros(n_sentences, 1, device=device)  # [B, W] log-probabilities
     history = torch.empty(n_sentences, 1, 0, dtype=torch.long, device=device)  # [B, W, T]
     length = 0
-    while sentences:
+    while any(is_open):
         logits, state = model.step(tokens, state)
         logprobs = limits.apply(logits.float().log_softmax(dim=-1), length, sentences)
         k = min(2 * beam_size, logprobs.size(-1))
@@ -122,21 +140,20 @@ def beam_search(
         parents = place // k
         length += 1
         ended = tokens == eos_id
-        _collect(found, sentences, ended, total, history, parents, beam_size, length**length_penalty)
+        _collect([found[n] if is_open[n] else [] for n in sentences], ended, total, history, parents, beam_size, length**length_penalty)
 
         # The best that go on take their place in the beam; a finished candidate ranks behind all others.
         new_width = min(beam_size, tokens.size(1))
         rank = (ended | (total == NEVER)).to(torch.uint8).argsort(dim=1, stable=True)[:, :new_width]
         ended, total, tokens, parents = (x.gather(1, rank) for x in (ended, total, tokens, parents))
         total = total.masked_fill(ended, NEVER)
-        alive = [
-            i
-            for i, (sentence, top) in enumerate(zip(sentences, total[:, 0].tolist(), strict=True))
-            if not _finished(found[sentence], top / length**length_penalty, beam_size, n_best)
-        ]
-        keep = torch.tensor(alive, dtype=torch.long, device=device)
-        if len(alive) < len(sentences):
-            sentences = [sentences[i] for i in alive]
+        for n, top in zip(sentences, total[:, 0].tolist(), strict=True):
+            if _finished(found[n], top / length**length_penalty, beam_size, n_best):
+                is_open[n] = False
+        rows = _still_there([is_open[n] for n in sentences])
+        keep = torch.tensor(rows, dtype=torch.long, device=device)
+        if len(rows) < len(sentences):
+            sentences = [sentences[i] for i in rows]
             total, tokens, parents = total[keep], tokens[keep], parents[keep]
         history = history[keep[:, None], parents]
         history = torch.cat((history, tokens[:, :, None]), dim=2)
@@ -147,7 +164,6 @@ def beam_search(
 
 def _collect(
     found: list[list[Hypothesis]],
-    sentences: Sequence[int],
     ended: Tensor,
     total: Tensor,
     history: Tensor,
@@ -160,7 +176,7 @@ def _collect(
         logprob = float(total[i, j])
         if logprob > NEVER:
             ids = history[i, parents[i, j]].tolist()
-            found[sentences[i]].append(Hypothesis(ids, logprob, logprob / norm))
+            found[i].append(Hypothesis(ids, logprob, logprob / norm))
 
 
 def _finished(hypotheses: list[Hypothesis], open_score: float, beam_size: int, n_best: int) -> bool:
@@ -213,10 +229,11 @@ def generate(
     sources = [Random(f"{sampling.seed}/{n}") for n in lines or range(n_sentences)] if sampling else []
     ids: list[list[int]] = [[] for _ in range(n_sentences)]
     logprobs = [0.0] * n_sentences
-    sentences = list(range(n_sentences))
+    is_open = [True] * n_sentences
+    sentences = list(range(n_sentences))  # those in the batch, in the order of their rows
     tokens = torch.full((n_sentences,), bos_id, device=device)
     length = 0
-    while sentences:
+    while any(is_open):
         logits, state = model.step(tokens, state)
         logits = limits.apply(logits.log_softmax(dim=-1) if with_scores else logits, length, sentences)
         if sampling:
@@ -226,16 +243,17 @@ def generate(
         if with_scores:
             gained = logits.gather(1, tokens[:, None])[:, 0].tolist()
             for n, value in zip(sentences, gained, strict=True):
-                logprobs[n] += value
+                logprobs[n] += value if is_open[n] else 0.0
         length += 1
-        alive = []
-        for i, (n, token) in enumerate(zip(sentences, tokens.tolist(), strict=True)):
-            if token != eos_id:
+        for n, token in zip(sentences, tokens.tolist(), strict=True):
+            if token == eos_id:
+                is_open[n] = False
+            elif is_open[n]:
                 ids[n].append(token)
-                alive.append(i)
-        if len(alive) < len(sentences):
-            keep = torch.tensor(alive, dtype=torch.long, device=device)
-            sentences = [sentences[i] for i in alive]
+        rows = _still_there([is_open[n] for n in sentences])
+        if len(rows) < len(sentences):
+            keep = torch.tensor(rows, dtype=torch.long, device=device)
+            sentences = [sentences[i] for i in rows]
             tokens = tokens[keep]
             state.reorder(keep, 1)
     return [
