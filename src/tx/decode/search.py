@@ -140,7 +140,8 @@ def beam_search(
         parents = place // k
         length += 1
         ended = tokens == eos_id
-        _collect([found[n] if is_open[n] else [] for n in sentences], ended, total, history, parents, beam_size, length**length_penalty)
+        into = [found[n] if is_open[n] else [] for n in sentences]
+        _collect(into, ended, total, history, parents, beam_size, length**length_penalty)
 
         # The best that go on take their place in the beam; a finished candidate ranks behind all others.
         new_width = min(beam_size, tokens.size(1))
