@@ -7,6 +7,17 @@ and `Model`, built from a Config. The contract of a translator:
     model(batch)                   the logits of every target position
     start(batch)                   a State; State.reorder(index, width) selects or repeats its rows
     step(tokens, State)            (logits of the next token, the State after `tokens`)
+
+The contract of a language model, whose batches are those of `tx.data.stream`, and whose texts begin with `</s>`:
+
+    carries                        whether `loss` goes on from batch to batch: contiguous streams in training
+    loss(batch, label_smoothing)   (sum of all tokens' losses in nats, number of tokens); moves `batch.carry` on
+    model(batch)                   the logits of every position
+    start(n)                       a State of n rows that have read nothing
+    read(tokens [N, T], State)     (logits of the next token, the State after `tokens`)
+    step(tokens [N], State)        the same for one token of each row
+
+Logits leave out `<pad>`, which is last in every vocabulary. A model with `config.max_len` reads no more tokens.
 """
 
 import importlib

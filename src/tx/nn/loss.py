@@ -17,19 +17,24 @@ CHUNK_BYTES = 32 << 20  # of logits at a time: large enough for full-speed produ
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float, bias: Tensor | None
+    ) -> Tensor:
         n, vocab_size = hidden.size(0), weight.size(0)
         total = hidden.new_zeros((), dtype=torch.float32)
         training = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         if training:
             grad_hidden = torch.empty_like(hidden)
             grad_weight = torch.zeros_like(weight, dtype=torch.float32)
+            grad_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
         matrix = weight.to(hidden.dtype)
         chunk = max(1, CHUNK_BYTES // (4 * vocab_size))
         for start in range(0, n, chunk):
             rows = slice(start, min(start + chunk, n))
             x, y = hidden[rows], target[rows, None]  # [N, D], [N, 1]
             logits = (x @ matrix.T).float()  # [N, V]
+            if bias is not None:
+                logits += bias
             log_z = logits.logsumexp(dim=-1, keepdim=True)
             total += ((1 - smoothing) * (log_z - logits.gather(1, y))).sum()
             if smoothing:
@@ -38,6 +43,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 # d loss / d logits = softmax - (1 - smoothing) at the target - smoothing / V everywhere
                 grad = logits.sub_(log_z).exp_().sub_(smoothing / vocab_size)
                 grad.scatter_add_(1, y, grad.new_full((), smoothing - 1).expand_as(y))
+                if grad_bias is not None:
+                    grad_bias += grad.sum(dim=0)
                 grad = grad.to(hidden.dtype)
                 torch.mm(grad, matrix, out=grad_hidden[rows])
                 if grad_weight.dtype == grad.dtype:
@@ -45,20 +52,24 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 else:
                     grad_weight += grad.T @ x
         if training:
-            ctx.save_for_backward(grad_hidden, grad_weight.to(weight.dtype))
+            ctx.save_for_backward(grad_hidden, grad_weight.to(weight.dtype), grad_bias)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad_output.to(grad_hidden.dtype), grad_weight * grad_output, None, None
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None, None, Tensor | None]:
+        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
+        hidden, weight = grad_hidden * grad_output.to(grad_hidden.dtype), grad_weight * grad_output
+        return hidden, weight, None, None, None if grad_bias is None else grad_bias * grad_output
 
 
-def linear_cross_entropy(hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-    """The summed cross-entropy, in nats, of `softmax(hidden @ weight.T)` against `target`.
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, target: Tensor, smoothing: float = 0.0, bias: Tensor | None = None
+) -> Tensor:
+    """The summed cross-entropy, in nats, of `softmax(hidden @ weight.T + bias)` against `target`.
 
-    `hidden` is `[N, D]`, `weight` `[V, D]`, `target` `[N]` of class indices; the result is a float32 scalar.
+    `hidden` is `[N, D]`, `weight` `[V, D]`, `target` `[N]` of class indices, `bias` `[V]` float32 or None; the
+    result is a float32 scalar.
     Equal to `F.cross_entropy(..., label_smoothing=smoothing, reduction="sum")`.
     """
-    return _LinearCrossEntropy.apply(hidden, weight, target, smoothing)  # type: ignore[no-any-return]
+    return _LinearCrossEntropy.apply(hidden, weight, target, smoothing, bias)  # type: ignore[no-any-return]

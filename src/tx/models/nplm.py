@@ -1,0 +1,98 @@
+"""The neural probabilistic language model of Bengio et al. 2003: the next word from the n - 1 before it.
+
+Their embeddings are looked up and joined, x; then y = b + W x + U tanh(d + H x), where W is optional.
+
+Shape letters: B rows of a batch, T positions, N rows of a step, E width of an embedding, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tx.config import option
+from tx.data.stream import StreamBatch
+from tx.nn.dropout import Dropout
+from tx.nn.loss import linear_cross_entropy
+
+TASK = "language-model"
+
+
+@dataclass
+class Config:
+    """The shape of the model; the defaults are the paper's best on the Brown corpus."""
+
+    vocab_size: int = option(0, "vocabulary, <pad> included", ge=0, derived=True)
+    order: int = option(5, "n: the next word is predicted from the n - 1 before it", ge=2)
+    d_embedding: int = option(30, "width of the word embeddings", ge=1)
+    d_model: int = option(100, "units in the hidden layer", ge=1)
+    direct: bool = option(False, "direct connections from the embeddings to the output")
+    dropout: float = option(0.0, "dropout on the hidden layer", ge=0, le=0.99)
+
+
+@dataclass
+class State:
+    """The last n - 1 tokens of N rows, `[N, n - 1]`; `<pad>` where there is none."""
+
+    context: Tensor
+
+    def reorder(self, index: Tensor, width: int = 1) -> None:
+        """Keep the rows `index` `[N']`, in its order."""
+        self.context = self.context.index_select(0, index)
+
+
+class NPLM(nn.Module):
+    """A language model that sees n - 1 tokens."""
+
+    carries = False  # trained on windows of text, in random order
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        width = (config.order - 1) * config.d_embedding
+        self.embedding = nn.Embedding(config.vocab_size, config.d_embedding)
+        self.hidden = nn.Linear(width, config.d_model)
+        self.dropout = Dropout(config.dropout)
+        self.output = nn.Linear(config.d_model + (width if config.direct else 0), config.vocab_size - 1)
+
+    def features(self, tokens: Tensor, context: Tensor) -> Tensor:
+        """`tokens` `[B, T]` after `context` `[B, n - 1]` to what the output layer sees of each, `[B, T, ...]`."""
+        n = self.config.order - 1
+        embedded = self.embedding(torch.cat((context, tokens), dim=1)[:, 1:])  # [B, n - 2 + T, E]
+        joined = embedded.unfold(1, n, 1).transpose(2, 3).flatten(2)  # [B, T, (n - 1) E], oldest first
+        hidden = self.dropout(self.hidden(joined).tanh())
+        return torch.cat((hidden, joined), dim=-1) if self.config.direct else hidden
+
+    def forward(self, batch: StreamBatch) -> Tensor:
+        """The logits of every position, `[B, T, V - 1]`."""
+        return self.output(self.features(batch.tokens, self._context(batch)))  # type: ignore[no-any-return]
+
+    def loss(self, batch: StreamBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+        """The sum of all tokens' losses in nats, and how many there are."""
+        context = self._context(batch)
+        batch.hand_on(torch.cat((context, batch.tokens), dim=1)[:, 1 - self.config.order :])
+        features = self.features(batch.tokens, context).flatten(0, 1)
+        weight, bias = self.output.weight, self.output.bias
+        loss = linear_cross_entropy(features, weight, batch.targets.flatten(), label_smoothing, bias)
+        return loss, batch.n_tokens
+
+    def _context(self, batch: StreamBatch) -> Tensor:
+        return batch.carried()[0] if batch.carried() else self.start(batch.tokens.size(0)).context
+
+    def start(self, n: int) -> State:
+        """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""
+        shape, pad_id = (n, self.config.order - 1), self.config.vocab_size - 1
+        return State(torch.full(shape, pad_id, device=self.embedding.weight.device))
+
+    def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read `tokens` `[N, T]`; the logits of what follows, `[N, V - 1]`, and the state."""
+        seen = torch.cat((state.context, tokens), dim=1)[:, -self.config.order :]  # [N, n]
+        logits = self.output(self.features(seen[:, -1:], seen[:, :-1]))
+        return logits[:, 0], State(seen[:, 1:])
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one token for each row, `[N]`; the logits of the next, `[N, V - 1]`, and the state."""
+        return self.read(tokens[:, None], state)
+
+
+Model = NPLM

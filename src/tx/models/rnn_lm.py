@@ -1,0 +1,124 @@
+"""A recurrent language model: Mikolov et al. 2010, and over characters the char-RNN of Karpathy 2015.
+
+The vanilla cell takes the textbook's step, h' = tanh(W_hh h + W_xh x + b_h), and the output is o = W_hy h' + b_o.
+The input x is an embedding of the token, or where `d_embedding` is 0 the token itself, one-hot.
+
+Shape letters: B rows of a batch, T positions, N rows of a step, D width of a layer, L layers, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tx.config import option
+from tx.data.stream import StreamBatch
+from tx.errors import TxError
+from tx.nn.dropout import Dropout
+from tx.nn.loss import linear_cross_entropy
+from tx.nn.recurrent import Recurrent
+
+TASK = "language-model"
+
+
+@dataclass
+class Config:
+    """The shape of the model; the defaults are char-rnn's."""
+
+    vocab_size: int = option(0, "vocabulary, <pad> included", ge=0, derived=True)
+    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "the kind of recurrent unit; rnn is the vanilla one")
+    d_model: int = option(128, "hidden units in each layer", ge=1)
+    n_layers: int = option(2, "layers, one above the other", ge=1)
+    d_embedding: int = option(0, "width of the token embeddings; 0: one-hot input", ge=0)
+    dropout: float = option(0.0, "dropout between the layers and before the output", ge=0, le=0.99)
+    tie_embeddings: bool = option(False, "one matrix for embedding and output")
+
+    def __post_init__(self) -> None:
+        """Raise TxError for widths that do not work out."""
+        if self.tie_embeddings and self.d_embedding != self.d_model:
+            raise TxError(
+                f"the output cannot share embeddings of width {self.d_embedding} with a d_model of {self.d_model}",
+                "set model.d_embedding to model.d_model, or tie_embeddings to false",
+            )
+
+
+@dataclass
+class State:
+    """What N rows remember: hidden units, and the cells of an LSTM, `[L, N, D]` each."""
+
+    tensors: tuple[Tensor, ...]
+
+    def reorder(self, index: Tensor, width: int = 1) -> None:
+        """Keep the rows `index` `[N']`, in its order."""
+        self.tensors = tuple(tensor.index_select(1, index) for tensor in self.tensors)
+
+
+class RecurrentLM(nn.Module):
+    """A language model that remembers the whole text so far in a state of constant size."""
+
+    carries = True  # trained on contiguous streams, by truncated back-propagation through time
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        width = config.d_embedding
+        self.embedding = nn.Embedding(config.vocab_size, width) if width else None
+        self.recurrent = Recurrent(
+            config.cell, width or config.vocab_size, config.d_model, config.n_layers, config.dropout
+        )
+        self.dropout = Dropout(config.dropout)
+        self.output = (
+            None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size - 1, False)
+        )
+        self.output_bias = nn.Parameter(torch.zeros(config.vocab_size - 1))
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=width**-0.5)
+
+    def output_weight(self) -> Tensor:
+        """`[V - 1, D]`: `<pad>`, the last of the vocabulary, is never predicted."""
+        return cast(nn.Embedding, self.embedding).weight[:-1] if self.output is None else self.output.weight
+
+    def hidden(self, tokens: Tensor, states: tuple[Tensor, ...] = ()) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`tokens` `[B, T]` after `states` to what predicts each next token, `[B, T, D]`, and the new states."""
+        if self.embedding is not None:
+            x = self.embedding(tokens)
+        else:
+            x = F.one_hot(tokens, self.config.vocab_size).to(self.output_bias.dtype)
+        states = states or self.recurrent.zeros(tokens.size(0), x)
+        x, states = self.recurrent(x, states)
+        return self.dropout(x), states
+
+    def forward(self, batch: StreamBatch) -> Tensor:
+        """The logits of every position, `[B, T, V - 1]`."""
+        return F.linear(self.hidden(batch.tokens, batch.carried())[0], self.output_weight(), self.output_bias)
+
+    def loss(self, batch: StreamBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+        """The sum of all tokens' losses in nats, and how many there are; hands the state on to the next batch."""
+        hidden, states = self.hidden(batch.tokens, batch.carried())
+        batch.hand_on(*states)
+        loss = linear_cross_entropy(
+            hidden.flatten(0, 1),
+            self.output_weight(),
+            batch.targets.flatten(),
+            label_smoothing,
+            self.output_bias,
+        )
+        return loss, batch.n_tokens
+
+    def start(self, n: int) -> State:
+        """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""
+        return State(self.recurrent.zeros(n, self.output_bias))
+
+    def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read `tokens` `[N, T]`; the logits of what follows, `[N, V - 1]`, and the state."""
+        hidden, tensors = self.hidden(tokens, state.tensors)
+        return F.linear(hidden[:, -1], self.output_weight(), self.output_bias), State(tensors)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one token for each row, `[N]`; the logits of the next, `[N, V - 1]`, and the state."""
+        return self.read(tokens[:, None], state)
+
+
+Model = RecurrentLM

@@ -1,0 +1,186 @@
+"""A decoder-only Transformer: the language model of Radford et al. 2018 and 2019 (GPT), with pre-norm layers.
+
+Read from the top: the configuration, the layer, what it remembers in generating, the model.
+
+Shape letters: B rows of a batch, T positions, N rows of a step, D d_model, H heads, K head size, V vocabulary.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tx.config import option
+from tx.data.stream import StreamBatch
+from tx.errors import TxError
+from tx.nn.attention import Attention
+from tx.nn.dropout import Dropout
+from tx.nn.loss import linear_cross_entropy
+from tx.nn.position import sinusoids
+from tx.nn.transformer import FeedForward, Residual
+
+TASK = "language-model"
+
+
+@dataclass
+class Config:
+    """The shape of the model; the defaults are those of nanoGPT's small characters model on a GPU."""
+
+    vocab_size: int = option(0, "vocabulary, <pad> included", ge=0, derived=True)
+    max_len: int = option(256, "the context: train.seq_len", ge=1, derived=True)
+    d_model: int = option(384, "width of every layer's input and output", ge=2)
+    d_ff: int = option(1536, "width inside the feed-forward layers", ge=1)
+    n_heads: int = option(6, "attention heads; they divide d_model", ge=1)
+    n_layers: int = option(6, "layers", ge=1)
+    dropout: float = option(0.2, "dropout on embeddings and on each residual", ge=0, le=0.99)
+    attention_dropout: float = option(0.0, "dropout on attention weights", ge=0, le=0.99)
+    activation: Literal["relu", "gelu", "silu"] = option("gelu", "non-linearity of the feed-forward layers")
+    positions: Literal["learned", "sinusoids"] = option("learned", "learned embeddings, or sinusoids")
+    tie_embeddings: bool = option(True, "one matrix for embedding and output")
+
+    def __post_init__(self) -> None:
+        """Raise TxError for widths that do not work out."""
+        if self.d_model % self.n_heads:
+            raise TxError(
+                f"{self.n_heads} heads cannot share a d_model of {self.d_model} equally",
+                "choose a d_model that is a multiple of n_heads",
+            )
+        if self.d_model % 2 and self.positions == "sinusoids":
+            raise TxError(
+                f"a d_model of {self.d_model} is odd, and sinusoids come in pairs", "choose an even d_model"
+            )
+
+
+class Layer(nn.Module):
+    """Causal self-attention, then the feed-forward layer."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.self_attention = Attention(config.d_model, config.n_heads, config.attention_dropout)
+        self.feed_forward = FeedForward(config.d_model, config.d_ff, config.activation)
+        self.residuals = nn.ModuleList(Residual(config.d_model, config.dropout) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """All positions at once, `[B, T, D]`."""
+        attend, feed = self.residuals
+        x = attend(x, lambda y: self.self_attention(y, causal=True))
+        return feed(x, self.feed_forward)  # type: ignore[no-any-return]
+
+    def step(self, x: Tensor, cache: tuple[Tensor, Tensor], length: int) -> Tensor:
+        """The next positions, `x` `[N, T, D]`, after the `length` whose keys and values `cache` holds."""
+        attend, feed = self.residuals
+        x = attend(x, lambda y: self.self_attention.step(y, cache, length))
+        return feed(x, self.feed_forward)  # type: ignore[no-any-return]
+
+
+@dataclass
+class State:
+    """What N rows remember: keys and values of each layer, `[N, H, capacity, K]`, of the `length` tokens read."""
+
+    caches: list[tuple[Tensor, Tensor]] = field(repr=False)
+    length: int = 0
+
+    def reorder(self, index: Tensor, width: int = 1) -> None:
+        """Keep the rows `index` `[N']`, in its order."""
+        self.caches = [(k.index_select(0, index), v.index_select(0, index)) for k, v in self.caches]
+
+    def reserve(self, length: int) -> None:
+        """Make room for `length` tokens, by half more than that, so that few tokens cost a copy."""
+        missing = length - self.caches[0][0].size(2)
+        if missing > 0:
+            more = (0, 0, 0, missing + max(8, length // 2))
+            self.caches = [(F.pad(k, more), F.pad(v, more)) for k, v in self.caches]
+
+
+class TransformerLM(nn.Module):
+    """A language model that attends to all of the text within its context of `max_len` tokens."""
+
+    carries = False  # trained on windows of text, in random order
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        if config.positions == "learned":
+            self.positions = nn.Parameter(torch.empty(config.max_len, config.d_model))
+        else:
+            self.register_buffer("positions", sinusoids(config.max_len, config.d_model), persistent=False)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+        self.output = (
+            None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size - 1, False)
+        )
+        self.dropout = Dropout(config.dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """GPT-2's: N(0, 0.02), and less for what is added to the residual stream, once for each sublayer."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1:
+                added = name.endswith(("self_attention.out.weight", "feed_forward.down.weight"))
+                nn.init.normal_(parameter, std=0.02 / (2 * self.config.n_layers) ** 0.5 if added else 0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def output_weight(self) -> Tensor:
+        """`[V - 1, D]`: `<pad>`, the last of the vocabulary, is never predicted."""
+        return self.embedding.weight[:-1] if self.output is None else self.output.weight
+
+    def _embed(self, tokens: Tensor, start: int = 0) -> Tensor:
+        end = start + tokens.size(1)
+        if end > self.config.max_len:
+            raise TxError(
+                f"{end} tokens do not fit into the model's context of {self.config.max_len}",
+                "read the end of the text only",
+            )
+        x = self.embedding(tokens)
+        if self.config.positions == "sinusoids":  # whose variance is 1/2
+            x = x * self.config.d_model**0.5
+        return self.dropout(x + self.positions[start:end])  # type: ignore[no-any-return]
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """`tokens` `[B, T]` to what predicts each next token, `[B, T, D]`."""
+        x = self._embed(tokens)
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)  # type: ignore[no-any-return]
+
+    def forward(self, batch: StreamBatch) -> Tensor:
+        """The logits of every position, `[B, T, V - 1]`."""
+        return self.hidden(batch.tokens) @ self.output_weight().T
+
+    def loss(self, batch: StreamBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+        """The sum of all tokens' losses in nats, and how many there are."""
+        hidden, targets = self.hidden(batch.tokens).flatten(0, 1), batch.targets.flatten()
+        return linear_cross_entropy(hidden, self.output_weight(), targets, label_smoothing), batch.n_tokens
+
+    def _layers(self) -> Iterator[Layer]:
+        return (cast(Layer, layer) for layer in self.layers)
+
+    def start(self, n: int) -> State:
+        """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""
+        h, d_model = self.config.n_heads, self.config.d_model
+        empty = self.embedding.weight.new_empty(n, h, 0, d_model // h)
+        return State([(empty, empty) for _ in self.layers])
+
+    def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read `tokens` `[N, T]`; the logits of what follows, `[N, V - 1]`, and the state.
+
+        Raises TxError if more than `max_len` tokens have then been read.
+        """
+        x = self._embed(tokens, state.length)
+        state.reserve(state.length + tokens.size(1))
+        for layer, cache in zip(self._layers(), state.caches, strict=True):
+            x = layer.step(x, cache, state.length)
+        state.length += tokens.size(1)
+        return self.norm(x[:, -1]) @ self.output_weight().T, state
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one token for each row, `[N]`; the logits of the next, `[N, V - 1]`, and the state."""
+        return self.read(tokens[:, None], state)
+
+
+Model = TransformerLM
