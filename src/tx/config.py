@@ -67,7 +67,9 @@ class DataConfig:
     )
     max_len: int = option(128, "drop pairs with a side longer than this many pieces", ge=1)
     max_ratio: float = option(
-        4.0, "drop pairs whose longer side has this many times the pieces of the other", ge=1
+        4.0,
+        "drop pairs with a side of more pieces than this times those of the other (plus 5, for short ones)",
+        ge=1,
     )
     deduplicate: bool = option(True, "drop pairs that occurred before")
     n_valid: int = option(1000, "pairs to hold out when no validation text is given", ge=1)
@@ -135,7 +137,7 @@ class RunConfig:
     """Everything that determines a run; `run/config.toml` keeps it, and repeats it."""
 
     arch: str = option("transformer", "the architecture: a file of tx/models")
-    seed: int = option(1, "seeds every random choice of the run", flag=True)
+    seed: int = option(1, "seeds every random choice of the run", flag=True, ge=0)
     data: DataConfig = field(default_factory=DataConfig)
     model: dict[str, Any] = field(default_factory=dict)
     train: TrainConfig = field(default_factory=TrainConfig)
