@@ -58,7 +58,7 @@ def failure_of(result: Result) -> TxError:
     return result.exception
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "alphabet"])  # which is closed
 @pytest.mark.parametrize("flags", [[], ["--ids"], ["--ids", "--side", "tgt"]])
 def test_what_is_tokenized_comes_back(folder: Path, kind: str, flags: list[str]) -> None:
     pieces = run(

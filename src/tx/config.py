@@ -57,7 +57,7 @@ class DataConfig:
         [], "validation text, in the same order; absent: held out from the training text"
     )
     tokenizer: str = option("", "a tokenizer package or folder; absent: one is fitted", flag=True)
-    tokenizer_kind: Literal["unigram", "bpe", "char", "word", "wordpiece"] = option(
+    tokenizer_kind: Literal["unigram", "bpe", "char", "word", "wordpiece", "alphabet"] = option(
         "unigram", "the kind of tokenizer to fit"
     )
     vocab_size: int = option(8000, "pieces in the fitted vocabulary", flag=True, ge=8)

@@ -4,8 +4,8 @@ Layout: `</s>` is 0, `<unk>` is 1, then the pieces, and `<pad>` is last. The dec
 from `<pad>`, whose embedding row is zero and never trained, so `bos_id == pad_id`. This is the layout of
 Marian models, which lets other tools load what tx trains.
 
-Every tokenizer spells what it has no piece for in bytes, so nothing is unknown and for any line
-`decode(encode(line)) == normalize(line)`.
+For any line `decode(encode(line)) == normalize(line)`. Every tokenizer but the alphabet spells what it has no
+piece for in bytes, so that nothing is unknown.
 """
 
 import re
@@ -21,7 +21,7 @@ EOS_ID = 0
 UNK_ID = 1
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
 
-KINDS = ("bpe", "unigram", "char", "word", "wordpiece")
+KINDS = ("bpe", "unigram", "char", "word", "wordpiece", "alphabet")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -113,6 +113,10 @@ def load_tokenizer(kind: str, path: Path) -> Tokenizer:
         from tx.text.wordpiece import WordPieceTokenizer
 
         return WordPieceTokenizer.parse(content, str(path))
+    if kind == "alphabet":
+        from tx.text.alphabet import AlphabetTokenizer
+
+        return AlphabetTokenizer.parse(content, str(path))
     from tx.text.sentencepiece import SentencePieceTokenizer
 
     return SentencePieceTokenizer(kind, content, str(path))

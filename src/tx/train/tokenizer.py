@@ -4,7 +4,7 @@ SentencePiece does the learning for BPE (Sennrich et al. 2016), unigram (Kudo 20
 kept away from files and from this process: called directly it reports success on a full disk, skips long
 lines and accepts broken UTF-8 in silence, and is deaf to Ctrl-C. Here the text comes through tx's own strict
 reader, the learning runs in a child process that dies with its parent, and the model returns as bytes, the
-same bytes for the same text on any machine. WordPiece is learned in `tx.text.wordpiece`.
+same bytes for the same text on any machine. WordPiece is learned in `tx.text.wordpiece`; an alphabet is just counted.
 """
 
 import io
@@ -24,6 +24,7 @@ from typing import Any
 
 from tx.errors import TxError
 from tx.package import Package, write_package
+from tx.text.alphabet import AlphabetTokenizer, learn_alphabet
 from tx.text.lines import read_lines
 from tx.text.sentencepiece import SPACE, SentencePieceTokenizer
 from tx.text.tokenizer import EOS_ID, UNK_ID, Tokenizer, canonical, check_kind, vocab_too_small
@@ -57,15 +58,19 @@ def train_tokenizer(
     read, holds nothing, or needs a larger vocabulary.
     """
     check_kind(kind)
-    if vocab_size < _SMALLEST:
-        raise vocab_too_small(vocab_size, _SMALLEST)
-    lines = _sample(paths, max_lines, seed, say)
     tokenizer: Tokenizer
-    if kind == "wordpiece":
+    if kind == "alphabet":
+        tokenizer = AlphabetTokenizer(learn_alphabet(_count_characters(paths), vocab_size))
+    elif vocab_size < _SMALLEST:
+        raise vocab_too_small(vocab_size, _SMALLEST)
+    elif kind == "wordpiece":
+        lines = _sample(paths, max_lines, seed, say)
         words = Counter(word for line in lines for word in line.split(" "))
         tokenizer = WordPieceTokenizer(learn_pieces(words, vocab_size, COVERAGE))
     else:
-        tokenizer = SentencePieceTokenizer(kind, _learn(kind, lines, vocab_size))
+        tokenizer = SentencePieceTokenizer(
+            kind, _learn(kind, _sample(paths, max_lines, seed, say), vocab_size)
+        )
     if len(tokenizer) < vocab_size:
         say(f"the text yields {len(tokenizer):,} pieces, not {vocab_size:,}")
     return tokenizer
@@ -116,13 +121,28 @@ def _sample(paths: Sequence[str | Path], max_lines: int, seed: int, say: Callabl
             elif (place := chance.randrange(number)) < max_lines:
                 kept[place] = line
     if not kept:
-        files = ", ".join(str(path) for path in paths)
-        raise TxError(
-            f"there is no text in {files}" if paths else "no text was given", "give files with text in them"
-        )
+        raise _no_text(paths)
     if number > max_lines:
         say(f"learning from {max_lines:,} of {number:,} lines, drawn at random")
     return kept
+
+
+def _count_characters(paths: Sequence[str | Path]) -> Counter[str]:
+    """How often each character occurs in all of the text."""
+    counts: Counter[str] = Counter()
+    for path in paths:
+        for line in read_lines(path):
+            counts.update(canonical(line))
+    if not any(character.strip() for character in counts):
+        raise _no_text(paths)
+    return counts
+
+
+def _no_text(paths: Sequence[str | Path]) -> TxError:
+    files = ", ".join(str(path) for path in paths)
+    return TxError(
+        f"there is no text in {files}" if paths else "no text was given", "give files with text in them"
+    )
 
 
 # --- the child process ---
