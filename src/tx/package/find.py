@@ -91,12 +91,12 @@ def find(name: str | None, task: str) -> Path:
     if not fitting:
         raise TxError(
             f"there is no {task} package here or in {user_folder() / 'models'}",
-            "name one with -m, or train one",
+            "name one with --model, or train one",
         )
     candidates = ", ".join(str(path) for path in fitting)
     raise TxError(
         f"there are {len(fitting)} {task} packages: {candidates}",
-        f"choose one with -m, or for good with `tx models default {task} NAME`",
+        f"choose one with --model, or for good with `tx models default {task} NAME`",
     )
 
 

@@ -63,7 +63,7 @@ class Package:
         if task is not None and manifest["task"] != task:
             raise TxError(
                 f"{path} is a {manifest['task']} package, and a {task} package is needed",
-                f"`tx models list` shows the packages there are; -m chooses a {task} package",
+                f"`tx models list` shows the packages there are; --model chooses a {task} package",
             )
         files, tensors = {}, {}
         for name, entry in manifest["files"].items():

@@ -45,14 +45,14 @@ def open_input(path: str | Path) -> Iterator[BinaryIO]:
             raise TxError("standard input is closed", "give a file, or pipe text into the command")
         yield sys.stdin.buffer
         return
-    with _readable(name):
+    with readable(name):
         file: Any = (gzip.open if name.endswith(".gz") else open)(path, "rb")
     with file:
         yield file
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
+def readable(name: str) -> Iterator[None]:
     """Give what the system says about a file the words of a TxError."""
     try:
         yield
@@ -84,7 +84,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
     """
     name = _name(path)
     file_ = "FILE" if name == STDIN else shlex.quote(name)
-    with open_input(path) as file, _readable(name):
+    with open_input(path) as file, readable(name):
         for number, raw in enumerate(file, start=1):
             if number == 1:
                 if _is_utf16(raw):
@@ -147,7 +147,7 @@ def arrived_lines(
 
 
 def _arrived_bytes(stream: BinaryIO, max_lines: int) -> Iterator[list[bytes]]:
-    with _readable(str(getattr(stream, "name", "the input"))):
+    with readable(str(getattr(stream, "name", "the input"))):
         if isinstance(stream, BufferedReader) and isinstance(stream.raw, FileIO):
             yield from _live_batches(stream.fileno(), max_lines)
         else:  # unpacked from gzip, or in memory: all of it is there

@@ -9,6 +9,7 @@ lengths are kept beside it, so that a cosine takes one pass over the matrix inst
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tx.errors import TxError
-from tx.package import WEIGHTS, Package, find, load_package, write_package
+from tx.package import WEIGHTS, Package, write_package
 from tx.package.arrays import map_tensor, pack_header
 from tx.package.manifest import damaged
 from tx.vectors.words import Words
@@ -53,6 +54,11 @@ class WordVectors:
     def dim(self) -> int:
         return int(self.matrix.shape[1])
 
+    def find(self, word: str) -> int | None:
+        """The row of `word`, or of the piece that begins a word so, or None."""
+        row = self.words.find(word)
+        return row if row is not None else self.words.find("\u2581" + word)
+
     def unit(self, rows: Sequence[int] | NDArray[np.int64]) -> Matrix:
         """The vectors of `rows`, divided by their lengths; a vector of zeros stays one."""
         chosen = np.asarray(rows, dtype=np.int64)
@@ -84,6 +90,9 @@ def write_vectors(
     ):
         shapes = f"{len(words)} words, a matrix {list(matrix.shape)}"
         raise ValueError(f"{shapes}, {'no' if counts is None else len(counts)} counts")
+    if len(set(words)) < len(words):
+        twice = next(word for word, n in Counter(words).items() if n > 1)
+        raise TxError(f"the word '{twice}' occurs twice", "keep one vector for it")
     starts = range(0, len(words), _BLOCK)
     blocks = ((words[at : at + _BLOCK], matrix[at : at + _BLOCK]) for at in starts)
     return write_blocks(path, blocks, counts, arch=arch, config=config, data=data, overwrite=overwrite)
@@ -101,7 +110,7 @@ def write_blocks(
 ) -> Package:
     """Write a package of rows as they come; never more of them than one block is in memory.
 
-    Raises TxError as `write_vectors` does.
+    No word may come twice, which the caller has to see to. Raises TxError as `write_vectors` does.
     """
 
     def fill(folder: Path) -> None:
@@ -114,54 +123,43 @@ def write_blocks(
 
 def _write(folder: Path, blocks: Iterable[Block], counts: Counts | None) -> None:
     """Write the rows behind a blank header, which is filled in when their number is known."""
-    seen: set[str] = set()
     norms: list[Matrix] = []
-    dim = None
+    dim = 0
     with (folder / WEIGHTS).open("wb") as weights, (folder / WORDS).open("wb") as lines:
         weights.write(pack_header({}))
         if counts is not None:
             weights.write(counts.tobytes())
         for words, rows in blocks:
             rows = np.ascontiguousarray(rows, "<f4")
-            dim = rows.shape[1] if dim is None else dim
-            _check(words, rows, seen)
+            dim = rows.shape[1]
+            _check(words, rows)
             lines.write("".join(f"{word}\n" for word in words).encode())
             weights.write(rows.tobytes())
             norms.append(np.linalg.norm(rows, axis=1).astype("<f4"))
-        if not seen or not dim:
+        n_words = sum(map(len, norms))
+        if not n_words or not dim:
             raise TxError(
                 "there are no vectors to write", "a package holds one word or more, and one dimension"
             )
         for lengths in norms:
             weights.write(lengths.tobytes())
         weights.seek(0)
-        first = {} if counts is None else {"counts": ("I64", (len(seen),))}
+        first = {} if counts is None else {"counts": ("I64", (n_words,))}
         weights.write(
-            pack_header({**first, "vectors": ("F32", (len(seen), dim)), "norms": ("F32", (len(seen),))})
+            pack_header({**first, "vectors": ("F32", (n_words, dim)), "norms": ("F32", (n_words,))})
         )
 
 
-def _check(words: Sequence[str], rows: Matrix, seen: set[str]) -> None:
-    """Add `words` to `seen`. Raises TxError for a word or row that no package can hold."""
+def _check(words: Sequence[str], rows: Matrix) -> None:
+    """Raise TxError for a word or row that no package can hold."""
     for word in words:
         if not word or _NO_WORD.search(word):
             raise TxError(f"{word!r} cannot be a word: it is empty, or not text on one line")
-        if word in seen:
-            raise TxError(f"the word '{word}' occurs twice", "keep one vector for it")
-        seen.add(word)
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
         raise TxError(
             f"the vector of '{words[int(finite.argmin())]}' holds a value that is not a finite number"
         )
-
-
-def open_vectors(name: str | Path | None = None) -> WordVectors:
-    """The word vectors called `name`, or in the folder `name`; without one, the default for vectors.
-
-    Raises TxError if there are none, or they are damaged.
-    """
-    return load_package(find(None if name is None else str(name), TASK), read_vectors, TASK)
 
 
 def read_vectors(package: Package) -> WordVectors:

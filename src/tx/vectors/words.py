@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SCANS = 50  # lookups by searching the text; from then on the dictionary pays
 
@@ -58,6 +59,10 @@ class Words(Sequence[str]):
             rows = range(len(self) - 1, -1, -1)  # the first of two equal words wins, as in a scan
             self._rows = dict(zip(reversed(self[:]), rows, strict=True))
         return self._rows.get(word)
+
+    def spans(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+        """The bytes of all words, and for each word where it starts in them and how long it is."""
+        return np.frombuffer(self._text, np.uint8), self._ends[:-1] + 1, np.diff(self._ends) - 1
 
     def _scan(self, word: str) -> int | None:
         if "\n" in word:
