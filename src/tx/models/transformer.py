@@ -1,13 +1,13 @@
 """The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), encoder and decoder.
 
-Read from the top: the configuration, the two kinds of layer, the two stacks, the model. The model follows the
-contract of every translator here: `loss` for training, `start` and `step` for decoding.
+Read from the top: the configuration, the two kinds of layer, what a decoder remembers, the model. It follows
+the contract of every translator here: `loss` for training, `start` and `step` for decoding.
 
 Shape letters: B batch, S source length, T target length, D d_model, H heads, K head size, V vocabulary,
 W hypotheses of one sentence, N = B * W rows of a decoding step.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -22,10 +22,9 @@ from tx.nn.attention import Attention
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
 from tx.nn.position import sinusoids
+from tx.nn.transformer import FeedForward, Residual
 
 TASK = "translation"
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Config:
         "interleaved", "sinusoids as in the paper, as in tensor2tensor, or learned embeddings"
     )
     position_start: int = option(0, "number of the first position (2 for models in the form of M2M100)", ge=0)
-    max_len: int = option(512, "longest source or target in pieces", ge=2)
+    max_len: int = option(258, "longest target in pieces; a source over half of it is translated in parts", ge=2)
     tie_embeddings: bool = option(
         True, "one matrix for target embedding and output, and with a shared vocabulary for the source too"
     )
@@ -69,43 +68,18 @@ class Config:
             )
 
 
-class Residual(nn.Module):
-    """A sublayer's frame: `x + dropout(f(norm(x)))` (pre) or `norm(x + dropout(f(x)))` (post)."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(config.d_model)
-        self.dropout = Dropout(config.dropout)
-        self.pre = config.norm == "pre"
-
-    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.pre:
-            return self.dropout.add_to(x, sublayer(self.norm(x)))
-        return self.norm(self.dropout.add_to(x, sublayer(x)))  # type: ignore[no-any-return]
-
-
-class FeedForward(nn.Module):
-    """Two products with a non-linearity between them, the same at every position."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.up = nn.Linear(config.d_model, config.d_ff)
-        self.down = nn.Linear(config.d_ff, config.d_model)
-        self.activation = ACTIVATIONS[config.activation]
-        self.dropout = Dropout(config.activation_dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down(self.dropout(self.activation(self.up(x))))  # type: ignore[no-any-return]
-
-
 class EncoderLayer(nn.Module):
     """Self-attention, then the feed-forward layer."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.self_attention = Attention(config.d_model, config.n_heads, config.attention_dropout)
-        self.feed_forward = FeedForward(config)
-        self.residuals = nn.ModuleList(Residual(config) for _ in range(2))
+        self.feed_forward = FeedForward(
+            config.d_model, config.d_ff, config.activation, config.activation_dropout
+        )
+        self.residuals = nn.ModuleList(
+            Residual(config.d_model, config.dropout, config.norm) for _ in range(2)
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         attend, feed = self.residuals
@@ -120,8 +94,12 @@ class DecoderLayer(nn.Module):
         super().__init__()
         self.self_attention = Attention(config.d_model, config.n_heads, config.attention_dropout)
         self.cross_attention = Attention(config.d_model, config.n_heads, config.attention_dropout, cross=True)
-        self.feed_forward = FeedForward(config)
-        self.residuals = nn.ModuleList(Residual(config) for _ in range(3))
+        self.feed_forward = FeedForward(
+            config.d_model, config.d_ff, config.activation, config.activation_dropout
+        )
+        self.residuals = nn.ModuleList(
+            Residual(config.d_model, config.dropout, config.norm) for _ in range(3)
+        )
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         """All positions at once: `x` `[B, T, D]`, `memory` `[B, S, D]`. Padding at the end needs no mask."""
@@ -150,7 +128,7 @@ class LayerCache:
     """What a decoder layer remembers between steps."""
 
     cross_keys_values: tuple[Tensor, Tensor]  # [B, H, S, K] each: one source for all its hypotheses
-    self_keys_values: Tensor  # [N, 2, H, capacity, K]
+    self_keys_values: tuple[Tensor, Tensor]  # [N, H, capacity, K] each
     length: int = 0
 
 
@@ -167,18 +145,21 @@ class State:
 
     def reorder(self, index: Tensor, width: int) -> None:
         """Keep the rows `index` `[N']`, in its order; they come in groups of `width` that share a source."""
-        old_width = self.layers[0].self_keys_values.size(0) // self.n_sources
+        old_width = self.layers[0].self_keys_values[0].size(0) // self.n_sources
         sources = index[::width] // old_width
         changed = sources.size(0) != self.n_sources or not torch.equal(
             sources, torch.arange(self.n_sources, device=sources.device)
         )
         for layer in self.layers:
-            layer.self_keys_values = layer.self_keys_values.index_select(0, index)
+            layer.self_keys_values = _select(layer.self_keys_values, index)
             if changed:
-                k, v = layer.cross_keys_values
-                layer.cross_keys_values = k.index_select(0, sources), v.index_select(0, sources)
+                layer.cross_keys_values = _select(layer.cross_keys_values, sources)
         if changed and self.mask is not None:
             self.mask = self.mask.index_select(0, sources)
+
+
+def _select(pair: tuple[Tensor, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
+    return pair[0].index_select(0, index), pair[1].index_select(0, index)
 
 
 class Transformer(nn.Module):
@@ -270,17 +251,23 @@ class Transformer(nn.Module):
     def start(self, batch: Batch) -> State:
         """Read the source; the first token to give to `step` is `bos_id`, which is `<pad>`."""
         memory, mask = self.encode(batch.src)
-        b, h = batch.src.size(0), self.config.n_heads
-        empty = memory.new_empty(b, 2, h, 0, self.config.d_model // h)
-        return State([LayerCache(layer.keys_values(memory), empty) for layer in self._layers()], mask)
+        h, d_model = self.config.n_heads, self.config.d_model
+        empty = memory.new_empty(batch.src.size(0), h, 0, d_model // h)
+        layers = []
+        for layer in self._layers():
+            k, v = layer.keys_values(memory)
+            layers.append(LayerCache((k.contiguous(), v.contiguous()), (empty, empty)))  # or each step copies
+        return State(layers, mask)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Append `tokens` `[N]` to their hypotheses; the logits of the next, `[N, V - 1]`, and the state."""
         length = state.layers[0].length
         x = self._embed(tokens[:, None], self.tgt_embedding, self.tgt_positions, start=length)  # [N, 1, D]
         for layer, cache in zip(self._layers(), state.layers, strict=True):
-            if length == cache.self_keys_values.size(3):
-                cache.self_keys_values = F.pad(cache.self_keys_values, (0, 0, 0, max(8, length // 2)))
+            keys, values = cache.self_keys_values
+            if length == keys.size(2):
+                more = (0, 0, 0, max(8, length // 2))
+                cache.self_keys_values = F.pad(keys, more), F.pad(values, more)
             x = layer.step(x, cache, state.mask)
             cache.length += 1
         return self.decoder_norm(x)[:, 0] @ self.output_weight().T, state

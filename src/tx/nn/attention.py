@@ -55,12 +55,15 @@ class Attention(nn.Module):
 
     def _attend_plainly(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """The plain form: torch's fused kernel for the CPU knows no dropout, and is slow with oneDNN's products."""
-        scores = (q * q.size(-1) ** -0.5) @ k.transpose(-2, -1)  # [B, H, T, S]
+        q = q * q.size(-1) ** -0.5
+        one = q.size(2) == 1  # a single query: products of matrices would cost more than they compute
+        scores = (q * k).sum(dim=-1)[:, :, None] if one else q @ k.transpose(-2, -1)  # [B, H, T, S]
         if causal:
             mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril_()
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
-        context: Tensor = self.dropout(scores.softmax(dim=-1)) @ v
+        weights = self.dropout(scores.softmax(dim=-1))
+        context: Tensor = (weights.transpose(-2, -1) * v).sum(dim=-2, keepdim=True) if one else weights @ v
         return context
 
     def forward(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
@@ -68,16 +71,19 @@ class Attention(nn.Module):
         q, k, v = self._heads(self.query_key_value(x), 3)
         return self.attend(q, k, v, mask, causal)
 
-    def step(self, x: Tensor, cache: Tensor, length: int) -> Tensor:
-        """Self-attention of one position `[N, 1, D]` to itself and the `length` before it.
+    def step(self, x: Tensor, cache: tuple[Tensor, Tensor], length: int) -> Tensor:
+        """Self-attention of the next positions `[N, T, D]` to themselves and the `length` before them.
 
-        `cache` `[N, 2, H, capacity, K]` holds their keys and values, and is given this position's.
+        `cache` holds the keys and values of those, `[N, H, capacity, K]` each, and is given the new ones. What
+        lies beyond them is masked, not cut off: whole tensors need no copy, and capacities are few shapes.
         """
-        q, k, v = self._heads(self.query_key_value(x), 3)  # [N, H, 1, K] each
-        cache[:, 0, :, length] = k[:, :, 0]
-        cache[:, 1, :, length] = v[:, :, 0]
-        keys, values = cache[:, :, :, : length + 1].unbind(1)  # [N, H, T, K]
-        return self.attend(q, keys, values, None)
+        keys, values = cache
+        q, k, v = self._heads(self.query_key_value(x), 3)  # [N, H, T, K] each
+        end = length + x.size(1)
+        keys[:, :, length:end] = k
+        values[:, :, length:end] = v
+        mask = torch.ones(x.size(1), keys.size(2), dtype=torch.bool, device=x.device).tril_(length)
+        return self.attend(q, keys, values, mask)
 
     def attend_to(self, x: Tensor, keys_values: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """Cross-attention of `x` `[B, T, D]` to what `keys_values` returned; `mask` is `[B, 1, 1, S]` or None."""
