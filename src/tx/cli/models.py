@@ -20,7 +20,7 @@ models = typer.Typer(
 app.add_typer(
     models,
     name="models",
-    help="List, inspect and choose model packages.",
+    help="List, inspect, choose, import and export model packages.",
     rich_help_panel=MANAGE,
 )
 

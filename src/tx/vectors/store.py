@@ -26,7 +26,7 @@ from tx.vectors.words import Words
 
 TASK = "vectors"
 WORDS = "words.txt"
-_NO_WORD = re.compile("[\n\ud800-\udfff]")  # a line end, or half a character that has no bytes
+NO_WORD = re.compile("[\n\ud800-\udfff]")  # a line end, or half a character that has no bytes
 _BLOCK = 1 << 14  # rows written at a time
 
 Matrix = NDArray[np.float32]
@@ -153,7 +153,7 @@ def _write(folder: Path, blocks: Iterable[Block], counts: Counts | None) -> None
 def _check(words: Sequence[str], rows: Matrix) -> None:
     """Raise TxError for a word or row that no package can hold."""
     for word in words:
-        if not word or _NO_WORD.search(word):
+        if not word or NO_WORD.search(word):
             raise TxError(f"{word!r} cannot be a word: it is empty, or not text on one line")
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():

@@ -1,0 +1,315 @@
+"""Vectors as other tools write them, read row by row with suspicion, and written so that they can read them.
+
+    word2vec          "n_words dim", then "word 0.1 0.2 ..." on each line; fastText's .vec is the same
+    word2vec-binary   "n_words dim", then each word, a space, and dim float32 numbers, little-endian
+    glove             as word2vec, without the first line
+
+Readers elsewhere stop at the number of rows that the header promises, keep the second of two equal words, and
+take NaN for a number. Here each of these is a fault, named with its place; the reader stops or, if asked,
+goes on without the row. Formats that are pickles are refused: reading one runs the code in it.
+"""
+
+import gzip
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Literal, cast
+
+import numpy as np
+
+from tx.errors import TxError
+from tx.files import atomic_file
+from tx.package import Package
+from tx.text.lines import STDIN, open_input, readable
+from tx.vectors.store import NO_WORD, Block, Matrix, WordVectors, write_blocks
+
+Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
+FORMATS: tuple[Format, ...] = ("word2vec", "word2vec-binary", "glove", "fasttext")
+
+_BLOCK = 1 << 12  # rows
+_CHUNK = 1 << 22  # bytes
+_WIDEST = 1 << 20  # dimensions
+_LONGEST = 1 << 16  # bytes of a word; what has no space for so long is no list of words
+_MAGIC = {
+    b"\x80": ("a Python pickle", "in gensim: vectors.save_word2vec_format('vectors.bin', binary=True)"),
+    b"PK": (
+        "a zip archive",
+        "unpack it; a .npz or a PyTorch file has to be saved as word2vec by its own tool",
+    ),
+    b"\x1f\x8b": ("compressed by gzip", "give it a name that ends in .gz"),
+    b"\xba\x16\x4f\x2f": ("a fastText model", "import the .vec file that fastText writes beside it"),
+}
+
+
+@dataclass
+class _Source:
+    """A file of vectors, and what is to be done about its faults."""
+
+    name: str
+    skip_bad: bool
+    warn: Callable[[str], None]
+    unit: str  # how a place in it is written: "FILE:12" for lines, "FILE: word 12" for words
+    n_words: int | None = None
+    dim: int = 0
+
+    def fault(self, number: int | None, what: str) -> None:
+        where = self.name if number is None else f"{self.name}{self.unit}{number}"
+        if not self.skip_bad:
+            raise TxError(f"{where}: {what}", "mend the file, or leave such rows out with --skip-bad")
+        self.warn(f"{where}: {what}; left out" if number is not None else f"{where}: {what}")
+
+
+def import_vectors(
+    file: str | Path,
+    output: str | Path,
+    format: Format | None = None,
+    *,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    warn: Callable[[str], None] = lambda message: None,
+    watch: Callable[[Iterable[Block]], Iterable[Block]] = lambda blocks: blocks,
+) -> Package:
+    """Write the vectors of `file` (`-` is stdin, `.gz` is unpacked) as a package; no more than a block is in memory.
+
+    The format shows from the content, unless it is given. Raises TxError that names file and line of the first
+    faulty row; with `skip_bad`, `warn` hears of each instead. `watch` sees the blocks go by.
+    """
+    name = STDIN if str(file) == "-" else str(file)
+    with open_input(file) as stream:
+        blocks = read_rows(stream, name, format, skip_bad, warn)
+        first = next(blocks, None)
+        if first is None:
+            raise TxError(f"{name} holds no vectors", "it has to have a word and its numbers on each line")
+        return write_blocks(
+            output,
+            watch(chain([first], blocks)),
+            config={"dim": first[1].shape[1]},
+            data={"imported": Path(name).name},
+            overwrite=overwrite,
+        )
+
+
+def read_rows(
+    stream: BinaryIO,
+    name: str,
+    format: Format | None = None,
+    skip_bad: bool = False,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Iterator[Block]:
+    """Yield the words of an open file and their rows, in blocks. Raises TxError as `import_vectors` does."""
+    with readable(name):
+        first = stream.readline(_CHUNK).removeprefix(b"\xef\xbb\xbf")
+        for magic, (what, hint) in _MAGIC.items():
+            if first.startswith(magic):
+                raise TxError(f"{name} is {what}, which is not read here", hint)
+        source = _Source(name, skip_bad, warn, ":")
+        header = None if format == "glove" else _header(first)
+        if header is None:
+            if format not in (None, "glove"):
+                raise TxError(
+                    f"{name}:1: no {format} file: those begin with the number of words and dimensions"
+                )
+            source.dim = len(first.split()) - 1
+            yield from _text(source, chain([first] if first else [], stream), 1)
+            return
+        source.n_words, source.dim = header
+        if not 0 < source.dim <= _WIDEST:
+            raise TxError(
+                f"{name}:1: its header promises {source.dim:,} dimensions, from 1 to {_WIDEST:,} can be"
+            )
+        head = stream.readline(_CHUNK)
+        if format == "word2vec-binary" or (format is None and _is_binary(head, source.dim)):
+            source.unit = ": word "
+            yield from _binary(source, stream, head)
+        else:
+            yield from _text(source, chain([head] if head else [], stream), 2)
+
+
+def _header(line: bytes) -> tuple[int, int] | None:
+    fields = line.split()
+    if len(fields) == 2 and all(field.isdigit() and len(field) < 16 for field in fields):
+        return int(fields[0]), int(fields[1])
+    return None
+
+
+def _is_binary(head: bytes, dim: int) -> bool:
+    """Whether the first row, or as much of it as ends in a line end, holds numbers that are not written out."""
+    numbers = head.partition(b" ")[2]
+    try:
+        if len([float(field) for field in numbers.split()]) == dim:
+            return False
+    except ValueError:
+        pass
+    return (
+        any(byte < 32 or byte > 126 for byte in numbers[: 4 * dim].rstrip(b"\r\n")) or len(head.split()) < 2
+    )
+
+
+# --- text ---
+
+
+def _text(source: _Source, lines: Iterator[bytes], start: int) -> Iterator[Block]:
+    seen: dict[str, int] = {}  # the line of each word
+    number = start
+    while raw := [line.replace(b"\t", b" ") for line in islice(lines, _BLOCK)]:
+        block = _fast(raw, source.dim)
+        if block is None or len({*block[0]}) < len(raw) or not seen.keys().isdisjoint(block[0]):
+            block = _slow(source, raw, number, seen)
+        else:
+            seen.update(zip(block[0], range(number, number + len(raw)), strict=True))
+        number += len(raw)
+        if len(block[0]):
+            yield block
+    if source.n_words not in (None, number - start):
+        source.fault(None, f"its header promises {source.n_words:,} words, and it has {number - start:,}")
+
+
+def _fast(lines: list[bytes], dim: int) -> Block | None:
+    """Words and rows of `lines` if all is well with each, else None."""
+    parts = [line.partition(b" ") for line in lines]
+    if not all(word and not numbers.isspace() for word, _, numbers in parts):
+        return None
+    try:
+        words = [word.decode() for word, _, _ in parts]
+        with np.errstate(over="ignore"):
+            rows = np.loadtxt([numbers for _, _, numbers in parts], np.float32, comments=None, ndmin=2)
+    except ValueError:
+        return None
+    return (words, rows) if rows.shape == (len(lines), dim) and np.isfinite(rows).all() else None
+
+
+def _slow(source: _Source, lines: list[bytes], start: int, seen: dict[str, int]) -> Block:
+    """The words and rows of those lines that are well; the others are told to `source`."""
+    words, rows = [], []
+    for number, line in enumerate(lines, start):
+        try:
+            word, row = _row(line, source.dim)
+            if word in seen:
+                raise ValueError(f"the word '{word}' occurs twice, first in line {seen[word]}")
+        except ValueError as error:
+            source.fault(number, str(error))
+            continue
+        seen[word] = number
+        words.append(word)
+        rows.append(row)
+    return words, np.stack(rows) if rows else np.zeros((0, source.dim), np.float32)
+
+
+def _row(line: bytes, dim: int) -> tuple[str, Matrix]:
+    """Read one line with all checks; ValueError says what is wrong with it."""
+    try:
+        word, _, numbers = line.strip(b"\r\n").decode().partition(" ")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8: {error.reason} at byte {error.start + 1}") from None
+    fields = numbers.split()
+    if not word:
+        raise ValueError("there is no word at the start of the line")
+    if len(fields) > dim and not _are_numbers(fields[: len(fields) - dim]):
+        raise ValueError(f"the word '{' '.join([word, *fields[: len(fields) - dim]])}' holds a space")
+    if len(fields) != dim:
+        raise ValueError(f"'{word}' needs {dim:,} numbers and has {len(fields):,}")
+    bad = next((field for field in fields if not _are_numbers([field])), None)
+    if bad is not None:
+        raise ValueError(f"'{bad}' in the vector of '{word}' is not a number")
+    with np.errstate(over="ignore"):
+        return word, _finite(word, np.array([float(field) for field in fields]).astype(np.float32))
+
+
+def _are_numbers(fields: list[str]) -> bool:
+    try:
+        return bool([float(field) for field in fields]) and not any("_" in field for field in fields)
+    except ValueError:
+        return False
+
+
+def _finite(word: str, row: Matrix) -> Matrix:
+    if not np.isfinite(row).all():
+        raise ValueError(f"the vector of '{word}' holds {row[~np.isfinite(row)][0]}, not a finite number")
+    return row
+
+
+# --- binary ---
+
+
+def _binary(source: _Source, stream: BinaryIO, head: bytes) -> Iterator[Block]:
+    words: list[str] = []
+    rows: list[Matrix] = []
+    seen: dict[str, int] = {}
+    for number, (raw, row) in enumerate(_records(source, stream, head), 1):
+        try:
+            word = raw.decode()
+            if not word or NO_WORD.search(word):
+                raise ValueError(f"{word!r} is not a word")
+            if word in seen:
+                raise ValueError(f"the word '{word}' occurs twice, first as word {seen[word]}")
+            rows.append(_finite(word, row))
+        except UnicodeDecodeError as error:
+            source.fault(number, f"not UTF-8: {error.reason} at byte {error.start + 1}")
+        except ValueError as error:
+            source.fault(number, str(error))
+        else:
+            seen[word] = number
+            words.append(word)
+        if len(words) == _BLOCK:
+            yield words, np.stack(rows)
+            words, rows = [], []
+    if words:
+        yield words, np.stack(rows)
+
+
+def _records(source: _Source, stream: BinaryIO, buffer: bytes) -> Iterator[tuple[bytes, Matrix]]:
+    """Yield each word, as bytes, with its row. word2vec.c ends rows in a line end, other tools do not."""
+    at, width, n_words = 0, 4 * source.dim, source.n_words or 0
+    for number in range(1, n_words + 1):
+        while (end := buffer.find(b" ", at, at + _LONGEST)) < 0 or len(buffer) < end + 1 + width:
+            if end < 0 and len(buffer) - at >= _LONGEST:
+                raise TxError(
+                    f"{source.name}: word {number} has no end", "is this a word2vec file in binary?"
+                )
+            more = stream.read(_CHUNK)
+            if not more:
+                source.fault(None, f"its header promises {n_words:,} words, and it ends in word {number:,}")
+                return
+            buffer, at = buffer[at:] + more, 0
+        yield buffer[at:end].removeprefix(b"\n"), np.frombuffer(buffer, "<f4", source.dim, end + 1)
+        at = end + 1 + width
+    if (buffer[at:] + stream.read(_LONGEST)).strip(b"\n"):
+        source.fault(None, f"more follows the {n_words:,} words that its header promises")
+
+
+# --- writing ---
+
+
+def export_vectors(vectors: WordVectors, output: Path, format: Format) -> None:
+    """Write vectors for other tools, gzipped if the name ends in .gz; every float32 comes back as it was.
+
+    Raises TxError for a word that the format cannot hold, or if the disk is full.
+    """
+    with atomic_file(output) as raw:
+        packing: Any = nullcontext(raw)
+        if output.suffix == ".gz":
+            packing = gzip.GzipFile("", "wb", 6, raw, mtime=0)
+        with packing as file:
+            _write(vectors, cast(IO[bytes], file), format)
+
+
+def _write(vectors: WordVectors, file: IO[bytes], format: Format) -> None:
+    if format != "glove":
+        file.write(b"%d %d\n" % (len(vectors.words), vectors.dim))
+    for start in range(0, len(vectors.words), _BLOCK):
+        words = vectors.words[start : start + _BLOCK]
+        rows = vectors.matrix[start : start + _BLOCK]
+        for word in words:
+            if len(word.encode().split()) != 1:
+                raise TxError(f"the word '{word}' holds white space, which ends a word in a {format} file")
+        if format == "word2vec-binary":
+            file.writelines(
+                word.encode() + b" " + row.tobytes() + b"\n" for word, row in zip(words, rows, strict=True)
+            )
+        else:
+            file.writelines(
+                f"{word} {' '.join(row)}\n".encode()
+                for word, row in zip(words, rows.astype("U"), strict=True)
+            )
