@@ -1,5 +1,8 @@
-"""`tx evaluate`: a model's score on a test set, kept in its package."""
+"""`tx evaluate`: how good a model is, by the measure of its task, kept in its package."""
 
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -7,75 +10,108 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import MEASURE, app
+from tx.cli.evaluate_translation import evaluate_translation
+from tx.cli.evaluate_vectors import evaluate_vectors
 from tx.errors import TxError, UsageError
-from tx.package import Package, find, update_manifest
-from tx.text.lines import LineWriter, read_lines
+from tx.package import Package, find
+
+# What each task does with (package, files, store, as_json); its options are its keyword-only parameters.
+TASKS: dict[str, Callable[..., None]] = {
+    "translation": evaluate_translation,
+    "vectors": evaluate_vectors,
+}
+
+TRANSLATION, VECTORS = "Translation", "Vectors"
 
 
 @app.command(rich_help_panel=MEASURE)
 def evaluate(
     files: Annotated[
-        list[str], typer.Argument(metavar="SRC REF...", help="The source, then its reference translations.")
+        list[str],
+        typer.Argument(metavar="DATA...", help="Source and references; analogies and word pairs; ..."),
     ],
     model: console.Model = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Keep the translations here.")
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Keep the translations here.", rich_help_panel=TRANSLATION
+        ),
     ] = None,
     beam_size: Annotated[
-        int | None, typer.Option("--beam-size", "-b", min=1, help="Hypotheses kept; 1: greedy.")
+        int | None,
+        typer.Option(
+            "--beam-size", "-b", min=1, help="Hypotheses kept; 1: greedy.", rich_help_panel=TRANSLATION
+        ),
     ] = None,
-    tokenize: Annotated[str, typer.Option(metavar="NAME", help="How BLEU cuts up words.")] = "13a",
+    tokenize: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="How BLEU cuts up words (13a).", rich_help_panel=TRANSLATION),
+    ] = None,
+    restrict: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Only the first N words take part (300,000); 0: all.",
+            rich_help_panel=VECTORS,
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="add|mul", help="How analogies are answered (add).", rich_help_panel=VECTORS),
+    ] = None,
     store: Annotated[
         bool, typer.Option("--store/--no-store", help="Keep the scores in the package and its card.")
     ] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0: one per core.")] = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Translate a test set and score it: BLEU and chrF with 95% intervals, and BLEU without regard to case.
+    """Measure a model on a test set. A translator: BLEU and chrF with 95% intervals. Vectors: the share of
+    analogies they get right (questions-words.txt), or how far they agree with people on similar words
+    (WordSim-353, SimLex-999, MEN).
 
     ```
     $ tx evaluate -m de-en test.de test.en
     $ tx evaluate -m de-en test.de test.en -b 1 --no-store -o test.hyp
+    $ tx evaluate -m vectors questions-words.txt wordsim353.tsv
     ```
 
-    The scores are kept in the package, with their sacreBLEU signature and the name of the test set.
+    The scores are kept in the package, with how they came about and the name of the test set.
     """
     console.set_quiet(quiet)
-    if len(files) < 2:
-        raise UsageError("a source and at least one reference are needed", "tx evaluate -m MODEL SRC REF")
-    src, *refs = (list(read_lines(file)) for file in files)
-    for file, ref in zip(files[1:], refs, strict=True):
-        if len(ref) != len(src):
-            raise TxError(f"{files[0]} has {len(src):,} lines and {file} has {len(ref):,}: they must agree")
-    path = find(model, "translation")
-    package = Package.open(path, "translation")
-    from tx.decode.translate import SearchOptions, open_translator
-    from tx.evaluate.metrics import check, corpus_scores
+    package = Package.open(_find(model))
+    run = TASKS.get(package.task)
+    if run is None:
+        known = " and ".join(TASKS)
+        raise UsageError(f"{package.path} is a {package.task} package", f"tx evaluate measures {known}")
+    options = {
+        "output": output,
+        "beam_size": beam_size,
+        "tokenize": tokenize,
+        "restrict": restrict,
+        "method": method,
+        "device": device,
+        "threads": threads,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        parameter = inspect.signature(run).parameters.get(name)
+        if parameter is None or parameter.kind is not parameter.KEYWORD_ONLY:
+            raise UsageError(f"--{name.replace('_', '-')} means nothing for {package.task}", "leave it away")
+    run(package, files, store, as_json, **given)
 
-    translator, decode = open_translator(path, device, threads)
-    decode.beam_size = beam_size or decode.beam_size
-    hyps = [result.text for result in translator.translate(src, SearchOptions(decode))]
-    if output:
-        with LineWriter(output) as writer:
-            writer.write(hyps)
-    for warning in check({"the translations": hyps}, dict(zip(files[1:], refs, strict=True))):
-        console.warn(warning)
-    scores = [
-        *corpus_scores(hyps, refs, tokenize=tokenize, n_bootstrap=1000),
-        *corpus_scores(hyps, refs, ["bleu"], tokenize=tokenize, lowercase=True, n_bootstrap=1000),
-    ]
-    data = f"{Path(files[0]).name}, beam {decode.beam_size}"
-    records = [
-        {"metric": s.name, "value": s.value, "ci": s.ci, "signature": s.signature, "data": data}
-        for s in scores
-    ]
-    if store:
-        kept = [old for old in package.scores if old.get("data") != data]
-        update_manifest(package, scores=[*kept, *records])
-    if as_json:
-        console.print_json({"model": package.name, "lines": len(src), "scores": records})
-        return
-    rows = [(s.name, f"{s.value:.2f}", f"± {s.ci:.2f}", s.signature) for s in scores]
-    console.print_table(["metric", "score", "95%", "signature"], rows)
+
+def _find(model: str | None) -> Path:
+    """The package that is meant. Without a name it has to be the only one that a task would take by itself."""
+    if model is not None:
+        return find(model, "")
+    found = []
+    for task in TASKS:
+        with suppress(TxError):
+            found.append(find(None, task))
+    if len(found) == 1:
+        return found[0]
+    choices = ", ".join(map(str, found)) or "none here for its task alone"
+    raise UsageError(f"which package to measure is open: {choices}", "choose one with --model")

@@ -15,7 +15,7 @@ from tx.package.find import Summary, find, get_default, list_packages, set_defau
 from tx.package.manifest import FORMAT, MANIFEST, WEIGHTS
 from tx.package.read import Package, load_package
 from tx.package.weights import Tensor
-from tx.package.write import update_manifest, update_package, write_package
+from tx.package.write import add_scores, update_manifest, update_package, write_package
 
 __all__ = [
     "FORMAT",
@@ -24,6 +24,7 @@ __all__ = [
     "Package",
     "Summary",
     "Tensor",
+    "add_scores",
     "best_score",
     "card",
     "find",

@@ -140,6 +140,13 @@ def update_manifest(package: Package, **changes: Any) -> Package:
         return Package.open(path)
 
 
+def add_scores(package: Package, scores: list[dict[str, Any]]) -> Package:
+    """Keep `scores` in the package, in place of earlier ones on the same data. Raises as `update_manifest`."""
+    data = {score.get("data") for score in scores}
+    kept = [old for old in package.scores if old.get("data") not in data]
+    return update_manifest(package, scores=[*kept, *scores])
+
+
 @contextmanager
 def _library_errors(path: Path) -> Iterator[None]:
     """Tell a full disk as the one sentence it is, also where a library wraps it."""

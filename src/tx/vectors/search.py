@@ -55,16 +55,13 @@ def search(
         return []
     n_rows = min(len(vectors.words), restrict or len(vectors.words))
     top = min(top, n_rows)
+    taken = [(i, row) for i, question in enumerate(questions) for row in (*question.rows, *question.exclude)]
+    taken_by, taken_rows = np.array(taken, np.int64).reshape(-1, 2).T
     best_rows = np.zeros((len(questions), 0), np.int64)
     best_scores = np.zeros((len(questions), 0), np.float32)
     for start, scores in _blocks(vectors, questions, method, n_rows):
-        for i, question in enumerate(questions):
-            taken = [
-                row - start
-                for row in (*question.rows, *question.exclude)
-                if 0 <= row - start < scores.shape[1]
-            ]
-            scores[i, taken] = -np.inf
+        inside = (taken_rows >= start) & (taken_rows < start + scores.shape[1])
+        scores[taken_by[inside], taken_rows[inside] - start] = -np.inf
         columns = _largest(scores, top)  # [Q, K]
         best_rows = np.concatenate([best_rows, columns + start], axis=1)
         best_scores = np.concatenate([best_scores, np.take_along_axis(scores, columns, 1)], axis=1)
@@ -102,8 +99,12 @@ def _blocks(
         end = min(start + size, n_rows)
         lengths = np.array(vectors.norms[start:end])
         lengths[lengths == 0] = 1
-        cosines = terms @ vectors.matrix[start:end].T
-        cosines /= lengths
+        block = vectors.matrix[start:end]
+        if len(terms) > vectors.dim:  # whichever has fewer numbers is divided
+            cosines = terms @ (block / lengths[:, None]).T
+        else:
+            cosines = terms @ block.T
+            cosines /= lengths
         yield start, cosines if method == "add" else _ratios(cosines, weights)
 
 
