@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tx.config import SECTIONS, RunConfig, choices, default_of, option, parse_duration, to_toml
+from tx.catalog import load_recipe, recipe_names
+from tx.config import SECTIONS, RunConfig, choices, concerns, default_of, option, parse_duration, to_toml
 from tx.errors import TxError, UsageError
-from tx.resolve import Resolved, check_section, load_recipe, nearest_toml, recipe_names, resolve
+from tx.resolve import Resolved, check_section, nearest_toml, resolve
 
 
 @dataclass
@@ -57,6 +58,7 @@ def test_each_source_beats_the_one_below(tmp_path: Path, monkeypatch: pytest.Mon
     """Take the sources away from the top: each time the next one shows."""
     monkeypatch.setattr("tx.resolve.recipe_names", lambda: ["small"])
     monkeypatch.setattr("tx.resolve.recipe_text", lambda name: "[train]\nwarmup_steps = 6\n")
+    monkeypatch.setattr("tx.resolve.load_recipe", lambda name: {"train": {"warmup_steps": 6}})
     home, inner = tmp_path / "home", tmp_path / "a" / "b"
     home.mkdir()
     inner.mkdir(parents=True)
@@ -296,11 +298,11 @@ def test_faults_in_the_model_section(read: Any) -> None:
 # Writing
 
 
-def values_of(owner: type) -> st.SearchStrategy[Any]:
-    """Any instance of a section that the checks accept."""
+def values_of(owner: type, task: str) -> st.SearchStrategy[Any]:
+    """Any instance of a section that the checks accept for a task."""
     text = st.text(st.characters(exclude_categories=["Cs"]))
     hints, made = get_type_hints(owner), {}
-    for each in fields(owner):
+    for each in [each for each in fields(owner) if concerns(each, task)]:
         hint, low, high = hints[each.name], each.metadata.get("ge"), each.metadata.get("le")
         if choices(hint):
             made[each.name] = st.sampled_from(get_args(hint))
@@ -323,17 +325,24 @@ scalars = st.one_of(
     st.floats(allow_nan=False),
     st.text(st.characters(exclude_categories=["Cs"])),
 )
-configs = st.builds(
-    RunConfig,
-    arch=st.just("transformer"),
-    seed=st.integers(0),
-    data=values_of(SECTIONS["data"]),
-    train=values_of(SECTIONS["train"]),
-    decode=values_of(SECTIONS["decode"]),
-    model=st.dictionaries(
-        st.text(st.characters(exclude_categories=["Cs"])), st.one_of(scalars, st.lists(scalars))
-    ),
-)
+
+
+def configs_of(task: str, arch: str) -> st.SearchStrategy[RunConfig]:
+    return st.builds(
+        RunConfig,
+        task=st.just(task),
+        arch=st.just(arch),
+        seed=st.integers(0),
+        data=values_of(SECTIONS["data"], task),
+        train=values_of(SECTIONS["train"], task),
+        decode=values_of(SECTIONS["decode"], task),
+        model=st.dictionaries(
+            st.text(st.characters(exclude_categories=["Cs"])), st.one_of(scalars, st.lists(scalars))
+        ),
+    )
+
+
+configs = configs_of("translation", "transformer") | configs_of("language-model", "rnn_lm")
 
 
 @settings(max_examples=60, deadline=None)
@@ -343,7 +352,15 @@ def test_what_is_written_reads_back_equal(
 ) -> None:
     origins = {f"train.{each.name}": "somewhere" for each in fields(config.train)} if with_origins else None
     text = to_toml(config, origins, comments=comments)
-    assert tomllib.loads(text) == asdict(config)
+    expected: dict[str, Any] = {"arch": config.arch, "seed": config.seed, "model": config.model}
+    for section, owner in SECTIONS.items():
+        values = asdict(getattr(config, section))
+        expected[section] = {
+            each.name: values[each.name] for each in fields(owner) if concerns(each, config.task)
+        }
+    assert tomllib.loads(text) == {
+        key: value for key, value in expected.items() if value != {} or key == "model"
+    }
     folder = tmp_path_factory.mktemp("written")
     (folder / "config.toml").write_text(text, encoding="utf-8", newline="\n")
     again = resolve(str(folder / "config.toml"), folder=folder, environ={"TX_HOME": str(folder / "home")})
@@ -370,9 +387,49 @@ def test_origins_stand_behind_the_values() -> None:
 def test_every_field_explains_itself_within_its_own_limits() -> None:
     for owner in (RunConfig, *SECTIONS.values()):
         for each in fields(owner):
-            if each.name not in (*SECTIONS, "model"):
+            if each.name not in (*SECTIONS, "model", "task"):
                 assert each.metadata["help"]
                 check_section(owner, {each.name: default_of(each)})
+
+
+# Tasks
+
+
+def test_a_key_that_means_nothing_for_the_task_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"TX_HOME": str(tmp_path)}
+    with pytest.raises(TxError) as typed:
+        resolve("rnn-lm", flags={"train.batch_tokens": 4}, environ=environ)
+    assert typed.value.message == (
+        "flag --batch-tokens: train.batch_tokens: means nothing for the task language-model"
+    )
+    assert typed.value.exit_code == 2
+    (tmp_path / "run.toml").write_text('arch = "transformer"\n[train]\nseq_len = 3\n')
+    with pytest.raises(TxError, match=r"^run.toml:3: train.seq_len: means nothing for the task translation$"):
+        resolve("run.toml", environ=environ)
+
+
+def test_what_stands_for_runs_in_general_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tx.toml or a variable may speak of translators while a language model is trained."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tx.toml").write_text("[train]\nbatch_tokens = 3\nlr = 0.5\n")
+    resolved = resolve("rnn-lm", environ={"TX_HOME": str(tmp_path), "TX_DECODE_BEAM_SIZE": "2"})
+    assert resolved.config.train.lr == 0.5 and "train.batch_tokens" not in resolved.origins
+    assert resolved.config.train.batch_tokens == RunConfig().train.batch_tokens
+
+
+def test_a_task_has_its_own_defaults(tmp_path: Path) -> None:
+    by_task = {
+        arch: resolve(arch, folder=tmp_path, environ={"TX_HOME": str(tmp_path)}).config
+        for arch in ("transformer", "transformer-lm", "nplm")
+    }
+    assert [config.task for config in by_task.values()] == ["translation", "language-model", "language-model"]
+    assert [config.train.label_smoothing for config in by_task.values()] == [0.1, 0.0, 0.0]
+    assert [config.data.tokenizer_kind for config in by_task.values()] == ["unigram", "alphabet", "alphabet"]
 
 
 # Durations

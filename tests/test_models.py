@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tx.catalog import arch_names
 from tx.config import TrainConfig
 from tx.data.batch import Batch, make_batch
 from tx.decode.search import generate
 from tx.errors import TxError
 from tx.models import architectures, load_architecture, load_model, model_config, weights_of
 from tx.package import WEIGHTS, Package, write_package
-from tx.resolve import arch_names
 from tx.train.optim import Optimizer
 
 V = 29  # target vocabulary; ids 0 </s>, 1 <unk>, 28 <pad>

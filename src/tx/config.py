@@ -24,13 +24,17 @@ def option(
     le: float | None = None,
     check: Callable[[Any], object] | None = None,
     derived: bool = False,
+    tasks: tuple[str, ...] = (),
+    by_task: Mapping[str, Any] | None = None,
 ) -> Any:
     """A dataclass field with its help text; `flag=True` gives it a command-line flag of the same name.
 
     Numbers lie between `ge` and `le`; `check` is called with a value that was given and raises TxError for a
-    bad one. A `derived` field follows from the data: nobody configures it, and no configuration shows it.
+    bad one. A `derived` field follows from others or the data: nobody configures it, and no configuration shows
+    it. With `tasks`, a field means something for these alone; `by_task` holds the defaults of some tasks.
     """
     metadata = {"help": help, "flag": flag, "ge": ge, "le": le, "check": check, "derived": derived}
+    metadata |= {"tasks": tasks, "by_task": by_task or {}}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -48,6 +52,10 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+TRANSLATION, LANGUAGE_MODEL, VECTORS = "translation", "language-model", "vectors"
+PAIRS, TEXT, WORDS = (TRANSLATION,), (LANGUAGE_MODEL,), (VECTORS,)
+
+
 @dataclass
 class DataConfig:
     """Where the text comes from, and what of it is used."""
@@ -58,28 +66,46 @@ class DataConfig:
     )
     tokenizer: str = option("", "a tokenizer package or folder; absent: one is fitted", flag=True)
     tokenizer_kind: Literal["unigram", "bpe", "char", "word", "wordpiece", "alphabet"] = option(
-        "unigram", "the kind of tokenizer to fit"
+        "unigram", "the kind of tokenizer to fit", by_task={LANGUAGE_MODEL: "alphabet"}
     )
     vocab_size: int = option(8000, "pieces in the fitted vocabulary", flag=True, ge=8)
-    shared_vocab: bool = option(True, "one vocabulary for both sides")
+    shared_vocab: bool = option(True, "one vocabulary for both sides", tasks=PAIRS)
     sampling: float = option(
-        0.0, "subword sampling strength in training (BPE-dropout or unigram alpha); 0: off", ge=0, le=1
+        0.0,
+        "subword sampling strength in training (BPE-dropout or unigram alpha); 0: off",
+        ge=0,
+        le=1,
+        tasks=PAIRS,
     )
-    max_len: int = option(128, "drop pairs with a side longer than this many pieces", ge=1)
+    max_len: int = option(128, "drop pairs with a side longer than this many pieces", ge=1, tasks=PAIRS)
     max_ratio: float = option(
         4.0,
         "drop pairs with a side of more pieces than this times those of the other (plus 5, for short ones)",
         ge=1,
+        tasks=PAIRS,
     )
-    deduplicate: bool = option(True, "drop pairs that occurred before")
-    n_valid: int = option(1000, "pairs to hold out when no validation text is given", ge=1)
+    deduplicate: bool = option(True, "drop pairs that occurred before", tasks=PAIRS)
+    n_valid: int = option(1000, "pairs to hold out when no validation text is given", ge=1, tasks=PAIRS)
+    valid_fraction: float = option(
+        0.1, "share of the text, its end, held out when no validation text is given", ge=0, le=0.9, tasks=TEXT
+    )
 
 
 @dataclass
 class TrainConfig:
     """The optimizer, its schedule, how long, and how often to look."""
 
-    batch_tokens: int = option(4096, "target tokens in a batch, padding included", flag=True, ge=1)
+    batch_tokens: int = option(
+        4096, "target tokens in a batch of pairs, padding included", flag=True, ge=1, tasks=PAIRS
+    )
+    batch_size: int = option(32, "pieces of running text in a batch", flag=True, ge=1, tasks=TEXT)
+    seq_len: int = option(
+        128,
+        "tokens of each: the context of a Transformer, the reach of back-propagation through time",
+        flag=True,
+        ge=1,
+        tasks=TEXT,
+    )
     grad_accum: int = option(1, "batches in one update", flag=True, ge=1)
     lr: float = option(1e-3, "peak learning rate", flag=True, ge=0)
     schedule: Literal["inverse-sqrt", "cosine", "linear", "constant"] = option(
@@ -89,7 +115,9 @@ class TrainConfig:
     weight_decay: float = option(1e-4, "AdamW's decoupled weight decay", ge=0)
     beta2: float = option(0.98, "AdamW's second moment decay", ge=0, le=1)
     clip_norm: float = option(1.0, "largest gradient norm; 0: no clipping", ge=0)
-    label_smoothing: float = option(0.1, "share of probability spread over the vocabulary", ge=0, le=1)
+    label_smoothing: float = option(
+        0.1, "share of probability spread over the vocabulary", ge=0, le=1, by_task={LANGUAGE_MODEL: 0.0}
+    )
     ema: float = option(0.999, "decay of the moving average of the weights; 0: off", ge=0, le=1)
     average: int = option(5, "also average the last N evaluated weights; 1: off", ge=1)
     max_steps: int = option(0, "stop after this many updates; 0: no limit", flag=True, ge=0)
@@ -104,8 +132,9 @@ class TrainConfig:
     patience: int = option(
         10, "stop after this many validations without a better score; 0: never", flag=True, ge=0
     )
-    metric: Literal["bleu", "loss"] = option("bleu", "what the best model is chosen by")
-    eval_lines: int = option(500, "validation lines to decode for BLEU", ge=1)
+    metric: Literal["bleu", "loss"] = option("bleu", "what the best model is chosen by", tasks=PAIRS)
+    eval_lines: int = option(500, "validation lines to decode for BLEU", ge=1, tasks=PAIRS)
+    eval_tokens: int = option(200_000, "validation tokens to measure the loss on; 0: all", ge=0, tasks=TEXT)
     precision: Literal["auto", "float32", "bf16"] = option(
         "auto", "auto: bf16 on a GPU that has it, float32 elsewhere", flag=True
     )
@@ -124,18 +153,43 @@ class TrainConfig:
 class DecodeConfig:
     """How hypotheses are searched; kept in the package as the defaults of `tx translate`."""
 
-    beam_size: int = option(5, "hypotheses kept at each step; 1: greedy", ge=1)
-    length_penalty: float = option(1.0, "scores are divided by length to this power", ge=0)
+    beam_size: int = option(5, "hypotheses kept at each step; 1: greedy", ge=1, tasks=PAIRS)
+    length_penalty: float = option(1.0, "scores are divided by length to this power", ge=0, tasks=PAIRS)
     max_len_ratio: float = option(
-        1.5, "a hypothesis ends after this many times the source's pieces ...", ge=0
+        1.5, "a hypothesis ends after this many times the source's pieces ...", ge=0, tasks=PAIRS
     )
-    max_len_extra: int = option(10, "... plus this many", ge=0)
+    max_len_extra: int = option(10, "... plus this many", ge=0, tasks=PAIRS)
+
+
+@dataclass
+class Word2VecConfig:
+    """Word vectors: what they are, what they are learned from, and by which engine."""
+
+    dim: int = option(100, "numbers in a vector", flag=True, ge=1, tasks=WORDS)
+    method: Literal["skipgram", "cbow"] = option(
+        "skipgram", "predict the words around a word, or the word from those around it", flag=True, tasks=WORDS
+    )
+    window: int = option(
+        5, "words to either side, at most: each word draws from 1 to this", flag=True, ge=1, tasks=WORDS
+    )
+    negative: int = option(5, "wrong words drawn for each right one", flag=True, ge=1, le=100, tasks=WORDS)
+    min_count: int = option(5, "leave out words that occur less often", flag=True, ge=1, tasks=WORDS)
+    subsample: float = option(
+        1e-4, "thin out words that make up more than this share of the text; 0: off", flag=True, ge=0, tasks=WORDS
+    )
+    epochs: int = option(5, "passes over the text", flag=True, ge=1, tasks=WORDS)
+    phrases: bool = option(False, "join pairs that belong together: new_york", flag=True, tasks=WORDS)
+    phrase_threshold: float = option(100.0, "the score from which a pair is joined", ge=0, tasks=WORDS)
+    engine: Literal["auto", "gensim", "fast", "torch"] = option(
+        "auto", "fast: skip-gram compiled by numba; torch: skip-gram on a GPU; gensim: both", flag=True, tasks=WORDS
+    )
 
 
 @dataclass
 class RunConfig:
     """Everything that determines a run; `run/config.toml` keeps it, and repeats it."""
 
+    task: str = option(TRANSLATION, "what the architecture is for", derived=True)
     arch: str = option("transformer", "the architecture: a file of tx/models")
     seed: int = option(1, "seeds every random choice of the run", flag=True, ge=0)
     data: DataConfig = field(default_factory=DataConfig)
@@ -147,9 +201,25 @@ class RunConfig:
 SECTIONS: dict[str, type] = {"data": DataConfig, "train": TrainConfig, "decode": DecodeConfig}
 
 
-def default_of(option: Field) -> Any:
-    """The default of a dataclass field."""
-    return option.default_factory() if callable(option.default_factory) else option.default
+def default_of(option: Field, task: str = TRANSLATION) -> Any:
+    """The default of a dataclass field, as a task has it."""
+    usual = option.default_factory() if callable(option.default_factory) else option.default
+    return option.metadata["by_task"].get(task, usual)
+
+
+def concerns(option: Field, task: str) -> bool:
+    """Whether a field of the configuration means something for a task, and may be configured."""
+    tasks = option.metadata.get("tasks")
+    return not option.metadata.get("derived") and (not tasks or task in tasks)
+
+
+def defaults(task: str) -> "RunConfig":
+    """What a run of this task has where nothing is configured."""
+    config = RunConfig(task=task)
+    for section, owner in SECTIONS.items():
+        for option in fields(owner):
+            setattr(getattr(config, section), option.name, default_of(option, task))
+    return config
 
 
 def choices(hint: Any) -> tuple[Any, ...]:
@@ -190,7 +260,7 @@ def to_toml(
     comments: bool = False,
     model: type | None = None,
 ) -> str:
-    """Every key of `config` as TOML that reads back equal.
+    """Every key of `config` that its task knows, as TOML that reads back equal.
 
     `comments` puts each key's help text and limits above it, those of `[model]` from the dataclass `model`;
     `origins` ("train.lr" to "flag --lr") puts where its value comes from behind it. A key of `[model]` whose
@@ -198,9 +268,15 @@ def to_toml(
     """
     tables = {"": {key: value for key, value in asdict(config).items() if not isinstance(value, dict)}}
     tables |= {key: value for key, value in asdict(config).items() if isinstance(value, dict)}
+    for section, owner in {"": RunConfig, **SECTIONS}.items():
+        for option in fields(owner):
+            if not concerns(option, config.task):
+                tables[section].pop(option.name, None)
     owners = {"": RunConfig, **SECTIONS} | ({"model": model} if model else {})
     blocks = []
     for section, values in tables.items():
+        if section and not values and section != "model":
+            continue
         notes = dict(_notes(owners[section])) if comments and section in owners else {}
         lines = [f"[{section}]"] if section else []
         for key, value in values.items():

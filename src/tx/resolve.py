@@ -10,11 +10,11 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from tx.config import SECTIONS, RunConfig, choices, default_of, limits, toml_value
+from tx.catalog import arch_named, arch_names, load_recipe, recipe_names, recipe_text, task_of
+from tx.config import SECTIONS, RunConfig, choices, concerns, default_of, defaults, limits, toml_value
 from tx.errors import TxError, UsageError, did_you_mean
 
 TABLES = (*SECTIONS, "model")
@@ -27,6 +27,7 @@ _KINDS = {
     list[str]: 'a list of texts, as in ["a", "b"]',
 }
 T = TypeVar("T")
+Fault = tuple["Source", str, str]  # where, which key, what is wrong
 
 
 @dataclass(frozen=True)
@@ -84,19 +85,20 @@ def resolve(
     """
     environ = os.environ if environ is None else environ
     recipe, named = _named(name)
-    settings = _settings(folder or Path.cwd(), environ)
-    typed = [*_typed(flags or {}, sets)]
-    faults = []
+    settings, variables = [*_settings(folder or Path.cwd(), environ)], [*_environment(environ)]
+    faults: list[Fault] = []
     chosen: dict[str, tuple[Any, Source]] = {}
-    for source in (*recipe, *settings, *named, *_environment(environ), *typed):
+    for source in (*recipe, *settings, *named, *variables, *_typed(flags or {}, sets)):
         for key, value in source.values.items():
             try:
                 chosen[key] = (_check(key, value, source.typed), source)
             except ValueError as error:
                 faults.append((source, key, str(error)))
     _raise(faults)
-    config = RunConfig()
-    origins = dict.fromkeys(_keys(), "default")
+    config = defaults(task_of(chosen["arch"][0] if "arch" in chosen else RunConfig().arch))
+    chosen = _concerning(chosen, config.task, (*settings, *variables), faults)
+    _raise(faults)
+    origins = dict.fromkeys(_keys(config.task), "default")
     for key, (value, source) in chosen.items():
         section, _, leaf = key.partition(".")
         if section == "model":
@@ -105,6 +107,19 @@ def resolve(
             setattr(getattr(config, section) if leaf else config, leaf or key, value)
         origins[key] = source.origin
     return Resolved(config, origins, {key: source for key, (_, source) in chosen.items()})
+
+
+def _concerning(
+    chosen: Mapping[str, tuple[Any, "Source"]], task: str, general: Sequence["Source"], faults: list["Fault"]
+) -> dict[str, tuple[Any, "Source"]]:
+    """What of `chosen` means something for the task; the rest is a fault, unless it stands for runs in general."""
+    known, kept = _keys(task), {}
+    for key, (value, source) in chosen.items():
+        if key in known or key.startswith("model."):
+            kept[key] = value, source
+        elif source not in general:
+            faults.append((source, key, f"means nothing for the task {task}"))
+    return kept
 
 
 def check_section(
@@ -128,30 +143,6 @@ def check_section(
             faults.append((source, f"{section}.{name}", str(error)))
     _raise(faults)
     return cls(**checked)
-
-
-def recipe_names() -> list[str]:
-    """The recipes that ship with tx."""
-    return sorted(file.name.removesuffix(".toml") for file in _recipes() if file.name.endswith(".toml"))
-
-
-def recipe_text(name: str) -> str:
-    """A recipe as it was written. Raises TxError, with the nearest name, where there is none."""
-    if name not in recipe_names():
-        known = ", ".join(recipe_names())
-        raise TxError(f"no recipe '{name}'", did_you_mean(name, recipe_names()) or f"there are: {known}")
-    return files("tx").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
-
-
-def load_recipe(name: str) -> dict[str, Any]:
-    """A recipe's tables. Raises TxError where there is none of that name."""
-    return tomllib.loads(recipe_text(name))
-
-
-def arch_names() -> list[str]:
-    """The architectures, found by file name without importing them."""
-    names = (file.name for file in files("tx").joinpath("models").iterdir())
-    return sorted(name[:-3] for name in names if name.endswith(".py") and not name.startswith("_"))
 
 
 def nearest_toml(folder: Path) -> Path | None:
@@ -185,14 +176,16 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
         raise TxError(f"cannot read {path}: not valid TOML: {error}", hint) from error
 
 
-def _recipes() -> list[Any]:
-    folder = files("tx").joinpath("recipes")
-    return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _keys() -> list[str]:
-    top = [option.name for option in fields(RunConfig) if option.name not in TABLES]
-    return top + [f"{name}.{option.name}" for name, owner in SECTIONS.items() for option in fields(owner)]
+def _keys(task: str = "") -> list[str]:
+    """The dotted keys that mean something for `task`, in the order of a file; without a task all of them."""
+    owners = {"": RunConfig, **SECTIONS}
+    return [
+        f"{name}.{option.name}".lstrip(".")
+        for name, owner in owners.items()
+        for option in fields(owner)
+        if (name or option.name not in TABLES)
+        and (concerns(option, task) if task else not option.metadata.get("derived"))
+    ]
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,8 +214,8 @@ def _named(name: str | None) -> tuple[list[Source], list[Source]]:
         raise TxError(f"{named[0].place('recipe')}: no recipe {toml_value(base)}", hint)
     if name in recipe_names():
         return [_recipe(name)], []
-    if name in arch_names():
-        return [], [Source("command line", {"arch": name})]
+    if arch := arch_named(name):
+        return [], [Source("command line", {"arch": arch})]
     hint = did_you_mean(name, [*recipe_names(), *arch_names()]) or "`tx config` lists the recipes"
     raise UsageError(f"no recipe, architecture or TOML file '{name}'", hint)
 
@@ -314,9 +307,12 @@ def _check(key: str, value: Any, typed: str | None) -> Any:
     if leaf and section in SECTIONS:
         return _check_field(SECTIONS[section], leaf, value, typed)
     value = _check_field(RunConfig, key, value, typed)
-    if key == "arch" and value not in arch_names():
-        hint = did_you_mean(value, arch_names()) or f"there are: {', '.join(arch_names())}"
-        raise ValueError(f"no architecture '{value}'; {hint}")
+    if key == "arch":
+        arch = arch_named(value)
+        if arch is None:
+            hint = did_you_mean(value, arch_names()) or f"there are: {', '.join(arch_names())}"
+            raise ValueError(f"no architecture '{value}'; {hint}")
+        return arch
     return value
 
 
@@ -371,7 +367,7 @@ def _elsewhere(owner: type, name: str) -> str:
     return f"; {near}" if near else ""
 
 
-def _raise(faults: list[tuple[Source, str, str]]) -> None:
+def _raise(faults: list[Fault]) -> None:
     if faults:
         lines = [f"{source.place(key)}: {key}: {what}" for source, key, what in faults]
         many = f"{len(lines)} faults in the configuration\n  " + "\n  ".join(lines)

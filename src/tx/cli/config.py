@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from tx.catalog import recipe_names, recipe_text
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.config import to_toml
-from tx.resolve import recipe_names, recipe_text, resolve
+from tx.resolve import resolve
 
 
 @app.command(rich_help_panel=LEARN)

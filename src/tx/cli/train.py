@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from tx.catalog import arch_named, arch_names, recipe_names
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.cli.options import collect_flags, config_flags
 from tx.config import RunConfig
 from tx.errors import TxError, UsageError, did_you_mean
-from tx.resolve import Resolved, arch_names, recipe_names, resolve
+from tx.resolve import Resolved, resolve
 from tx.text.lines import read_lines
 from tx.text.tokenizer import KINDS
 
@@ -139,7 +140,7 @@ def _name_and_files(words: list[str]) -> tuple[str | None, list[str]]:
     if not words:
         return None, []
     first, known = words[0], [*recipe_names(), *arch_names()]
-    if first.endswith(".toml") or first in known:
+    if first.endswith(".toml") or first in known or arch_named(first):
         return first, words[1:]
     if not Path(first).is_file():
         raise UsageError(
