@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tx.errors import TxError
-from tx.text.lines import LineWriter, arrived_lines, open_input, read_lines
+from tx.text.lines import LineWriter, arrived_lines, open_input, read_blocks, read_lines
 
 SEPARATORS = ["\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 anything = st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"])) | st.sampled_from(
@@ -59,10 +59,30 @@ def test_a_last_line_without_an_end_counts(tmp_path: Path) -> None:
 )
 def test_what_is_no_text_is_named(tmp_path: Path, content: bytes, words: list[str]) -> None:
     (tmp_path / "text").write_bytes(content)
-    with pytest.raises(TxError) as caught:
-        list(read_lines(tmp_path / "text"))
-    assert all(word in caught.value.message for word in words)
-    assert caught.value.hint
+    for read in (read_lines, read_blocks):
+        with pytest.raises(TxError) as caught:
+            list(read(tmp_path / "text"))
+        assert all(word in caught.value.message for word in words)
+        assert caught.value.hint
+
+
+@given(st.text(st.sampled_from("ab\n \u00e9\u3000")), st.integers(1, 20))
+def test_blocks_end_between_words(tmp_path_factory: pytest.TempPathFactory, text: str, size: int) -> None:
+    path = tmp_path_factory.mktemp("blocks") / "text"
+    path.write_bytes(text.encode())
+    blocks = list(read_blocks(path, size))
+    assert "".join(shown for _, shown in blocks) == text
+    assert all(raw.decode() == shown and raw for raw, shown in blocks)
+    assert all(shown[-1] in "\n " for _, shown in blocks[:-1])
+
+
+def test_a_fault_far_into_a_file_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"one two\n" * 100 + b"a \xff\n")
+    with pytest.raises(TxError, match="text:101 is not UTF-8: .* at byte 3"):
+        list(read_blocks(tmp_path / "text", 64))
+    (tmp_path / "text").write_bytes(b"x" * 10_000)
+    with pytest.raises(TxError, match="text:1 has no space in"):
+        list(read_blocks(tmp_path / "text", 64))
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:

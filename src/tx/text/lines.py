@@ -83,36 +83,75 @@ def read_lines(path: str | Path) -> Iterator[str]:
     line, for whatever is not UTF-8 text: another encoding, NUL bytes, lines that end in a lone `\\r`.
     """
     name = _name(path)
-    file_ = "FILE" if name == STDIN else shlex.quote(name)
     with open_input(path) as file, readable(name):
         for number, raw in enumerate(file, start=1):
             if number == 1:
-                if _is_utf16(raw):
-                    raise TxError(
-                        f"{name} is UTF-16 (or UTF-32), not UTF-8",
-                        f"convert it: iconv -f utf-16 -t utf-8 {file_} > utf8.txt",
-                    )
-                raw = raw.removeprefix(_BOM)
-            ended = raw.endswith(b"\n")
+                raw = _check_start(raw, name)
             raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-            if number == 1 and not ended and b"\r" in raw:
+            yield _decode(raw, name, number)
+
+
+def read_blocks(path: str | Path, size: int = 1 << 20) -> Iterator[tuple[bytes, str]]:
+    """Yield a corpus that is read word by word in blocks of about `size` bytes, as bytes and as text.
+
+    A block ends behind a line end or a space, so that a line may be endless. Raises TxError as `read_lines`
+    does, and for a word that fills more than 64 blocks.
+    """
+    name = _name(path)
+    with open_input(path) as file, readable(name):
+        number, rest = 0, b""
+        while block := file.read(size):
+            block = rest + (block if number else _check_start(block, name))
+            number = number or 1
+            cut = max(block.rfind(b"\n", len(rest)), block.rfind(b" ", len(rest))) + 1
+            if not cut and len(block) > 64 * size:
                 raise TxError(
-                    f"the lines of {name} end in a lone carriage return, not in a newline",
-                    f"convert it: tr '\\r' '\\n' < {file_} > unix.txt",
+                    f"{name}:{number} has no space in {len(block):,} bytes", "words need spaces between them"
                 )
-            if b"\0" in raw:
-                raise TxError(
-                    f"{name}:{number} holds a NUL byte, which no text does",
-                    f"if the rest is text, remove them: tr -d '\\000' < {file_} > clean.txt",
-                )
-            try:
-                line = raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise TxError(
-                    f"{name}:{number} is not UTF-8: {error.reason} at byte {error.start + 1}",
-                    f"if it is Latin-1, convert it: iconv -f latin1 -t utf-8 {file_} > utf8.txt",
-                ) from error
-            yield line
+            block, rest = block[:cut], block[cut:]
+            if block:
+                yield block, _decode(block, name, number)
+            number += block.count(b"\n")
+        if rest:
+            yield rest, _decode(rest, name, number)
+
+
+def _check_start(raw: bytes, name: str) -> bytes:
+    """The first line or block without its byte order mark. Raises TxError if it shows that this is no text."""
+    if _is_utf16(raw):
+        raise TxError(
+            f"{name} is UTF-16 (or UTF-32), not UTF-8",
+            f"convert it: iconv -f utf-16 -t utf-8 {_shown(name)} > utf8.txt",
+        )
+    if b"\r" in raw.removesuffix(b"\r") and b"\n" not in raw:
+        raise TxError(
+            f"the lines of {name} end in a lone carriage return, not in a newline",
+            f"convert it: tr '\\r' '\\n' < {_shown(name)} > unix.txt",
+        )
+    return raw.removeprefix(_BOM)
+
+
+def _decode(raw: bytes, name: str, number: int) -> str:
+    """The text of lines from `number` on. Raises TxError, with the line, if it is none."""
+    if (at := raw.find(b"\0")) >= 0:
+        line = number + raw.count(b"\n", 0, at)
+        raise TxError(
+            f"{name}:{line} holds a NUL byte, which no text does",
+            f"if the rest is text, remove them: tr -d '\\000' < {_shown(name)} > clean.txt",
+        )
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = number + raw.count(b"\n", 0, error.start)
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        raise TxError(
+            f"{name}:{line} is not UTF-8: {error.reason} at byte {column}",
+            f"if it is Latin-1, convert it: iconv -f latin1 -t utf-8 {_shown(name)} > utf8.txt",
+        ) from error
+
+
+def _shown(name: str) -> str:
+    return "FILE" if name == STDIN else shlex.quote(name)
 
 
 def _is_utf16(start: bytes) -> bool:
