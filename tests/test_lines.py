@@ -78,7 +78,7 @@ def test_blocks_end_between_words(tmp_path_factory: pytest.TempPathFactory, text
 
 def test_a_fault_far_into_a_file_is_named_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"one two\n" * 100 + b"a \xff\n")
-    with pytest.raises(TxError, match="text:101 is not UTF-8: .* at byte 3"):
+    with pytest.raises(TxError, match=r"text:101 is not UTF-8: .* at byte 3"):
         list(read_blocks(tmp_path / "text", 64))
     (tmp_path / "text").write_bytes(b"x" * 10_000)
     with pytest.raises(TxError, match="text:1 has no space in"):
