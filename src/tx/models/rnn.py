@@ -1,0 +1,292 @@
+"""A recurrent encoder and decoder: Sutskever et al. 2014 and Cho et al. 2014 without attention, Bahdanau et al. 2015
+and Luong et al. 2015 with it.
+
+Read from the top: the configuration, the encoder, how the decoder attends, what it remembers, the model. Without
+attention all that the decoder knows of the source is its own first state.
+
+Shape letters: B batch, S source length, T target length, E d_embedding, D d_model, L layers, V vocabulary,
+W hypotheses of one sentence, N = B * W rows of a decoding step.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from tx.config import option
+from tx.data.batch import Batch
+from tx.errors import TxError
+from tx.nn.dropout import Dropout
+from tx.nn.loss import linear_cross_entropy
+from tx.nn.recurrent import Cell, Recurrent
+
+TASK = "translation"
+
+
+@dataclass
+class Config:
+    """The shape of the model; the defaults are those of a small one with Luong's attention."""
+
+    src_vocab_size: int = option(0, "source vocabulary", ge=0, derived=True)
+    tgt_vocab_size: int = option(0, "target vocabulary", ge=0, derived=True)
+    shared_vocab: bool = option(True, "one vocabulary for both sides", derived=True)
+    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "the kind of recurrent unit; rnn is the vanilla one")
+    d_embedding: int = option(256, "width of the embeddings, and of what the output is computed from", ge=1)
+    d_model: int = option(
+        512, "hidden units of a decoder layer, and of both directions of an encoder layer", ge=2
+    )
+    n_layers: int = option(1, "layers of the encoder, and of the decoder", ge=1)
+    bidirectional: bool = option(True, "read the source in both directions, with half of d_model for each")
+    attention: Literal["none", "bahdanau", "luong"] = option(
+        "luong", "none; attend before each step (bahdanau) or after it (luong)"
+    )
+    luong_score: Literal["dot", "general", "concat"] = option("general", "how Luong's attention compares")
+    input_feeding: bool = option(
+        False, "with luong: each step reads the attentional vector of the last (slower)"
+    )
+    context_at_each_step: bool = option(False, "with none: each step reads the source's last state (Cho)")
+    reverse_source: bool = option(False, "read the source from its end (Sutskever)")
+    dropout: float = option(0.3, "dropout on embeddings, between layers and before the output", ge=0, le=0.99)
+    max_len: int = option(
+        258, "longest target in pieces; a source over half of it is translated in parts", ge=2
+    )
+    tie_embeddings: bool = option(
+        True, "one matrix for target embedding and output, and with a shared vocabulary for the source too"
+    )
+
+    def __post_init__(self) -> None:
+        """Raise TxError for settings that contradict each other."""
+        if self.max_len < 2:
+            raise TxError(f"a max_len of {self.max_len} leaves no room for a target")
+        if self.bidirectional and self.d_model % 2:
+            raise TxError(
+                f"two directions cannot share a d_model of {self.d_model}", "choose an even d_model"
+            )
+        if self.input_feeding and self.attention != "luong":
+            raise TxError("input_feeding belongs to attention = luong", "leave one of them away")
+        if self.context_at_each_step and self.attention != "none":
+            raise TxError("context_at_each_step belongs to attention = none", "leave one of them away")
+
+    @property
+    def steps(self) -> bool:
+        """Whether a step needs the attention of the step before, so that a target is a loop in Python."""
+        return self.attention == "bahdanau" or self.input_feeding
+
+
+def _turned(x: Tensor, lengths: Tensor) -> Tensor:
+    """`x` `[B, S, ...]` with the first `lengths` positions of each row in reverse; the padding stays."""
+    place = torch.arange(x.size(1), device=x.device).expand(x.size(0), -1)
+    index = torch.where(place < lengths[:, None], lengths[:, None] - 1 - place, place)
+    return x.gather(1, index.view(*index.shape, *[1] * (x.dim() - 2)).expand_as(x))
+
+
+class Encoder(nn.Module):
+    """Recurrent layers over the source. Padding stands after the text, where neither direction has been yet."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        ways = 2 if config.bidirectional else 1
+        widths = [config.d_embedding] + [config.d_model] * (config.n_layers - 1)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(Recurrent(config.cell, width, config.d_model // ways, 1, 0.0) for _ in range(ways))
+            for width in widths
+        )
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """`[B, S, E]` to the top layer's `[B, S, D]`, and the last states in both directions, `[L, B, D]`."""
+        ends = (lengths - 1)[:, None, None]
+        last = []
+        for number, ways in enumerate(self.layers):
+            x = self.dropout(x) if number else x
+            read = []
+            for turn, layer in enumerate(cast(nn.ModuleList, ways)):
+                read.append(layer(_turned(x, lengths) if turn else x, layer.zeros(x.size(0), x))[0])
+            last.append(torch.cat([y.gather(1, ends.expand(-1, 1, y.size(2)))[:, 0] for y in read], dim=-1))
+            x = torch.cat([_turned(y, lengths) if turn else y for turn, y in enumerate(read)], dim=-1)
+        return x, torch.stack(last)
+
+
+class Scores(nn.Module):
+    """How well states of the decoder fit positions of the source: Luong's dot and general, or a small network.
+
+    The network, v . tanh(W query + U key), is Bahdanau's, and with the present state as its query Luong's concat.
+    """
+
+    def __init__(self, kind: Literal["dot", "general", "concat"], d_model: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.key = nn.Linear(d_model, d_model, bias=False) if kind != "dot" else nn.Identity()
+        if kind == "concat":
+            self.query = nn.Linear(d_model, d_model)
+            self.energy = nn.Linear(d_model, 1, bias=False)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """`query` `[B, T, D]` and `keys` `[B, S, D]`, which is `key(memory)`, to scores `[B, T, S]`."""
+        if self.kind == "concat":
+            hidden = torch.tanh(self.query(query)[:, :, None] + keys[:, None])  # [B, T, S, D]
+            return self.energy(hidden)[..., 0]  # type: ignore[no-any-return]
+        return query @ keys.transpose(1, 2)
+
+
+@dataclass
+class Source:
+    """What B sources are to the decoder."""
+
+    memory: Tensor  # [B, S, D]
+    keys: Tensor  # [B, S, D]; without attention unused
+    mask: Tensor  # [B, 1, S], True at real pieces
+    context: Tensor  # [B, D]: the last state, which without attention is all
+
+    def select(self, index: Tensor) -> "Source":
+        """The sources `index`, in its order."""
+        return Source(*(getattr(self, name).index_select(0, index) for name in self.__dataclass_fields__))
+
+
+@dataclass
+class State:
+    """The state of N = B * W hypotheses; rows that share a source stand together."""
+
+    source: Source
+    tensors: tuple[Tensor, ...]  # [L, N, D] each: hidden units, and the cells of an LSTM
+    fed: Tensor  # [N, E]: the attentional vector of the last step
+
+    def reorder(self, index: Tensor, width: int) -> None:
+        """Keep the rows `index` `[N']`, in its order; they come in groups of `width` that share a source."""
+        n = self.source.memory.size(0)
+        sources = index[::width] // (self.fed.size(0) // n)
+        if sources.size(0) != n or not torch.equal(sources, torch.arange(n, device=sources.device)):
+            self.source = self.source.select(sources)
+        self.tensors = tuple(tensor.index_select(1, index) for tensor in self.tensors)
+        self.fed = self.fed.index_select(0, index)
+
+
+class EncoderDecoder(nn.Module):
+    """A translator: `loss(batch)` in training, `start(batch)` and `step(tokens, state)` in decoding."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        e, d = config.d_embedding, config.d_model
+        self.src_pad_id, self.tgt_pad_id = config.src_vocab_size - 1, config.tgt_vocab_size - 1
+        self.tgt_embedding = nn.Embedding(config.tgt_vocab_size, e, padding_idx=self.tgt_pad_id)
+        shared = config.tie_embeddings and config.shared_vocab
+        self.src_embedding = (
+            self.tgt_embedding
+            if shared
+            else nn.Embedding(config.src_vocab_size, e, padding_idx=self.src_pad_id)
+        )
+        self.output = None if config.tie_embeddings else nn.Linear(e, config.tgt_vocab_size, bias=False)
+        self.encoder = Encoder(config)
+        cell: Cell = config.cell
+        attends = config.attention != "none"
+        extra = (
+            e
+            if config.input_feeding
+            else d
+            if config.attention == "bahdanau" or config.context_at_each_step
+            else 0
+        )
+        self.decoder = Recurrent(cell, e + extra, d, config.n_layers, config.dropout)
+        self.bridge = nn.Linear(
+            d, d * self.decoder.n_states
+        )  # from the encoder's last states to the decoder's first
+        if attends:
+            self.scores = Scores("concat" if config.attention == "bahdanau" else config.luong_score, d)
+        self.readout = nn.Linear(2 * d if attends else d, e)
+        self.dropout = Dropout(config.dropout)
+        for name, parameter in self.named_parameters():
+            if "embedding" in name:
+                nn.init.normal_(parameter, std=e**-0.5)
+            elif name.startswith(("bridge", "readout", "scores", "output")) and parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        for embedding in (self.src_embedding, self.tgt_embedding):
+            nn.init.zeros_(embedding.weight[-1])  # <pad>: zero, and never trained
+
+    def output_weight(self) -> Tensor:
+        """`[V - 1, E]`: the output matrix without `<pad>`, which is last and never predicted."""
+        return (self.tgt_embedding if self.output is None else self.output).weight[:-1]
+
+    def _embed(self, ids: Tensor, embedding: nn.Embedding) -> Tensor:
+        return self.dropout(embedding(ids) * self.config.d_embedding**0.5)  # type: ignore[no-any-return]
+
+    def encode(self, src: Tensor) -> tuple[Source, tuple[Tensor, ...]]:
+        """Read `src` `[B, S]`: what the decoder can look at, and its first states, `[L, B, D]` each."""
+        real = src != self.src_pad_id
+        lengths = real.sum(dim=1)
+        if self.config.reverse_source:
+            src = _turned(src, lengths)
+        memory, last = self.encoder(self._embed(src, self.src_embedding), lengths)
+        first = torch.tanh(self.bridge(last)).chunk(self.decoder.n_states, dim=-1)
+        keys = self.scores.key(memory) if self.config.attention != "none" else memory
+        return Source(memory, keys, real[:, None], last[-1]), tuple(x.contiguous() for x in first)
+
+    def attend(self, query: Tensor, source: Source) -> tuple[Tensor, Tensor]:
+        """The weighted mean of the source `[B, T, D]` that `query` `[B, T, D]` looks at, and the weights `[B, T, S]`."""
+        scores = self.scores(query, source.keys).masked_fill(~source.mask, float("-inf"))
+        weights = scores.softmax(dim=-1)
+        return weights @ source.memory, weights
+
+    def _read_out(self, *parts: Tensor) -> Tensor:
+        """Luong's attentional vector, tanh(W [context; hidden]), from which the output is computed."""
+        return self.dropout(torch.tanh(self.readout(torch.cat(parts, dim=-1))))  # type: ignore[no-any-return]
+
+    def _advance(self, x: Tensor, state: State) -> Tensor:
+        """Read the embeddings of one token for each row, `x` `[N, E]`; the vectors `[N, E]`. `state` moves on."""
+        config, source = self.config, state.source
+        groups = source.memory.size(0), -1  # the W hypotheses of a sentence look at it together
+        if config.attention == "bahdanau":
+            query = state.tensors[0][-1]
+            context = self.attend(query.unflatten(0, groups), source)[0].flatten(0, 1)
+            y, state.tensors = self.decoder(torch.cat((x, context), dim=-1)[:, None], state.tensors)
+            return self._read_out(context, y[:, 0])
+        if config.input_feeding:
+            x = torch.cat((x, state.fed), dim=-1)
+        elif config.context_at_each_step:
+            width = x.size(0) // source.context.size(0)
+            x = torch.cat((x, source.context.repeat_interleave(width, dim=0)), dim=-1)
+        y, state.tensors = self.decoder(x[:, None], state.tensors)
+        if config.attention == "none":
+            return self._read_out(y[:, 0])
+        context = self.attend(y[:, 0].unflatten(0, groups), source)[0].flatten(0, 1)
+        state.fed = self._read_out(context, y[:, 0])
+        return state.fed
+
+    def decode(self, tgt: Tensor, source: Source, first: tuple[Tensor, ...]) -> Tensor:
+        """Teacher-forced: `tgt` `[B, T]` to the vectors `[B, T, E]` that predict each next token."""
+        x = self._embed(tgt, self.tgt_embedding)
+        if self.config.steps:
+            state = State(source, first, torch.zeros_like(x[:, 0]))
+            return torch.stack([self._advance(x[:, t], state) for t in range(x.size(1))], dim=1)
+        if self.config.context_at_each_step:
+            x = torch.cat((x, source.context[:, None].expand(-1, x.size(1), -1)), dim=-1)
+        y, _ = self.decoder(x, first)  # all positions in one call: nothing that is attended to comes back
+        if self.config.attention == "none":
+            return self._read_out(y)
+        return self._read_out(self.attend(y, source)[0], y)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The logits of every target position, `[B, T, V - 1]`."""
+        return self.decode(batch.tgt_in, *self.encode(batch.src)) @ self.output_weight().T
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+        """The sum of the target tokens' losses in nats, and how many there are."""
+        vectors = self.decode(batch.tgt_in, *self.encode(batch.src)).flatten(0, 1)
+        vectors = vectors.index_select(0, batch.tgt_positions)  # [n_tokens, E]: no work on padding
+        return linear_cross_entropy(
+            vectors, self.output_weight(), batch.tgt_out, label_smoothing
+        ), batch.n_tokens
+
+    def start(self, batch: Batch) -> State:
+        """Read the source; the first token to give to `step` is `bos_id`, which is `<pad>`."""
+        source, first = self.encode(batch.src)
+        return State(source, first, source.memory.new_zeros(batch.src.size(0), self.config.d_embedding))
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Append `tokens` `[N]` to their hypotheses; the logits of the next, `[N, V - 1]`, and the state."""
+        vectors = self._advance(self._embed(tokens, self.tgt_embedding), state)
+        return vectors @ self.output_weight().T, state
+
+
+Model = EncoderDecoder
