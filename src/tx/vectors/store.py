@@ -48,7 +48,7 @@ class WordVectors:
     def of(cls, words: Iterable[str], matrix: Matrix, counts: Counts | None = None, name: str = "") -> Self:
         """Vectors that are in memory already."""
         text = "".join(f"{word}\n" for word in words).encode()
-        return cls(name, Words(text), matrix, np.linalg.norm(matrix, axis=1), counts)
+        return cls(name, Words(text), matrix, _lengths(matrix), counts)
 
     @property
     def dim(self) -> int:
@@ -65,6 +65,12 @@ class WordVectors:
         norms = self.norms[chosen]
         norms[norms == 0] = 1
         return self.matrix[chosen] / norms[:, None]
+
+
+def _lengths(rows: Matrix) -> Matrix:
+    """The Euclidean length of each row; squared in float64, where nothing overflows or vanishes."""
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    return np.sqrt(squares, dtype=np.float64).astype(np.float32)
 
 
 def write_vectors(
@@ -135,7 +141,7 @@ def _write(folder: Path, blocks: Iterable[Block], counts: Counts | None) -> None
             _check(words, rows)
             lines.write("".join(f"{word}\n" for word in words).encode())
             weights.write(rows.tobytes())
-            norms.append(np.linalg.norm(rows, axis=1).astype("<f4"))
+            norms.append(_lengths(rows))
         n_words = sum(map(len, norms))
         if not n_words or not dim:
             raise TxError(
@@ -181,5 +187,5 @@ def read_vectors(package: Package) -> WordVectors:
             raise damaged(where, f"the type or shape of '{key}' is wrong")
         beside[key] = map_tensor(where, found) if found is not None else None
     matrix = map_tensor(where, tensor)
-    norms = beside["norms"] if beside["norms"] is not None else np.linalg.norm(matrix, axis=1)
+    norms = beside["norms"] if beside["norms"] is not None else _lengths(matrix)
     return WordVectors(package.name, words, matrix, norms, beside["counts"])

@@ -67,6 +67,6 @@ class Words(Sequence[str]):
     def _scan(self, word: str) -> int | None:
         if "\n" in word:
             return None
-        # What a shell passed that is not UTF-8 comes as surrogates: as its own bytes again it matches nothing.
-        at = self._text.find(b"\n" + word.encode("utf-8", "surrogateescape") + b"\n")
+        # What a shell passed that is not UTF-8 comes as surrogates, whose bytes match nothing.
+        at = self._text.find(b"\n" + word.encode("utf-8", "surrogatepass") + b"\n")
         return int(np.searchsorted(self._ends, at)) if at >= 0 else None

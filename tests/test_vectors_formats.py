@@ -1,0 +1,200 @@
+"""Vectors from and for other tools: what gensim writes we read, what we write gensim reads, and faults are named."""
+
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+
+from tx.errors import TxError
+from tx.vectors import WordVectors, open_vectors, write_vectors
+from tx.vectors.formats import FORMATS, export_vectors, import_vectors, read_rows
+from wordvectors import Run, in_gensim, random_vectors, runner
+
+
+def odd_vectors() -> WordVectors:
+    """Numbers that are hard to write, and words that are hard to read."""
+    rng = np.random.default_rng(3)
+    words = ["</s>", "Straße", "\u2028x", "1", "-0.5", "\u00a0", '"', "#", "\ufeff", "日本", "nan", "e5"]
+    matrix = (rng.normal(size=(12, 10)) * 10.0 ** rng.integers(-30, 30, (12, 10))).astype(np.float32)
+    matrix[3] = [0, -0.0, 1e-45, 3.4e38, -1, 0.1, 1 / 3, 123456789, 16777217, 1e-7]
+    matrix[4].view(np.uint32)[:] = 0x20202020  # spaces, in binary
+    matrix[5].view(np.uint32)[:] = 0x0A0A0A0A  # and line ends
+    return WordVectors.of(words, matrix, name="odd")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_written_comes_back_to_the_last_bit(tmp_path: Path, format: Any, suffix: str) -> None:
+    vectors = odd_vectors()
+    file = tmp_path / f"vectors.out{suffix}"
+    export_vectors(vectors, file, format)
+    import_vectors(file, tmp_path / "v")  # which shows from the content what it is
+    found = open_vectors(tmp_path / "v")
+    assert list(found.words) == list(vectors.words)
+    assert found.matrix.tobytes() == vectors.matrix.tobytes()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_gensim_reads_what_is_written(tmp_path: Path, format: Any) -> None:
+    vectors = random_vectors(50, 7)
+    export_vectors(vectors, tmp_path / "out", format)
+    keyed = KeyedVectors.load_word2vec_format(
+        str(tmp_path / "out"), binary=format.endswith("binary"), no_header=format == "glove"
+    )
+    assert keyed.index_to_key == list(vectors.words)
+    assert np.array_equal(keyed.vectors, vectors.matrix)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("name", ["out", "out.gz"])
+def test_what_gensim_writes_is_read(tmp_path: Path, binary: bool, name: str) -> None:
+    vectors = random_vectors(9000, 5)  # more than a block
+    in_gensim(vectors).save_word2vec_format(str(tmp_path / name), binary=binary)
+    import_vectors(tmp_path / name, tmp_path / "v")
+    found = open_vectors(tmp_path / "v")
+    assert list(found.words) == list(vectors.words)
+    assert np.array_equal(found.matrix, vectors.matrix)
+
+
+def test_word2vec_c_and_fasttext_end_rows_in_a_space(tmp_path: Path) -> None:
+    text = b"2 3\n</s> 0.1 0.2 0.3 \r\nnew_york\t1e-3 -2 +3 \n"
+    found = read(text)
+    assert found[0] == ["</s>", "new_york"]
+    assert np.allclose(found[1], [[0.1, 0.2, 0.3], [0.001, -2, 3]])
+
+
+def read(data: bytes, **options: Any) -> tuple[list[str], Any]:
+    blocks = list(read_rows(io.BytesIO(data), "FILE", **options))
+    return [word for words, _ in blocks for word in words], np.concatenate([rows for _, rows in blocks])
+
+
+ROW = np.array([1, 2], "<f4").tobytes()
+
+FAULTS = [
+    (b"2 2\na 1 2\n", "FILE: its header promises 2 words, and it has 1"),
+    (b"1 2\na 1 2\nb 1 2\n", "FILE: its header promises 1 words, and it has 2"),
+    (b"2 2\na 1 2\nb 1\n", "FILE:3: 'b' needs 2 numbers and has 1"),
+    (b"2 2\na 1 2\nb 1 2 3\n", "FILE:3: 'b' needs 2 numbers and has 3"),
+    (b"2 3\na 1 2\nb 1 2\n", "FILE:2: 'a' needs 3 numbers and has 2"),
+    (b"2 2\na 1 2\nnew york 1 2\n", "FILE:3: the word 'new york' holds a space"),
+    (b"2 2\na 1 2\na 1 2\n", "FILE:3: the word 'a' occurs twice, first in line 2"),
+    (b"2 2\na 1 2\nb nan 2\n", "FILE:3: the vector of 'b' holds nan"),
+    (b"2 2\na 1 2\nb -inf 2\n", "FILE:3: the vector of 'b' holds -inf"),
+    (b"2 2\na 1 2\nb 1 1e39\n", "FILE:3: the vector of 'b' holds inf"),
+    (b"2 2\na 1 2\nb 1 1_0\n", "FILE:3: '1_0' in the vector of 'b' is not a number"),
+    (b"2 2\na 1 2\nb 1 x\n", "FILE:3: 'x' in the vector of 'b' is not a number"),
+    (b"2 2\na 1 2\n\xff 1 2\n", "FILE:3: not UTF-8"),
+    (b"2 2\na 1 2\n\n", "FILE:3: there is no word"),
+    (b"a 1 2\nb 1\n", "FILE:2: 'b' needs 2 numbers and has 1"),
+    (b"a 1 2\n. . 1 2\n", "FILE:2: the word '. .' holds a space"),
+    (b"2 2\na " + ROW + b"\nb " + ROW[:5], "FILE: its header promises 2 words, and it ends in word 2"),
+    (b"3 2\na " + ROW + b"\nb " + ROW, "FILE: its header promises 3 words, and it ends in word 3"),
+    (b"1 2\na " + ROW + b"\nb " + ROW, "FILE: more follows the 1 words"),
+    (b"2 2\na " + ROW + b"\na " + ROW, "FILE: word 2: the word 'a' occurs twice, first as word 1"),
+    (b"1 2\na " + np.array([1, np.inf], "<f4").tobytes(), "FILE: word 1: the vector of 'a' holds inf"),
+    (b"1 2\n\xff " + ROW, "FILE: word 1: not UTF-8"),
+    (b"1 2\n " + ROW, "FILE: word 1: '' is not a word"),
+]
+
+
+@pytest.mark.parametrize(("data", "said"), FAULTS)
+def test_a_faulty_row_is_named_with_its_place(data: bytes, said: str) -> None:
+    with pytest.raises(TxError) as caught:
+        read(data)
+    assert caught.value.message.startswith(said)
+
+
+def test_faulty_rows_can_be_left_out() -> None:
+    told: list[str] = []
+    data = b"a 1 2\nb 1\n. . 1 2\nc 3 4\na 5 6\nd nan 1\ne 5 6\n"
+    words, rows = read(data, skip_bad=True, warn=told.append)
+    assert words == ["a", "c", "e"] and rows.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert [message.split(":")[1] for message in told] == ["2", "3", "5", "6"]
+
+
+def test_a_word_that_comes_again_blocks_later_is_found() -> None:
+    lines = [f"w{i} 1 2" for i in range(10_000)] + ["w17 1 2"]
+    with pytest.raises(TxError, match="FILE:10001: the word 'w17' occurs twice, first in line 18"):
+        read("\n".join(lines).encode())
+    told: list[str] = []
+    lines[5000] = "w17 1 2"  # and the numbers of the lines stay right behind a fault
+    assert len(read("\n".join(lines).encode(), skip_bad=True, warn=told.append)[0]) == 9999
+    assert "FILE:5001:" in told[0] and "FILE:10001:" in told[1] and "line 18;" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\x80\x04\x95code", "a Python pickle"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"\x1f\x8b\x08", "compressed by gzip"),
+        (b"\xba\x16\x4f\x2f", "a fastText model"),
+        (b"3000000 9000000000000\nabc", "promises 9,000,000,000,000 dimensions"),
+        (b"2 0\na\nb\n", "promises 0 dimensions"),
+    ],
+)
+def test_what_is_no_list_of_vectors_is_refused(data: bytes, said: str) -> None:
+    with pytest.raises(TxError, match=said):
+        list(read_rows(io.BytesIO(data), "FILE"))
+
+
+def test_empty_and_truncated_files_are_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    with pytest.raises(TxError, match="holds no vectors"):
+        import_vectors(tmp_path / "empty", tmp_path / "v")
+    packed = gzip.compress(b"".join(b"w%d 1 2\n" % i for i in range(50_000)))
+    (tmp_path / "cut.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(TxError, match=r"cut.gz is damaged"):
+        import_vectors(tmp_path / "cut.gz", tmp_path / "v")
+    assert not (tmp_path / "v").exists()
+
+
+def test_a_word_with_a_space_is_not_written(tmp_path: Path) -> None:
+    vectors = WordVectors.of(["a", "new york"], np.ones((2, 2), np.float32))
+    with pytest.raises(TxError, match="'new york' holds white space"):
+        export_vectors(vectors, tmp_path / "out", "word2vec")
+    assert not (tmp_path / "out").exists()
+
+
+# --- the commands ---
+
+
+@pytest.fixture
+def tx(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TX_HOME", str(tmp_path / "home"))
+    return runner(capsys, monkeypatch)
+
+
+def test_import_and_export_at_the_command_line(tmp_path: Path, tx: Run) -> None:
+    (tmp_path / "glove.txt").write_text("a 1 2\nb 3 4\n")
+    out, err = tx("models", "import", "glove.txt", "-o", "v")
+    assert out == "" and "v: 2 words, 2 dimensions" in err
+    for name, content in [
+        ("v.vec", b"2 2\na 1.0 2.0\nb 3.0 4.0\n"),
+        ("v.bin", b"2 2\na " + ROW + b"\nb " + np.array([3, 4], "<f4").tobytes() + b"\n"),
+    ]:
+        tx("models", "export", "v", "-o", name)
+        assert (tmp_path / name).read_bytes() == content
+    tx("models", "export", "v", "-o", "v.bin", status=1)
+    tx("models", "export", "v", "-o", "v.bin", "--format", "glove", "--overwrite")
+    assert (tmp_path / "v.bin").read_bytes() == b"a 1.0 2.0\nb 3.0 4.0\n"
+    assert "did you mean 'glove'" in tx("models", "export", "v", "-o", "x", "--format", "glov", status=2)[1]
+
+
+def test_many_faults_are_not_told_one_by_one(tmp_path: Path, tx: Run) -> None:
+    (tmp_path / "bad.txt").write_text("a 1 2\n" + "b 1\n" * 30)
+    assert "bad.txt:2: 'b' needs 2" in tx("models", "import", "bad.txt", "-o", "v", status=1)[1]
+    err = tx("models", "import", "bad.txt", "-o", "v", "--skip-bad")[1]
+    assert err.count("needs 2 numbers") == 20 and "and 10 more" in err and "v: 1 words" in err
+
+
+def test_an_export_keeps_what_is_there_when_it_fails(tmp_path: Path, tx: Run) -> None:
+    write_vectors(tmp_path / "v", ["a", "new york"], np.ones((2, 2), np.float32))
+    (tmp_path / "out.txt").write_text("before")
+    tx("models", "export", "v", "-o", "out.txt", "--overwrite", status=1)
+    assert (tmp_path / "out.txt").read_text() == "before"
