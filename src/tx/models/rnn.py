@@ -101,7 +101,7 @@ class Encoder(nn.Module):
         for number, ways in enumerate(self.layers):
             x = self.dropout(x) if number else x
             read = []
-            for turn, layer in enumerate(cast(nn.ModuleList, ways)):
+            for turn, layer in enumerate(cast(list[Recurrent], ways)):
                 read.append(layer(_turned(x, lengths) if turn else x, layer.zeros(x.size(0), x))[0])
             last.append(torch.cat([y.gather(1, ends.expand(-1, 1, y.size(2)))[:, 0] for y in read], dim=-1))
             x = torch.cat([_turned(y, lengths) if turn else y for turn, y in enumerate(read)], dim=-1)
@@ -223,7 +223,7 @@ class EncoderDecoder(nn.Module):
         return Source(memory, keys, real[:, None], last[-1]), tuple(x.contiguous() for x in first)
 
     def attend(self, query: Tensor, source: Source) -> tuple[Tensor, Tensor]:
-        """The weighted mean of the source `[B, T, D]` that `query` `[B, T, D]` looks at, and the weights `[B, T, S]`."""
+        """What `query` `[B, T, D]` looks at, a mean of the source `[B, T, D]`, and its weights `[B, T, S]`."""
         scores = self.scores(query, source.keys).masked_fill(~source.mask, float("-inf"))
         weights = scores.softmax(dim=-1)
         return weights @ source.memory, weights
