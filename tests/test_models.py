@@ -42,6 +42,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "learned positions": {"positions": "learned"},
     "untied": {"tie_embeddings": False},
     "two vocabularies": {"shared_vocab": False, "src_vocab_size": 41},
+    "no attention, as Sutskever": {"attention": "none", "reverse_source": True, "bidirectional": False},
+    "no attention, as Cho": {"attention": "none", "context_at_each_step": True, "cell": "gru"},
+    "bahdanau": {"attention": "bahdanau", "cell": "gru"},
+    "luong dot": {"luong_score": "dot", "cell": "rnn"},
+    "luong concat": {"luong_score": "concat"},
+    "input feeding": {"input_feeding": True},
     "two vocabularies, untied": {"shared_vocab": False, "src_vocab_size": 17, "tie_embeddings": False},
 }
 
