@@ -7,6 +7,8 @@ from typing import Any
 
 from tx.errors import TxError, did_you_mean
 
+ELSEWHERE = {"word2vec": "vectors"}  # architectures that are no file of tx/models, with their tasks
+
 
 def recipe_names() -> list[str]:
     """The recipes that ship with tx."""
@@ -28,6 +30,8 @@ def load_recipe(name: str) -> dict[str, Any]:
 
 def task_of(arch: str) -> str:
     """The TASK of an architecture, read from its file without importing it, since that takes torch."""
+    if arch in ELSEWHERE:
+        return ELSEWHERE[arch]
     text = files("tx").joinpath("models", f"{arch}.py").read_text(encoding="utf-8")
     found = re.search(r'^TASK = "([^"]+)"', text, re.MULTILINE)
     assert found, f"tx/models/{arch}.py states no TASK"
@@ -42,7 +46,7 @@ def arch_named(name: str) -> str | None:
 def arch_names() -> list[str]:
     """The architectures, found by file name without importing them."""
     names = (file.name for file in files("tx").joinpath("models").iterdir())
-    return sorted(name[:-3] for name in names if name.endswith(".py") and not name.startswith("_"))
+    return sorted([*ELSEWHERE, *(n[:-3] for n in names if n.endswith(".py") and not n.startswith("_"))])
 
 
 def _recipes() -> list[Any]:

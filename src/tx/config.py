@@ -54,13 +54,17 @@ def parse_duration(text: str) -> float:
 
 TRANSLATION, LANGUAGE_MODEL, VECTORS = "translation", "language-model", "vectors"
 PAIRS, TEXT, WORDS = (TRANSLATION,), (LANGUAGE_MODEL,), (VECTORS,)
+MODELS = (*PAIRS, *TEXT)  # what the training loop trains: the tasks of an option that names none
+EVERY = (*MODELS, *WORDS)
 
 
 @dataclass
 class DataConfig:
     """Where the text comes from, and what of it is used."""
 
-    train: list[str] = option([], "training text; for translation source file, then target file")  # noqa: RUF009
+    train: list[str] = option(  # noqa: RUF009
+        [], "training text; for translation source file, then target file", tasks=EVERY
+    )
     valid: list[str] = option(  # noqa: RUF009
         [], "validation text, in the same order; absent: held out from the training text"
     )
@@ -107,7 +111,7 @@ class TrainConfig:
         tasks=TEXT,
     )
     grad_accum: int = option(1, "batches in one update", flag=True, ge=1)
-    lr: float = option(1e-3, "peak learning rate", flag=True, ge=0)
+    lr: float = option(1e-3, "peak learning rate", flag=True, ge=0, tasks=EVERY, by_task={VECTORS: 0.025})
     schedule: Literal["inverse-sqrt", "cosine", "linear", "constant"] = option(
         "inverse-sqrt", "the learning rate after the warm-up", flag=True
     )
@@ -138,8 +142,8 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bf16"] = option(
         "auto", "auto: bf16 on a GPU that has it, float32 elsewhere", flag=True
     )
-    device: str = option("auto", "auto, cpu, cuda or cuda:N", flag=True)
-    threads: int = option(0, "CPU threads; 0: one per core", flag=True, ge=0)
+    device: str = option("auto", "auto, cpu, cuda or cuda:N", flag=True, tasks=EVERY)
+    threads: int = option(0, "CPU threads; 0: one per core", flag=True, ge=0, tasks=EVERY)
     compile: bool = option(
         False, "compile the model with torch.compile (pays on a GPU in long runs)", flag=True
     )
@@ -167,7 +171,10 @@ class Word2VecConfig:
 
     dim: int = option(100, "numbers in a vector", flag=True, ge=1, tasks=WORDS)
     method: Literal["skipgram", "cbow"] = option(
-        "skipgram", "predict the words around a word, or the word from those around it", flag=True, tasks=WORDS
+        "skipgram",
+        "predict the words around a word, or the word from those around it",
+        flag=True,
+        tasks=WORDS,
     )
     window: int = option(
         5, "words to either side, at most: each word draws from 1 to this", flag=True, ge=1, tasks=WORDS
@@ -175,13 +182,20 @@ class Word2VecConfig:
     negative: int = option(5, "wrong words drawn for each right one", flag=True, ge=1, le=100, tasks=WORDS)
     min_count: int = option(5, "leave out words that occur less often", flag=True, ge=1, tasks=WORDS)
     subsample: float = option(
-        1e-4, "thin out words that make up more than this share of the text; 0: off", flag=True, ge=0, tasks=WORDS
+        1e-4,
+        "thin out words that make up more than this share of the text; 0: off",
+        flag=True,
+        ge=0,
+        tasks=WORDS,
     )
     epochs: int = option(5, "passes over the text", flag=True, ge=1, tasks=WORDS)
     phrases: bool = option(False, "join pairs that belong together: new_york", flag=True, tasks=WORDS)
     phrase_threshold: float = option(100.0, "the score from which a pair is joined", ge=0, tasks=WORDS)
     engine: Literal["auto", "gensim", "fast", "torch"] = option(
-        "auto", "fast: skip-gram compiled by numba; torch: skip-gram on a GPU; gensim: both", flag=True, tasks=WORDS
+        "auto",
+        "fast: skip-gram compiled by numba; torch: skip-gram on a GPU; gensim: both",
+        flag=True,
+        tasks=WORDS,
     )
 
 
@@ -190,15 +204,21 @@ class RunConfig:
     """Everything that determines a run; `run/config.toml` keeps it, and repeats it."""
 
     task: str = option(TRANSLATION, "what the architecture is for", derived=True)
-    arch: str = option("transformer", "the architecture: a file of tx/models")
-    seed: int = option(1, "seeds every random choice of the run", flag=True, ge=0)
+    arch: str = option("transformer", "the architecture: a file of tx/models", tasks=EVERY)
+    seed: int = option(1, "seeds every random choice of the run", flag=True, ge=0, tasks=EVERY)
     data: DataConfig = field(default_factory=DataConfig)
     model: dict[str, Any] = field(default_factory=dict)
     train: TrainConfig = field(default_factory=TrainConfig)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
+    word2vec: Word2VecConfig = field(default_factory=Word2VecConfig)
 
 
-SECTIONS: dict[str, type] = {"data": DataConfig, "train": TrainConfig, "decode": DecodeConfig}
+SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "train": TrainConfig,
+    "decode": DecodeConfig,
+    "word2vec": Word2VecConfig,
+}
 
 
 def default_of(option: Field, task: str = TRANSLATION) -> Any:
@@ -209,8 +229,7 @@ def default_of(option: Field, task: str = TRANSLATION) -> Any:
 
 def concerns(option: Field, task: str) -> bool:
     """Whether a field of the configuration means something for a task, and may be configured."""
-    tasks = option.metadata.get("tasks")
-    return not option.metadata.get("derived") and (not tasks or task in tasks)
+    return not option.metadata.get("derived") and task in (option.metadata.get("tasks") or MODELS)
 
 
 def defaults(task: str) -> "RunConfig":
@@ -220,6 +239,15 @@ def defaults(task: str) -> "RunConfig":
         for option in fields(owner):
             setattr(getattr(config, section), option.name, default_of(option, task))
     return config
+
+
+def decode_options(config: RunConfig) -> dict[str, Any]:
+    """What of `[decode]` means something for the task: the defaults that a package keeps."""
+    return {
+        option.name: getattr(config.decode, option.name)
+        for option in fields(DecodeConfig)
+        if concerns(option, config.task)
+    }
 
 
 def choices(hint: Any) -> tuple[Any, ...]:
@@ -275,7 +303,7 @@ def to_toml(
     owners = {"": RunConfig, **SECTIONS} | ({"model": model} if model else {})
     blocks = []
     for section, values in tables.items():
-        if section and not values and section != "model":
+        if section and not values and (section != "model" or config.task not in MODELS):
             continue
         notes = dict(_notes(owners[section])) if comments and section in owners else {}
         lines = [f"[{section}]"] if section else []

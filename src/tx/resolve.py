@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from tx.catalog import arch_named, arch_names, load_recipe, recipe_names, recipe_text, task_of
-from tx.config import SECTIONS, RunConfig, choices, concerns, default_of, defaults, limits, toml_value
+from tx.config import MODELS, SECTIONS, RunConfig, choices, concerns, default_of, defaults, limits, toml_value
 from tx.errors import TxError, UsageError, did_you_mean
 
 TABLES = (*SECTIONS, "model")
@@ -115,7 +115,7 @@ def _concerning(
     """What of `chosen` means something for the task; the rest is a fault, unless it stands for runs in general."""
     known, kept = _keys(task), {}
     for key, (value, source) in chosen.items():
-        if key in known or key.startswith("model."):
+        if key in known or (key.startswith("model.") and task in MODELS):
             kept[key] = value, source
         elif source not in general:
             faults.append((source, key, f"means nothing for the task {task}"))

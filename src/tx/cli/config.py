@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tx.catalog import recipe_names, recipe_text
+from tx.catalog import ELSEWHERE, recipe_names, recipe_text
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.config import to_toml
@@ -42,10 +42,12 @@ def config(
         console.print_table(("RECIPE", "WHAT IT IS"), rows)
         return
     resolved = resolve(name, sets=sets or ())
-    from tx.models import load_architecture  # imports torch, which listing and checking go without
+    architecture = None
+    if resolved.config.arch not in ELSEWHERE:
+        from tx.models import load_architecture  # imports torch, which listing and checking go without
 
-    architecture = load_architecture(resolved.config.arch).Config
-    resolved.check_model(architecture)
+        architecture = load_architecture(resolved.config.arch).Config
+        resolved.check_model(architecture)
     if origins:
         text = to_toml(resolved.config, resolved.origins)
     else:

@@ -9,7 +9,7 @@ import typer
 
 from tx.config import SECTIONS, RunConfig, choices, default_of
 
-PANELS = {"": "Training", "data": "Data", "train": "Training", "decode": "Search"}
+PANELS = {"": "Training", "data": "Data", "train": "Training", "decode": "Search", "word2vec": "Word vectors"}
 METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", bool: ""}
 F = TypeVar("F", bound=Callable[..., Any])
 
