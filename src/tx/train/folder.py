@@ -6,7 +6,7 @@ the digest of every file of text: a run resumes with the same ones, or not at al
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -90,17 +90,20 @@ def _lock(descriptor: int, out: Path) -> None:
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
-def clear(run: Path) -> None:
-    """Forget an earlier run: first that it had begun, then the rest."""
+def clear(run: Path, but: Path | None = None) -> None:
+    """Forget an earlier run: first that it had begun, then the rest but what is `but`."""
     remove(run / CONFIG)
     for entry in run.iterdir() if run.exists() else ():
-        if entry.name != LOCK:
+        if entry.name != LOCK and entry != but:
             remove(entry)
 
 
-def keep_inputs(run: Path, config: RunConfig) -> None:
-    """Write down what the run begins with; config.toml, the last, is what makes it one that has begun."""
-    files = {path: sha256(Path(path)) for path in _texts(config)}
+def keep_inputs(run: Path, config: RunConfig, texts: Sequence[str] | None = None) -> None:
+    """Write down what the run begins with; config.toml, the last, is what makes it one that has begun.
+
+    `texts` are the files that must be the same when it goes on: those of the configuration, if not given.
+    """
+    files = {path: sha256(Path(path)) for path in (_texts(config) if texts is None else texts)}
     with atomic_file(run / INPUTS, "w") as file:
         file.write(seal({"config": asdict(config), "files": files}))
     keep_config(run, config)

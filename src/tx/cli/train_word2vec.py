@@ -1,0 +1,57 @@
+"""`tx train word2vec`: the run of `tx.train.word2vec.run`, as it looks in a terminal or a log."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tx.cli import console
+from tx.cli.progress import TrainingDisplay
+from tx.resolve import Resolved
+
+PLAIN_EVERY = 10.0  # seconds between lines where nobody watches
+
+
+class WordsDisplay(TrainingDisplay):
+    """Hears what a run of word2vec does, and tells it on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = 0.0
+
+    def train(self, record: dict[str, Any]) -> None:
+        """A line of the training log."""
+        left = self.left(record)
+        if console.is_terminal() or record["seconds"] - self._told > PLAIN_EVERY or record["share"] == 1:
+            self._told = record["seconds"]
+            self.show(
+                f"epoch {record['epochs']:.2f}  loss {record['loss']:.3f}"
+                f"  {record['words_per_s']:,.0f} words/s{left if record['share'] < 1 else ''}",
+                record["share"],
+            )
+
+
+def run_word2vec(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: bool) -> None:
+    """Train word vectors as configured, or forecast what that would take."""
+    from tx.cli.train import print_config
+    from tx.train.folder import claim
+    from tx.train.stop import sigterm_as_interrupt
+    from tx.train.word2vec.run import forecast, train_word2vec
+
+    display = WordsDisplay()
+    if dry_run:
+        print_config(resolved)
+        console.note(forecast(resolved.config, display))
+        return
+    with sigterm_as_interrupt(), claim(out, resume, overwrite), display:
+        progress = train_word2vec(resolved.config, out, resume, display)
+    if not progress.finished:
+        console.note(
+            f"stopped after {progress.blocks / progress.total:.0%}; {out} holds what was learned so far; "
+            f"go on with: tx train --resume -o {out}"
+        )
+        raise typer.Exit(130)
+    console.note(
+        f"finished: {progress.words:,} words in {progress.seconds:,.0f} s, loss {progress.loss:.3f}; "
+        f"try: tx neighbors WORD --model {out}"
+    )

@@ -1,0 +1,58 @@
+"""How this folder uses numba: with which options, and where the compiled code is kept."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tx.data.corpus import cache_folder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def has_numba() -> bool:
+    """Whether the extra `fast` is installed."""
+    return find_spec("numba") is not None
+
+
+def compiled(function: F) -> F:
+    """Compile a function for others that are compiled."""
+    from numba import njit
+
+    made: F = njit(nogil=True, fastmath=True, error_model="numpy")(function)
+    return made
+
+
+def kept(function: F) -> F:
+    """Compile a function at its first call, or find the code that an earlier process left."""
+    from numba import njit
+
+    made: F = njit(nogil=True, fastmath=True, error_model="numpy", cache=_set_cache_folder())(function)
+    return made
+
+
+def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of compiled code from one that emits LLVM instructions."""
+    from numba.extending import intrinsic
+
+    made: Callable[..., Any] = intrinsic(prefer_literal=True)(function)
+    return made
+
+
+def _set_cache_folder() -> bool:
+    """Choose where numba keeps compiled code: by the content of these files, so that none is ever stale.
+
+    Returns whether that can be written to. A folder that the user named to numba stays.
+    """
+    import numba
+
+    source = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    folder = cache_folder() / "numba" / hashlib.sha256(source).hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(folder)
+    return os.access(numba.config.CACHE_DIR, os.W_OK)

@@ -1,0 +1,53 @@
+"""Where a run of word2vec stands, on disk: the matrices, the number of blocks done, and a page of JSON."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from tx.files import atomic_folder, cannot_write, recover_folder, sha256
+from tx.train.seal import check_digest, damaged, seal, unseal
+from tx.train.word2vec.sampling import Matrix
+
+MATRICES, STATE = "matrices.safetensors", "state.json"
+
+
+@dataclass
+class Progress:
+    """How far a run has come; what a block does follows from its number, so there is nothing else to keep."""
+
+    engine: str
+    blocks: int = 0  # done, of all epochs together
+    total: int = 0
+    words: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0  # mean negative-sampling loss of a pair, lately
+    log_bytes: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return self.blocks >= self.total
+
+
+def save_state(folder: Path, progress: Progress, matrices: dict[str, Matrix]) -> None:
+    """Replace the state at `folder`. Raises TxError if that fails; the old one then stays."""
+    with atomic_folder(folder) as temporary:
+        try:
+            save_file({name: np.ascontiguousarray(m) for name, m in matrices.items()}, temporary / MATRICES)
+        except SafetensorError as error:  # so the library tells a full disk
+            raise cannot_write(folder, OSError(str(error))) from error
+        content = asdict(progress) | {"digest": sha256(temporary / MATRICES)}
+        (temporary / STATE).write_text(seal(content))
+
+
+def load_state(folder: Path) -> tuple[Progress, dict[str, Matrix]]:
+    """What `save_state` wrote. Raises TxError if it is missing or damaged."""
+    recover_folder(folder)
+    try:
+        content = unseal(folder / STATE)
+    except FileNotFoundError as error:
+        raise damaged(folder / STATE) from error
+    check_digest(folder / MATRICES, content.pop("digest"))
+    return Progress(**content), load_file(folder / MATRICES)
