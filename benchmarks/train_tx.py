@@ -10,7 +10,7 @@ from torch import Tensor
 import tx
 from tx.config import RunConfig
 from tx.data.batch import Batch
-from tx.train.translation import prepare
+from tx.train.prepare import prepare
 
 
 class Silent:

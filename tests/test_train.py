@@ -64,6 +64,11 @@ class Cycle:
     def epochs(self) -> float:
         return self.position.epoch + self.position.batch / len(self.batches)
 
+    def state(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None: ...
+
 
 class Listener:
     """Keeps what the loop says."""

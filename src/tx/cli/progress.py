@@ -8,6 +8,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 from tx.cli import console
 from tx.train.text import duration
 
+# What a validation may find, and how it is shown; the first is what the best is told by.
+FOUND = {
+    "valid_bleu": "BLEU {:.2f}",
+    "valid_loss": "loss {:.4f}",
+    "valid_bpc": "{:.3f} bits/char",
+    "valid_ppl": "ppl {:.2f}",
+}
+
 
 class TrainingDisplay:
     """Hears what the loop does (see `tx.train.loop.Listener`) and tells it on stderr."""
@@ -40,31 +48,40 @@ class TrainingDisplay:
 
     def train(self, record: dict[str, Any]) -> None:
         """A line of the training log."""
-        share, seconds, left = record["share"], record["seconds"], ""
-        first_share, first_seconds = self._first = self._first or (share, seconds)
-        if share > first_share:  # by the speed of this process: a resumed run may have been slower before
-            left = f"  {duration((seconds - first_seconds) * (1 - share) / (share - first_share))} left"
         line = (
             f"step {record['step']:,}  epoch {record['epochs']:.2f}  loss {record['loss']:.3f}"
-            f"  {record['tokens_per_s']:,.0f} tokens/s{left}"
+            f"  {record['tokens_per_s']:,.0f} tokens/s{self.left(record)}"
         )
         if record["skipped"]:
             line += f"  {record['skipped']} skipped"
+        self.show(line, record["share"])
+
+    def left(self, record: dict[str, Any]) -> str:
+        """The time that is left, as far as it can be told."""
+        share, seconds = record["share"], record["seconds"]
+        first_share, first_seconds = self._first = self._first or (share, seconds)
+        if share == first_share:  # by the speed of this process: a resumed run may have been slower before
+            return ""
+        return f"  {duration((seconds - first_seconds) * (1 - share) / (share - first_share))} left"
+
+    def show(self, line: str, share: float) -> None:
+        """Say how things stand: on the live line if there is one, else on one of its own."""
         if self._bar is not None:
             self._bar.update(self._task, completed=share, description=line + self.best)
         else:
             console.note(line)
 
     def evaluated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None:
-        """The result of a validation, and what a few lines became."""
+        """The result of a validation, and what the model writes."""
+        found = [text.format(record[name]) for name, text in FOUND.items() if name in record]
         if best:
-            self.best = f"  best BLEU {record['valid_bleu']:.1f}"
+            self.best = f"  best {found[0]}"
         mark = "  *best*" if best else ""
         console.note(
-            f"step {record['step']:,}  {duration(record['seconds'])}  validation: BLEU {record['valid_bleu']:.2f}"
-            f"  loss {record['valid_loss']:.3f}  ppl {record['valid_ppl']:.2f}  ({record['weights']} weights){mark}",
+            f"step {record['step']:,}  {duration(record['seconds'])}  validation: {'  '.join(found)}"
+            f"  ({record['weights']} weights){mark}",
             style="bold" if best else "",
         )
-        for sample in samples:
-            for name in ("src", "ref", "hyp"):
-                console.note(f"    {name}  {sample[name]}", style="dim")
+        for name, text in (item for sample in samples for item in sample.items()):
+            for line in text.split("\n") if "\n" in text else [f"{name}  {text}"]:
+                console.note(f"    {line}", style="dim")

@@ -11,18 +11,19 @@ from tx.catalog import arch_named, arch_names, recipe_names
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.cli.options import collect_flags, config_flags
-from tx.config import RunConfig
+from tx.config import LANGUAGE_MODEL, TRANSLATION, VECTORS, RunConfig
 from tx.errors import TxError, UsageError, did_you_mean
 from tx.resolve import Resolved, resolve
 from tx.text.lines import read_lines
 from tx.text.tokenizer import KINDS
 
 TOKENIZER_FLAGS = {"data.vocab_size", "seed"}
+TRY = {TRANSLATION: "tx translate -m {out} < {text} | head", LANGUAGE_MODEL: "tx generate -m {out}"}
 
 Valid = Annotated[
     list[str] | None,
     typer.Option(
-        "--valid", metavar="FILE", help="Validation text: once for the source, once for the target."
+        "--valid", metavar="FILE", help="Validation text; for translation first the source, then the target."
     ),
 ]
 Out = Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")]
@@ -64,11 +65,13 @@ def train(
     $ tx train transformer-xs train.de train.en --valid dev.de --valid dev.en -o de-en
     $ tx train transformer-xs train.de train.en --max-time 30m -o de-en
     $ tx train --resume -o de-en
+    $ tx train char-rnn shakespeare.txt -o bard
+    $ tx train word2vec text8 -o vectors
     $ tx train bpe train.de train.en --vocab-size 8000 -o bpe8k
     $ tx config transformer-xs > run.toml && tx train run.toml train.de train.en -o de-en
     ```
 
-    Without a recipe one is chosen by the size of the corpus. The first Ctrl-C finishes the step and saves.
+    For two files a recipe is chosen by their size. The first Ctrl-C finishes the step and saves.
     """
     console.set_quiet(quiet)
     words, given = what or [], collect_flags(flags)
@@ -122,17 +125,24 @@ def _config(
     if name is None and not files:
         raise UsageError("what shall be trained?", "tx train SRC TGT -o NAME; `tx config` lists the recipes")
     resolved = resolve(name or _choose_recipe(files), flags=given, sets=sets or [])
-    data = resolved.config.data
+    _check_files(resolved.config)
+    return resolved
+
+
+def _check_files(config: RunConfig) -> None:
+    """Raise UsageError unless there are as many files as the task needs, TxError for one that is not there."""
+    data = config.data
+    if config.task in (LANGUAGE_MODEL, VECTORS) and not data.train:
+        raise UsageError("there is no text to learn from", f"tx train {config.arch} FILE... -o NAME")
     for key, paths in (("training", data.train), ("validation", data.valid)):
-        if len(paths) not in ((2,) if key == "training" else (0, 2)):
+        if config.task == TRANSLATION and len(paths) not in ((2,) if key == "training" else (0, 2)):
             raise UsageError(
                 f"a translator needs a source and a target file of {key} text, not {len(paths)} files",
-                "tx train RECIPE SRC TGT --valid SRC --valid TGT",
+                "tx train RECIPE SRC TGT --valid SRC --valid TGT; for a language model: tx train char-rnn FILE",
             )
         for path in paths:
-            if not Path(path).is_file():
+            if not (Path(path).is_file() or (path == "-" and config.task == VECTORS)):
                 raise TxError(f"there is no file {path}")
-    return resolved
 
 
 def _name_and_files(words: list[str]) -> tuple[str | None, list[str]]:
@@ -190,16 +200,20 @@ def _value(config: RunConfig, key: str) -> Any:
 
 
 def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: bool) -> None:
+    if resolved.config.task == VECTORS:
+        from tx.cli.train_word2vec import run_word2vec
+
+        return run_word2vec(resolved, out, resume, overwrite, dry_run)
     from tx.models import load_architecture
     from tx.train.folder import claim
+    from tx.train.prepare import prepare
     from tx.train.stop import sigterm_as_interrupt
-    from tx.train.translation import prepare
 
     resolved.check_model(load_architecture(resolved.config.arch).Config)
     display = _display()
     with sigterm_as_interrupt(), nullcontext() if dry_run else claim(out, resume, overwrite):
         if dry_run:
-            _print_config(resolved)
+            print_config(resolved)
         prepared = prepare(resolved.config, out, resume, display)
         console.note(str(prepared.forecast))
         console.note(f"validation every {prepared.eval_every:,} steps")
@@ -210,12 +224,13 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
     if not progress.finished:
         console.note(f"stopped at step {progress.step:,}; go on with: tx train --resume -o {out}")
         raise typer.Exit(130)
-    what = "loss" if progress.best_score < 0 else resolved.config.train.metric
+    best = progress.best_score
     console.note(
         f"finished ({progress.finished}) after {progress.step:,} steps: "
-        f"best {what} {abs(progress.best_score):.2f} at step {progress.best_step:,}"
+        f"best {f'loss {-best:.4f}' if best < 0 else f'BLEU {best:.2f}'} at step {progress.best_step:,}"
     )
-    console.note(f"try: tx translate -m {out} < {resolved.config.data.train[0]} | head")
+    config = resolved.config
+    console.note("try: " + TRY[config.task].format(out=out, text=config.data.train[0]))
 
 
 def _display() -> Any:
@@ -224,7 +239,7 @@ def _display() -> Any:
     return TrainingDisplay()
 
 
-def _print_config(resolved: Resolved) -> None:
+def print_config(resolved: Resolved) -> None:
     rows = []
     for key, origin in resolved.origins.items():
         value = _value(resolved.config, key)

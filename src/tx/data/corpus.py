@@ -9,14 +9,14 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from tx.text.tokenizer import Tokenizer
 COMPLETE = "complete.json"  # in a corpus's folder: the sizes of its files
 CHUNK = 20_000  # lines that one process encodes at a time
 FORMAT = 2  # of the files below; part of the fingerprint
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -90,30 +93,32 @@ def _lengths(rows: Sequence[Any]) -> np.ndarray:
     return np.fromiter((len(row) for row in rows), "<i8", len(rows))
 
 
-def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> None:
-    """Encode a file in parallel, chunk by chunk; memory is bounded by the chunks under way."""
+def in_processes(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+    """The results of all jobs, in order, from one process a core; memory is bounded by the jobs under way."""
     workers = os.cpu_count() or 1
+    jobs = iter(jobs)
+    first = list(islice(jobs, 2))
+    if len(first) < 2 or workers == 1:  # not worth another process
+        yield from map(work, chain(first, jobs))
+        return
+    jobs = chain(first, jobs)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        while wave := list(islice(jobs, 2 * workers)):
+            yield from pool.map(work, wave)
+
+
+def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> None:
+    """Encode a file chunk by chunk."""
     lines = read_lines(path)
     chunks = ((tokenizer, chunk) for chunk in iter(lambda: list(islice(lines, CHUNK)), []))
-    first = list(islice(chunks, 2))
     counts: list[np.ndarray] = []
     text_counts: list[np.ndarray] = []
     with (folder / f"{name}.ids").open("wb") as ids_file, (folder / f"{name}.text").open("wb") as text_file:
-
-        def keep(results: Iterator[tuple[bytes, np.ndarray, bytes, np.ndarray]]) -> None:
-            for ids, lengths, text, text_lengths in results:
-                ids_file.write(ids)
-                text_file.write(text)
-                counts.append(lengths)
-                text_counts.append(text_lengths)
-
-        if len(first) < 2 or workers == 1:  # not worth another process
-            keep(map(_encode_chunk, (*first, *chunks)))
-        else:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                jobs = (job for part in (first, chunks) for job in part)
-                while wave := list(islice(jobs, 2 * workers)):
-                    keep(pool.map(_encode_chunk, wave))
+        for ids, n_ids, text, n_bytes in in_processes(_encode_chunk, chunks):
+            ids_file.write(ids)
+            text_file.write(text)
+            counts.append(n_ids)
+            text_counts.append(n_bytes)
     for part, lengths in (("offsets", counts), ("text-offsets", text_counts)):
         offsets = np.concatenate([np.zeros(1, "<i8"), *lengths]).cumsum(dtype="<i8")
         offsets.tofile(folder / f"{name}.{part}")
@@ -150,21 +155,30 @@ def encode_corpus(paths: Sequence[str], tokenizers: Sequence[Tokenizer], cache: 
 
     Raises TxError if a file cannot be read, or if the two have different numbers of lines.
     """
-    folder = cache / fingerprint(paths, tokenizers)
-    if not _is_whole(folder):
-        with atomic_folder(folder) as temporary:
-            for name, path, tokenizer in zip(("src", "tgt"), paths, tokenizers, strict=True):
-                _encode_side(temporary, name, path, tokenizer)
-            n_src, n_tgt = (len(Side.open(temporary, name)) for name in ("src", "tgt"))
-            if n_src != n_tgt:
-                raise unequal(paths, n_src, n_tgt)
-            sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
-            (temporary / COMPLETE).write_text(json.dumps(sizes))
+
+    def encode(folder: Path) -> None:
+        for name, path, tokenizer in zip(("src", "tgt"), paths, tokenizers, strict=True):
+            _encode_side(folder, name, path, tokenizer)
+        n_src, n_tgt = (len(Side.open(folder, name)) for name in ("src", "tgt"))
+        if n_src != n_tgt:
+            raise unequal(paths, n_src, n_tgt)
+
+    folder = made_once(cache / fingerprint(paths, tokenizers), encode)
     return Side.open(folder, "src"), Side.open(folder, "tgt")
 
 
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """`folder`, whose files `make` writes unless they are there already, all of them and of their sizes."""
+    if not _is_whole(folder):
+        with atomic_folder(folder) as temporary:
+            make(temporary)
+            sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
+            (temporary / COMPLETE).write_text(json.dumps(sizes))
+    return folder
+
+
 def _is_whole(folder: Path) -> bool:
-    """Whether an encoded corpus is there with all its files, at the sizes that they had."""
+    """Whether what `made_once` made is there with all its files, at the sizes that they had."""
     try:
         sizes = json.loads((folder / COMPLETE).read_text())
         return all((folder / name).stat().st_size == size for name, size in sizes.items())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from tx.data.batch import Batch, make_batch
 from tx.data.corpus import Corpus, Side
@@ -162,3 +163,10 @@ class Sampler:
     def batches_per_epoch(self) -> int:
         """Batches in the present window times windows: exact for a corpus of one window."""
         return len(self._window()) * self.n_windows
+
+    def state(self) -> dict[str, Tensor]:
+        """Beside its position a sampler of pairs has none."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """There is nothing to restore."""

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from tx.config import TrainConfig
-from tx.data.batch import Batch
 from tx.nn.device import peak_memory
 from tx.train.text import duration
 
@@ -25,7 +24,9 @@ class Forecast:
     memory: int
 
     def __str__(self) -> str:
-        speed = f"{self.seconds_per_step:.2f} s a step, {self.steps_per_epoch:,.0f} steps an epoch"
+        pace = self.seconds_per_step
+        told = f"{pace:.2f} s" if pace >= 0.1 else f"{1000 * pace:.1f} ms"
+        speed = f"{told} a step, {self.steps_per_epoch:,.0f} steps an epoch"
         memory = f"about {self.memory / 2**30:.1f} GiB of memory"
         if not self.steps:
             return f"forecast: {speed}; until validation stops improving; {memory}"
@@ -35,7 +36,7 @@ class Forecast:
 
 
 def forecast(
-    trainer: Any, batches: list[Batch], steps_per_epoch: float, config: TrainConfig, max_seconds: float
+    trainer: Any, batches: list[Any], steps_per_epoch: float, config: TrainConfig, max_seconds: float
 ) -> Forecast:
     """Time forward and backward passes over `batches` (typical ones) with the model of `trainer`."""
     device: torch.device = trainer.device

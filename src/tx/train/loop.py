@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tx.config import TrainConfig
-from tx.data.batch import Batch
-from tx.data.sampler import Position, Sampler
+from tx.data.sampler import Position
 from tx.errors import TxError
 from tx.nn.device import peak_memory, use_bf16
 from tx.train.averaging import Snapshots
@@ -28,18 +27,10 @@ from tx.train.optim import Optimizer
 from tx.train.recent import Recent
 from tx.train.schedule import learning_rate
 from tx.train.stop import StopSignal
+from tx.train.task import Evaluation, Source
 
 MAX_BAD_STEPS = 5  # non-finite updates in a row before the run stops
 MAX_COST_OF_SAVING = 0.05  # share of the time that checkpoints between validations may take
-
-
-@dataclass
-class Evaluation:
-    """What a validation found; a higher `score` is better."""
-
-    score: float
-    values: dict[str, float]  # loss, ppl, bleu, ...
-    samples: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -84,7 +75,7 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
-        sampler: Sampler,
+        source: Source,
         config: TrainConfig,
         seed: int,
         folder: Path,
@@ -94,13 +85,13 @@ class Trainer:
         listener: Listener,
     ) -> None:
         self.model: Any = model
-        self.sampler, self.config, self.seed, self.folder = sampler, config, seed, folder
+        self.source, self.config, self.seed, self.folder = source, config, seed, folder
         self.max_seconds = max_seconds
         self.evaluate, self.publish, self.listener = evaluate, publish, listener
         self.device = next(model.parameters()).device
         self.bf16 = use_bf16(config.precision, self.device)
         self.optimizer = Optimizer(model, config)
-        self.progress = Progress(position=sampler.position, warmup_steps=config.warmup_steps)
+        self.progress = Progress(position=source.position, warmup_steps=config.warmup_steps)
         self.snapshots = Snapshots(folder / "snapshots", config.average)
         self.log = Log(folder / "metrics.jsonl", config.tensorboard)
         self._compiled = torch.compile(self._loss) if config.compile else self._loss
@@ -113,19 +104,19 @@ class Trainer:
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _loss(self, batch: Any) -> Tensor:
         with self._autocast():
             loss, _ = self.model.loss(batch, self.config.label_smoothing)
         return loss  # type: ignore[no-any-return]
 
-    def _fetch(self) -> tuple[list[Batch], Position, float]:
+    def _fetch(self) -> tuple[list[Any], Position, float]:
         """The batches of the next update, the position after them, and that as a number of epochs."""
-        batches = [self.sampler.next() for _ in range(self.config.grad_accum)]
+        batches = [self.source.next() for _ in range(self.config.grad_accum)]
         if self.device.type == "cuda":
             batches = [batch.pin() for batch in batches]
-        return batches, replace(self.sampler.position), self.sampler.epochs()
+        return batches, replace(self.source.position), self.source.epochs()
 
-    def gradients(self, batches: list[Batch]) -> tuple[Tensor, int]:
+    def gradients(self, batches: list[Any]) -> tuple[Tensor, int]:
         """Add the gradient of the mean loss of a target token in `batches`; returns the sum and the count."""
         n_tokens = sum(batch.n_tokens for batch in batches)
         total = torch.zeros((), device=self.device)
@@ -135,7 +126,7 @@ class Trainer:
             total += loss.detach()
         return total, n_tokens
 
-    def _update(self, batches: list[Batch]) -> tuple[Tensor, Tensor]:
+    def _update(self, batches: list[Any]) -> tuple[Tensor, Tensor]:
         """One optimizer step; returns the summed loss, and whether the update was skipped (1.0)."""
         progress = self.progress
         torch.manual_seed(((self.seed << 32) + progress.step) % 2**63)
@@ -292,7 +283,7 @@ class Trainer:
         else:
             progress.stale += 1
         record = {"step": progress.step, "seconds": progress.seconds, "weights": kind, **evaluation.values}
-        self.log.write(record | {"best": best})
+        self.log.write(record | {"best": best, "samples": evaluation.samples})
         self.listener.evaluated(record, evaluation.samples, best)
         return best
 
@@ -334,7 +325,8 @@ class Trainer:
         started = time.monotonic()
         self.progress.log_bytes, self.progress.recent = self.log.flush(), self._recent.sums()
         weights = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
-        save_checkpoint(self.folder / "last", weights, self.optimizer.state(), asdict(self.progress))
+        tensors = self.optimizer.state() | self.source.state()
+        save_checkpoint(self.folder / "last", weights, tensors, asdict(self.progress))
         self.snapshots.prune(self.progress.snapshots)
         ended = time.monotonic()
         self._save_interval = max(60.0, (ended - started) / MAX_COST_OF_SAVING)
@@ -342,12 +334,14 @@ class Trainer:
 
     def resume(self) -> None:
         """Take up the state in the run folder. Raises TxError if there is none, or it is damaged."""
-        weights, optimizer, state = load_checkpoint(self.folder / "last")
+        weights, tensors, state = load_checkpoint(self.folder / "last")
+        tensors = {name: value.to(self.device) for name, value in tensors.items()}
         known = {key: value for key, value in state.items() if key in Progress.__dataclass_fields__}
         self.progress = Progress(**known | {"position": Position(**state["position"])})
-        self.sampler.position = replace(self.progress.position)
+        self.source.position = replace(self.progress.position)
         self.model.load_state_dict(weights, strict=False)
-        self.optimizer.load_state({name: value.to(self.device) for name, value in optimizer.items()})
+        self.optimizer.load_state(tensors)
+        self.source.load_state(tensors)
         self.snapshots.check(self.progress.snapshots)
         self._recent = Recent(self.device, *self.progress.recent)
         self.log.truncate(self.progress.log_bytes)

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-
-from tx.data.batch import Batch
 
 
 class Recent:
@@ -30,7 +29,7 @@ class Recent:
         self._loss_tokens.zero_()
         self.start()
 
-    def add(self, loss: Tensor, skipped: Tensor, batches: Sequence[Batch]) -> None:
+    def add(self, loss: Tensor, skipped: Tensor, batches: Sequence[Any]) -> None:
         """Count an update with its summed loss; `skipped` is 1.0 if it was not finite."""
         n_tokens = sum(batch.n_tokens for batch in batches)
         self._loss += torch.where(skipped > 0, 0.0, loss)
@@ -57,4 +56,5 @@ class Recent:
 
     def speed(self) -> dict[str, float]:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        return {"tokens_per_s": self._tokens / seconds, "src_tokens_per_s": self._src_tokens / seconds}
+        speed = {"tokens_per_s": self._tokens / seconds}
+        return speed | ({"src_tokens_per_s": self._src_tokens / seconds} if self._src_tokens else {})

@@ -1,68 +1,25 @@
-"""Training a translator, from raw text to a package: what `tx train transformer SRC TGT` does.
-
-The order: tokenizers, corpus, validation text, model, forecast, the loop. Whatever can be wrong with the data
-shows before anything is written; then everything is kept under the package's run/ folder, and the package
-itself holds the best model so far.
-"""
+"""Training a translator: tokenizers, corpus, validation text and model of `tx train transformer SRC TGT`."""
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from tx.config import RunConfig, parse_duration
+from tx.config import RunConfig
 from tx.data.corpus import Corpus, Side, cache_folder, encode_corpus, hold_out, open_corpus
 from tx.data.sampler import Sampler
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError
 from tx.evaluate.metrics import bleu
 from tx.evaluate.model import mean_loss
-from tx.models import load_architecture, model_config, weights_of
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
-from tx.package import WEIGHTS, Package, update_package
+from tx.models import load_architecture
+from tx.package import Package
 from tx.text.tokenizer import Tokenizer, open_tokenizers
-from tx.train.folder import check_inputs, clear, keep_config, keep_inputs
-from tx.train.forecast import TRIALS, Forecast, forecast
-from tx.train.loop import Evaluation, Listener, Progress, Trainer
+from tx.train.task import Evaluation, Material
 from tx.train.tokenizer import train_tokenizer
 
-SHOWN = {"valid_bleu": "BLEU", "valid_loss": "loss", "valid_ppl": "perplexity"}  # in the package, best first
 GREEDY_SAMPLES = 3  # translations shown at each validation
-
-
-@dataclass
-class Prepared:
-    """A run that is ready to go: everything but the training. Nothing is in its folder yet."""
-
-    config: RunConfig
-    tokenizers: tuple[Tokenizer, Tokenizer]
-    trainer: Trainer
-    forecast: Forecast
-    eval_every: int
-    n_parameters: int
-    resume: bool
-
-    def train(self) -> Progress:
-        """Begin the run in its folder, or take it up there, and train; raises what `Trainer.run` does."""
-        run, trainer = self.trainer.folder, self.trainer
-        if self.resume:
-            trainer.resume()
-            if done := trainer.progress.finished:
-                trainer.listener.say(
-                    f"this run is finished ({done}); to go on, raise a limit: --max-steps, ..."
-                )
-            keep_config(run, self.config)  # whose limits may be new
-        else:
-            clear(run)
-            keep_tokenizers(run, self.tokenizers)
-            trainer.save()
-            keep_inputs(run, self.config)
-        return trainer.run(self.eval_every)
 
 
 def fit_tokenizers(config: RunConfig, say: Callable[[str], None]) -> tuple[Tokenizer, Tokenizer]:
@@ -150,99 +107,25 @@ class Validation:
         )
 
 
-def publish_to(
-    out: Path,
-    model: nn.Module,
-    tokenizers: tuple[Tokenizer, Tokenizer],
-    config: RunConfig,
-    report: dict[str, Any],
-) -> Callable[[Evaluation, int], None]:
-    """A function that makes the weights of `model` those of the package at `out`."""
-    from safetensors.torch import save
-
+def gather(
+    config: RunConfig, kept: Package | None, device: torch.device, say: Callable[[str], None]
+) -> Material:
+    """What `tx.train.task.gather` promises, for a translator."""
+    tokenizers = fit_tokenizers(config, say) if kept is None else open_tokenizers(kept)
     src, tgt = tokenizers
-    named = {"tokenizer": src} if src is tgt else {"src": src, "tgt": tgt}
+    corpus, valid = open_data(config, tokenizers, say)
+    model = build_model(config, tokenizers, device)
+    data, batch_tokens = config.data, config.train.batch_tokens
     dropped = [
         {"reason": reason, "pairs": value["pairs"], "first_lines": ", ".join(map(str, value["first_lines"]))}
-        for reason, value in report["dropped"].items()
+        for reason, value in corpus.report["dropped"].items()
     ]
-
-    def publish(evaluation: Evaluation, step: int) -> None:
-        scores = [
-            {
-                "metric": shown,
-                "value": round(evaluation.values[name], 4),
-                "data": f"validation, greedy, step {step}",
-            }
-            for name, shown in SHOWN.items()
-        ]
-        update_package(
-            out,
-            lambda folder: (folder / WEIGHTS).write_bytes(save(weights_of(model))),
-            task=load_architecture(config.arch).TASK,
-            arch=config.arch,
-            config=model_config(model),
-            tokenizers=named,
-            decode=asdict(config.decode),
-            data=report | {"dropped": dropped},
-            scores=scores,
-        )
-
-    return publish
-
-
-def _eval_every(config: RunConfig, plan: Forecast) -> int:
-    """Half an epoch, but at least 250 updates, and about 20 looks at a run that is shorter than that."""
-    if config.train.eval_every:
-        return config.train.eval_every
-    usual = max(250, round(plan.steps_per_epoch / 2))
-    return max(1, min(usual, plan.steps // 20 or usual)) if plan.steps else usual
-
-
-def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> Prepared:
-    """Everything up to the first update. Raises TxError for faults in the data or the configuration."""
-    started = time.monotonic()
-    device = choose_device(config.train.device)
-    threads = set_threads(config.train.threads)
-    keep_freed_memory()
-    prefer_fast_products()
-    run = out / "run"
-    if resume:
-        check_inputs(run, config)
-        tokenizers = open_tokenizers(Package.open(run / "tokenizer"))
-    else:
-        tokenizers = fit_tokenizers(config, listener.say)
-    corpus, valid = open_data(config, tokenizers, listener.say)
-    model = build_model(config, tokenizers, device)
-    sampler = Sampler(
-        corpus, tokenizers, config.train.batch_tokens, config.seed, config.data.sampling, config.data.max_len
+    return Material(
+        tokenizers={"tokenizer": src} if src is tgt else {"src": src, "tgt": tgt},
+        model=model,
+        source=Sampler(corpus, tokenizers, batch_tokens, config.seed, data.sampling, data.max_len),
+        evaluate=Validation(model, valid, tokenizers, config),
+        report=corpus.report | {"dropped": dropped},
+        shown={"valid_bleu": "BLEU", "valid_loss": "loss", "valid_ppl": "perplexity"},
+        how="validation, greedy",
     )
-    max_seconds = parse_duration(config.train.max_time) if config.train.max_time else 0.0
-    trainer = Trainer(
-        model,
-        sampler,
-        config.train,
-        config.seed,
-        run,
-        max_seconds,
-        Validation(model, valid, tokenizers, config),
-        publish_to(out, model, tokenizers, config, corpus.report),
-        listener,
-    )
-    trials = [sampler.peek(i) for i in range(TRIALS)]
-    steps_per_epoch = sampler.batches_per_epoch() / config.train.grad_accum
-    plan = forecast(trainer, trials, steps_per_epoch, config.train, max_seconds)
-    n_parameters = sum(p.numel() for p in model.parameters())
-    # A warm-up made for a longer run would eat a short one; and the clock has run since the command started.
-    usual = config.train.warmup_steps
-    trainer.progress.warmup_steps = min(usual, plan.steps // 8 or usual)
-    trainer.progress.seconds = time.monotonic() - started
-    listener.say(f"{config.arch}: {n_parameters:,} parameters on {device}, {threads} threads")
-    return Prepared(config, tokenizers, trainer, plan, _eval_every(config, plan), n_parameters, resume)
-
-
-def keep_tokenizers(run: Path, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
-    """Keep the tokenizers with the run, for `--resume`."""
-    src, tgt = tokenizers
-    named = {"tokenizer": src} if src is tgt else {"src": src, "tgt": tgt}
-    update_package(run / "tokenizer", task="tokenizer", tokenizers=named)

@@ -1,0 +1,138 @@
+"""Training a language model: tokenizer, stream of text, validation and samples of `tx train char-rnn FILE`."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tx.config import RunConfig
+from tx.data.corpus import cache_folder
+from tx.data.stream import StreamSampler, contiguous_batches, encode_stream
+from tx.errors import TxError
+from tx.files import sha256
+from tx.models import load_architecture
+from tx.package import Package, find
+from tx.text.tokenizer import Tokenizer, open_tokenizer
+from tx.train.task import Evaluation, Material
+from tx.train.tokenizer import train_tokenizer
+
+SAMPLE, TEMPERATURE = 300, 0.8  # tokens of text to show at each validation
+STREAMS = 16  # side by side in a validation: few, since each begins without a past
+
+
+def fit_tokenizer(config: RunConfig, say: Callable[[str], None]) -> Tokenizer:
+    """The tokenizer of the named package, or a new one fitted to the training text."""
+    data = config.data
+    if data.tokenizer:
+        return open_tokenizer(Package.open(find(data.tokenizer, "tokenizer")))
+    if data.tokenizer_kind != "alphabet":
+        say(f"fitting a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces")
+        return train_tokenizer(data.tokenizer_kind, data.train, data.vocab_size, seed=config.seed, say=say)
+    tokenizer = train_tokenizer("alphabet", data.train, data.vocab_size)
+    say(f"the alphabet: {len(tokenizer) - 3:,} different characters, beside the newline")
+    return tokenizer
+
+
+def open_text(config: RunConfig, tokenizer: Tokenizer, say: Callable[[str], None]) -> tuple[Any, Any]:
+    """The ids of training and validation text; without validation files, the end of the training text."""
+    data, cache = config.data, cache_folder()
+    ids = encode_stream(data.train, tokenizer, cache)
+    if data.valid:
+        train, valid = ids, encode_stream(data.valid, tokenizer, cache)
+        held_out = "in " + " ".join(data.valid)
+    else:
+        cut = int(len(ids) * (1 - data.valid_fraction))
+        train, valid = ids[:cut], ids[cut:]
+        held_out = "held out, the end of the text"
+    say(f"{' '.join(data.train)}: {len(train):,} tokens to train on; {len(valid):,} {held_out}")
+    if len(valid) < 2:
+        raise TxError(
+            "there is no text to validate on", "name a file with --valid, or a larger data.valid_fraction"
+        )
+    return train, valid
+
+
+def build_model(config: RunConfig, tokenizer: Tokenizer, device: torch.device) -> nn.Module:
+    """A new model for this vocabulary, initialised from the seed."""
+    architecture = load_architecture(config.arch)
+    derived = {"vocab_size": len(tokenizer), "max_len": config.train.seq_len}
+    known = {
+        name: value for name, value in derived.items() if name in architecture.Config.__dataclass_fields__
+    }
+    torch.manual_seed(config.seed)
+    model: nn.Module = architecture.Model(architecture.Config(**config.model | known))
+    return model.to(device)
+
+
+def sample(model: Any, tokenizer: Tokenizer, seed: int, length: int = SAMPLE) -> str:
+    """A text of `length` tokens, drawn token by token."""
+    generator = torch.Generator().manual_seed(seed)
+    device, context = next(model.parameters()).device, getattr(model.config, "max_len", length)
+    ids, first, read, state = [tokenizer.eos_id], 0, 0, model.start(1)
+    for _ in range(length):
+        if len(ids) - first > context:  # go on with the second half of it
+            first = read = len(ids) - (context + 1) // 2
+            state = model.start(1)
+        logits, state = model.read(torch.tensor([ids[read:]], device=device), state)
+        read = len(ids)
+        chances = (logits[0].float().cpu() / TEMPERATURE).softmax(dim=-1)
+        ids.append(int(chances.multinomial(1, generator=generator)))
+    return text_of(np.array(ids[1:]), tokenizer)
+
+
+def text_of(ids: np.ndarray, tokenizer: Tokenizer) -> str:
+    """The text that `ids` `[n]` spell; each `</s>` is a newline."""
+    lines = np.split(ids, np.flatnonzero(ids == tokenizer.eos_id))
+    return "\n".join(tokenizer.decode(line.tolist()) for line in lines)
+
+
+class Validation:
+    """The loss of the validation text, and a text that the model makes up."""
+
+    def __init__(self, model: nn.Module, valid: np.ndarray, tokenizer: Tokenizer, config: RunConfig) -> None:
+        self.model, self.tokenizer, self.config = model, tokenizer, config
+        self.device = next(model.parameters()).device
+        n, seq_len = len(valid), config.train.seq_len
+        self.valid = valid[: min(n, config.train.eval_tokens or n)]
+        self.streams = max(1, min(STREAMS, len(self.valid) // (4 * seq_len)))
+        measured = (len(self.valid) - 1) // self.streams * self.streams
+        self.per_character = measured / len(text_of(self.valid[1 : measured + 1], tokenizer))
+
+    def __call__(self) -> Evaluation:
+        total, n_tokens = torch.zeros((), device=self.device), 0
+        model: Any = self.model
+        for batch in contiguous_batches(self.valid, self.streams, self.config.train.seq_len):
+            loss, n = model.loss(batch.to(self.device))
+            total, n_tokens = total + loss, n_tokens + n
+        loss = float(total) / n_tokens
+        bits = loss * self.per_character / math.log(2)
+        values = {"valid_loss": loss, "valid_bpc": bits, "valid_ppl": math.exp(min(loss, 700.0))}
+        text = sample(model, self.tokenizer, self.config.seed)
+        return Evaluation(-loss, values, [{"sample": text}])
+
+
+def gather(
+    config: RunConfig, kept: Package | None, device: torch.device, say: Callable[[str], None]
+) -> Material:
+    """What `tx.train.task.gather` promises, for a language model."""
+    tokenizer = fit_tokenizer(config, say) if kept is None else open_tokenizer(kept)
+    train, valid = open_text(config, tokenizer, say)
+    model: Any = build_model(config, tokenizer, device)
+    batch_size, seq_len = config.train.batch_size, config.train.seq_len
+    return Material(
+        tokenizers={"tokenizer": tokenizer},
+        model=model,
+        source=StreamSampler(train, batch_size, seq_len, config.seed, contiguous=model.carries),
+        evaluate=Validation(model, valid, tokenizer, config),
+        report={
+            "files": [{"name": Path(path).name, "sha256": sha256(Path(path))} for path in config.data.train],
+            "tokens": len(train),
+            "held_out": 0 if config.data.valid else len(valid),
+        },
+        shown={"valid_loss": "loss", "valid_bpc": "bits per character", "valid_ppl": "perplexity"},
+        how="validation",
+    )

@@ -1,0 +1,123 @@
+"""From a configuration to a package, for every task: what `tx train RECIPE FILE...` does.
+
+The order: device, what the task brings (`tx.train.task`), forecast, the loop. Whatever can be wrong with the data
+shows before anything is written; then everything is kept under the package's run/ folder, and the package
+itself holds the best model so far.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from tx.config import RunConfig, decode_options, parse_duration
+from tx.models import model_config, weights_of
+from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
+from tx.package import WEIGHTS, Package, update_package
+from tx.train.folder import check_inputs, clear, keep_config, keep_inputs
+from tx.train.forecast import TRIALS, Forecast, forecast
+from tx.train.loop import Listener, Progress, Trainer
+from tx.train.task import Evaluation, Material, gather
+
+TOKENIZER = "tokenizer"  # in the run folder: a package that keeps the tokenizers for `--resume`
+
+
+@dataclass
+class Prepared:
+    """A run that is ready to go: everything but the training. Nothing is in its folder yet."""
+
+    config: RunConfig
+    material: Material
+    trainer: Trainer
+    forecast: Forecast
+    eval_every: int
+    n_parameters: int
+    resume: bool
+
+    def train(self) -> Progress:
+        """Begin the run in its folder, or take it up there, and train; raises what `Trainer.run` does."""
+        run, trainer = self.trainer.folder, self.trainer
+        if self.resume:
+            trainer.resume()
+            if done := trainer.progress.finished:
+                trainer.listener.say(
+                    f"this run is finished ({done}); to go on, raise a limit: --max-steps, ..."
+                )
+            keep_config(run, self.config)  # whose limits may be new
+        else:
+            clear(run)
+            update_package(run / TOKENIZER, task="tokenizer", tokenizers=self.material.tokenizers)
+            trainer.save()
+            keep_inputs(run, self.config)
+        return trainer.run(self.eval_every)
+
+
+def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> Prepared:
+    """Everything up to the first update. Raises TxError for faults in the data or the configuration."""
+    started = time.monotonic()
+    device = choose_device(config.train.device)
+    threads = set_threads(config.train.threads)
+    keep_freed_memory()
+    prefer_fast_products()
+    run, kept = out / "run", None
+    if resume:
+        check_inputs(run, config)
+        kept = Package.open(run / TOKENIZER)
+    material = gather(config, kept, device, listener.say)
+    max_seconds = parse_duration(config.train.max_time) if config.train.max_time else 0.0
+    trainer = Trainer(
+        material.model,
+        material.source,
+        config.train,
+        config.seed,
+        run,
+        max_seconds,
+        material.evaluate,
+        publish_to(out, material, config),
+        listener,
+    )
+    trials = [material.source.peek(i) for i in range(TRIALS)]
+    steps_per_epoch = material.source.batches_per_epoch() / config.train.grad_accum
+    plan = forecast(trainer, trials, steps_per_epoch, config.train, max_seconds)
+    # A warm-up made for a longer run would eat a short one; and the clock has run since the command started.
+    usual = config.train.warmup_steps
+    trainer.progress.warmup_steps = min(usual, plan.steps // 8 or usual)
+    trainer.progress.seconds = time.monotonic() - started
+    n_parameters = sum(p.numel() for p in material.model.parameters())
+    listener.say(f"{config.arch}: {n_parameters:,} parameters on {device}, {threads} threads")
+    return Prepared(config, material, trainer, plan, _eval_every(config, plan), n_parameters, resume)
+
+
+def publish_to(out: Path, material: Material, config: RunConfig) -> Callable[[Evaluation, int], None]:
+    """A function that makes the weights of the model those of the package at `out`."""
+
+    def publish(evaluation: Evaluation, step: int) -> None:
+        measured = f"{material.how}, step {step}"
+        scores: list[dict[str, Any]] = [
+            {"metric": shown, "value": round(evaluation.values[name], 4), "data": measured}
+            for name, shown in material.shown.items()
+        ]
+        update_package(
+            out,
+            lambda folder: (folder / WEIGHTS).write_bytes(save(weights_of(material.model))),
+            task=config.task,
+            arch=config.arch,
+            config=model_config(material.model),
+            tokenizers=material.tokenizers,
+            decode=decode_options(config),
+            data=material.report,
+            scores=scores,
+        )
+
+    return publish
+
+
+def _eval_every(config: RunConfig, plan: Forecast) -> int:
+    """Half an epoch, but at least 250 updates, and about 20 looks at a run that is shorter than that."""
+    if config.train.eval_every:
+        return config.train.eval_every
+    usual = max(250, round(plan.steps_per_epoch / 2))
+    return max(1, min(usual, plan.steps // 20 or usual)) if plan.steps else usual
