@@ -1,0 +1,68 @@
+"""What all pictures share: a figure without a display or global state, its look, and how it is saved."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tx.errors import TxError, UsageError
+from tx.files import atomic_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg")
+INK, MUTED, FAINT = "#1f2328", "#57606a", "#8b949e"  # text; small text; lines
+_DPI = 200
+_FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "WenQuanYi Zen Hei",
+    "Noto Sans Arabic",
+    "Noto Sans",
+)
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of this size in inches. Raises TxError where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise TxError("pictures need matplotlib, which is not installed", "pip install 'tx[plot]'") from None
+    with _look():
+        return Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+
+
+def check_path(path: Path) -> None:
+    """Raise UsageError unless `path` names a picture that `save` can write."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"a picture cannot be written to {path}", f"end its name in {' or '.join(FORMATS)}")
+
+
+def save(figure: "Figure", path: Path) -> list[str]:
+    """Write a figure as PNG or SVG, by the name; the same figure gives the same bytes.
+
+    Returns a sentence for each letter that no installed font has. Raises TxError if the disk is full.
+    """
+    check_path(path)
+    kind = path.suffix.lower()[1:]
+    metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
+    with _look(), warnings.catch_warnings(record=True) as told, atomic_file(path) as file:
+        warnings.simplefilter("always")
+        figure.savefig(file, format=kind, metadata=metadata, dpi=_DPI)
+    return sorted(
+        {str(warning.message).partition(" missing")[0] for warning in told if "Glyph" in str(warning.message)}
+    )
+
+
+@contextmanager
+def _look() -> Iterator[None]:
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    fonts = [font for font in _FONTS if font in installed]
+    with matplotlib.rc_context({"font.family": fonts, "svg.hashsalt": "tx", "axes.unicode_minus": True}):
+        yield
