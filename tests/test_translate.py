@@ -14,7 +14,7 @@ from small import demo_pairs, demo_tokenizer, random_translator
 from tx.config import DecodeConfig
 from tx.data.batch import make_batch
 from tx.decode import translate
-from tx.decode.search import Sampling
+from tx.decode.sampling import Sampling
 from tx.decode.translate import SearchOptions, Translator, open_translator
 from tx.models import model_config, weights_of
 from tx.package import WEIGHTS, write_package

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from tx.cli import console
 from tx.cli.app import USE, app
 from tx.cli.pipe import line_batches
-from tx.errors import UsageError
+from tx.errors import TxError, UsageError
 from tx.package import find
 from tx.text.lines import LineWriter, read_lines
 
@@ -38,6 +39,7 @@ def translate(
             "--beam-size",
             "-b",
             min=1,
+            max=1000,
             help="Hypotheses kept at each step; 1: greedy.",
             rich_help_panel=SEARCH,
         ),
@@ -102,7 +104,7 @@ def translate(
     hold where no flag is given; scores are log-probabilities divided by length.
     """
     console.set_quiet(quiet)
-    from tx.decode.search import Sampling
+    from tx.decode.sampling import Sampling
     from tx.decode.translate import SearchOptions, open_translator
 
     if not sample and (temperature, top_k, top_p) != (None, None, None):
@@ -141,15 +143,23 @@ def _pipe(
     scores: bool,
     as_json: bool,
 ) -> None:
-    forced = read_lines(prefix) if prefix else None
+    forced = read_lines(prefix) if prefix else iter(())
     with LineWriter(output) as writer:
         for number, lines in line_batches(files, input, ramp=True):
-            prefixes = [next(forced, "") for _ in lines] if forced else None
+            prefixes = list(islice(forced, len(lines))) if prefix else None
+            if prefixes is not None and len(prefixes) < len(lines):
+                raise _uneven(prefix, f"ends after line {number + len(prefixes):,}, and the source goes on")
             results = translator.translate(lines, options, prefixes, number)
             for n, (line, result) in enumerate(zip(lines, results, strict=True), number + 1):
                 if result.n_parts > 1:
                     console.warn(f"line {n} is too long, and was translated in {result.n_parts} parts")
                 writer.write(_format(result, options.n_best, scores, as_json, line))
+        if next(forced, None) is not None:
+            raise _uneven(prefix, "goes on after the last line of the source")
+
+
+def _uneven(prefix: str | None, how: str) -> TxError:
+    return TxError(f"{prefix} {how}", "it needs one line for each line of the source; a blank one forces nothing")
 
 
 def _format(result: "Translation", n_best: int, scores: bool, as_json: bool, src: str) -> Iterator[str]:

@@ -9,13 +9,14 @@ Shape letters: B sentences, W hypotheses of each, N = B * W rows, V vocabulary.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tx.data.batch import Batch
+from tx.decode.sampling import Sampling, draw
 
 
 class State(Protocol):
@@ -39,16 +40,6 @@ class Hypothesis:
     ids: list[int]
     logprob: float
     score: float
-
-
-@dataclass
-class Sampling:
-    """How to draw a token: from the `top_k` likeliest, of them the smallest set of mass `top_p`; 0 and 1: all."""
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 1
 
 
 NEVER = float("-inf")
@@ -188,22 +179,9 @@ def _finished(hypotheses: list[Hypothesis], open_score: float, beam_size: int, n
     return sorted(h.score for h in hypotheses)[-n_best] >= open_score
 
 
-def choose(logits: Tensor, sampling: Sampling, draws: Sequence[float]) -> Tensor:
-    """Draw one token per row of `logits` `[N, V]`, by inverse transform of one uniform draw each: `[N]`."""
-    logits, ids = (logits / sampling.temperature).sort(dim=-1, descending=True)
-    if sampling.top_k:
-        logits, ids = logits[:, : sampling.top_k], ids[:, : sampling.top_k]
-    probabilities = logits.softmax(dim=-1)
-    mass = probabilities.cumsum(dim=-1)
-    if sampling.top_p < 1:
-        # Keep those before which less than top_p has been reached: the smallest set of that mass, never none.
-        beyond = mass - probabilities >= max(sampling.top_p, 1e-9)
-        probabilities = probabilities.masked_fill(beyond, 0)
-        mass = probabilities.cumsum(dim=-1)
-    point = torch.tensor(draws, dtype=mass.dtype, device=mass.device)[:, None] * mass[:, -1:]
-    place = torch.searchsorted(mass, point, right=True).clamp_max(mass.size(1) - 1)
-    last = (probabilities > 0).sum(dim=-1, keepdim=True) - 1  # rounding must not choose what has no mass
-    return ids.gather(1, torch.minimum(place, last))[:, 0]
+def choose(logits: Tensor, sampling: Sampling, sources: Sequence[np.random.Generator]) -> Tensor:
+    """Draw one token per row of `logits` `[N, V]`, each from its own random numbers: `[N]`."""
+    return torch.from_numpy(draw(logits.float().cpu().numpy(), sampling, sources)).to(logits.device)
 
 
 def generate(
@@ -227,7 +205,7 @@ def generate(
     state = model.start(batch)
     device, n_sentences = batch.src.device, batch.src.size(0)
     limits = _Limits(max_lens, prefixes, eos_id)
-    sources = [Random(f"{sampling.seed}/{n}") for n in lines or range(n_sentences)] if sampling else []
+    sources = [sampling.source(n) for n in lines or range(n_sentences)] if sampling else []
     ids: list[list[int]] = [[] for _ in range(n_sentences)]
     logprobs = [0.0] * n_sentences
     is_open = [True] * n_sentences
@@ -238,7 +216,7 @@ def generate(
         logits, state = model.step(tokens, state)
         logits = limits.apply(logits.log_softmax(dim=-1) if with_scores else logits, length, sentences)
         if sampling:
-            tokens = choose(logits, sampling, [sources[n].random() for n in sentences])
+            tokens = choose(logits, sampling, [sources[n] for n in sentences])
         else:
             tokens = logits.argmax(dim=-1)
         if with_scores:

@@ -14,7 +14,8 @@ from torch import nn
 
 from tx.config import DecodeConfig
 from tx.data.batch import make_batch
-from tx.decode.search import Hypothesis, Sampling, beam_search, generate
+from tx.decode.sampling import Sampling
+from tx.decode.search import Hypothesis, beam_search, generate
 from tx.models import load_model
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import Package, load_package
