@@ -116,9 +116,17 @@ def test_sampling_is_random_by_its_seed_alone() -> None:
     assert cold == translate("-b", "1", stdin=text(*LINES)).out
 
 
+@pytest.mark.parametrize(("n", "what"), [(1, "ends after line 1"), (9, "goes on after the last line")])
+def test_prefixes_that_do_not_match_the_source_are_refused(tmp_path: Path, n: int, what: str) -> None:
+    prefixes = tmp_path / "prefixes"
+    prefixes.write_text("\n" * n)
+    done = translate("--prefix", str(prefixes), stdin=text(*LINES))
+    assert done.status == 1 and what in done.err and "one line for each line of the source" in done.err
+
+
 def test_a_prefix_is_how_the_translation_begins(tmp_path: Path) -> None:
     prefixes = tmp_path / "prefixes"
-    prefixes.write_text("Sie werden\n\nDas Kind\n")
+    prefixes.write_text("Sie werden\n\nDas Kind\n\n")
     out = translate("--prefix", str(prefixes), stdin=text(*LINES)).out.splitlines()
     assert out[0].startswith("Sie werden") and out[1] == "" and out[2].startswith("Das Kind")
     assert out[3] == translate(stdin=text(LINES[3])).out.strip("\n")

@@ -209,3 +209,13 @@ def test_a_closed_stdout_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(TxError, match="standard output is closed"), LineWriter():
         pass
+
+
+def test_what_gzip_has_packed_is_told_by_its_start(tmp_path: Path) -> None:
+    packed = gzip.compress(b"a line\n")
+    path = tmp_path / "text.txt"
+    path.write_bytes(packed)
+    with pytest.raises(TxError, match="gzip-compressed"):
+        list(read_lines(path))
+    with pytest.raises(TxError, match="the input is gzip-compressed"):
+        list(arrived_lines(io.BytesIO(packed), 10))

@@ -40,7 +40,12 @@ def evaluate(
     beam_size: Annotated[
         int | None,
         typer.Option(
-            "--beam-size", "-b", min=1, help="Hypotheses kept; 1: greedy.", rich_help_panel=TRANSLATION
+            "--beam-size",
+            "-b",
+            min=1,
+            max=1000,
+            help="Hypotheses kept; 1: greedy.",
+            rich_help_panel=TRANSLATION,
         ),
     ] = None,
     tokenize: Annotated[

@@ -159,7 +159,9 @@ def _pipe(
 
 
 def _uneven(prefix: str | None, how: str) -> TxError:
-    return TxError(f"{prefix} {how}", "it needs one line for each line of the source; a blank one forces nothing")
+    return TxError(
+        f"{prefix} {how}", "it needs one line for each line of the source; a blank one forces nothing"
+    )
 
 
 def _format(result: "Translation", n_best: int, scores: bool, as_json: bool, src: str) -> Iterator[str]:

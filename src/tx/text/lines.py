@@ -28,6 +28,7 @@ from tx.files import atomic_file, cannot_write
 STDIN = "standard input"
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_GZIP = b"\x1f\x8b"
 _SEPARATORS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # wherever some reader would cut a line
 _CHUNK = 1 << 16  # what a pipe holds
 
@@ -118,6 +119,8 @@ def read_blocks(path: str | Path, size: int = 1 << 20) -> Iterator[tuple[bytes, 
 
 def _check_start(raw: bytes, name: str) -> bytes:
     """The first line or block without its byte order mark. Raises TxError if it shows that this is no text."""
+    if raw.startswith(_GZIP):
+        raise _packed(name)
     if _is_utf16(raw):
         raise TxError(
             f"{name} is UTF-16 (or UTF-32), not UTF-8",
@@ -150,6 +153,13 @@ def _decode(raw: bytes, name: str, number: int) -> str:
         ) from error
 
 
+def _packed(name: str) -> TxError:
+    return TxError(
+        f"{name} is gzip-compressed, and its name does not end in .gz",
+        "unpack it (gunzip -c FILE.gz | tx ...), or give tx the file by a name that ends in .gz",
+    )
+
+
 def _shown(name: str) -> str:
     return "FILE" if name == STDIN else shlex.quote(name)
 
@@ -166,6 +176,7 @@ def arrived_lines(
     has.
 
     A last line without `\\n` counts. Invalid UTF-8 becomes U+FFFD, and `warn` hears of the first such line.
+    Raises TxError for what gzip has packed.
     """
     number = 0
     warned = False
@@ -173,7 +184,10 @@ def arrived_lines(
         lines: list[str] = []
         for raw in batch:
             number += 1
-            raw = raw.removeprefix(_BOM) if number == 1 else raw
+            if number == 1:
+                if raw.startswith(_GZIP):
+                    raise _packed("the input")
+                raw = raw.removeprefix(_BOM)
             raw = raw.removesuffix(b"\r")
             try:
                 lines.append(raw.decode("utf-8"))
