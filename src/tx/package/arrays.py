@@ -50,3 +50,14 @@ def map_tensor(path: Path, tensor: Tensor) -> NDArray[Any]:
     start = 8 + int.from_bytes(mapped[:8], "little") + tensor.begin
     array = np.frombuffer(mapped, dtype, tensor.size, start).reshape(tensor.shape)
     return (array.astype("<u4") << 16).view("<f4") if tensor.dtype == "BF16" else array
+
+
+def release(array: NDArray[Any]) -> None:
+    """Let go of the pages of a mapped array that have been read; the next access finds them in the page cache."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, memoryview):
+        owner = owner.obj
+    if isinstance(owner, mmap.mmap):
+        owner.madvise(mmap.MADV_DONTNEED)

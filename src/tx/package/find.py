@@ -73,11 +73,15 @@ def find(name: str | None, task: str) -> Path:
     """The folder of the package called `name`; without a name, the one package that `task` stands for here.
 
     A name is a path, or a folder in ./models, here, or among the user's packages, in this order. Without one:
+    the environment's TX_TASK_MODEL (TX_TRANSLATION_MODEL, TX_VECTORS_MODEL, ...), then
     the key `task` under [defaults] in the nearest tx.toml, then the user's default, then the only package for
     the task. Raises TxError if there is none, or more than one.
     """
     if name is not None:
         return _named(name, Path())
+    variable = f"TX_{task.upper().replace('-', '_')}_MODEL"
+    if chosen := os.environ.get(variable):
+        return _chosen(chosen, Path(), f"the environment names it in {variable}")
     if settings := _settings(Path.cwd()):
         path, chosen = settings[0], settings[1].get(task)
         if chosen is not None:

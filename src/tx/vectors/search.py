@@ -16,12 +16,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tx.package.arrays import release
 from tx.vectors.store import Matrix, WordVectors
 
 Method = Literal["add", "mul"]
 METHODS: tuple[Method, ...] = ("add", "mul")
 
 _CELLS = 1 << 23  # scores computed at a time: 32 MB
+_BYTES = 1 << 26  # of the matrix, read at a time
 _EPSILON = 1e-6  # of 3CosMul: keeps a division by zero away
 
 
@@ -94,7 +96,7 @@ def _blocks(
         terms = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.float32(1e-30))
     else:
         terms = np.concatenate(units)  # [T, D]
-    size = max(1024, _CELLS // len(terms))
+    size = max(1024, min(_CELLS // len(terms), _BYTES // (4 * vectors.dim)))
     for start in range(0, n_rows, size):
         end = min(start + size, n_rows)
         lengths = np.array(vectors.norms[start:end])
@@ -106,6 +108,7 @@ def _blocks(
             cosines = terms @ block.T
             cosines /= lengths
         yield start, cosines if method == "add" else _ratios(cosines, weights)
+        release(vectors.matrix)  # a matrix may be larger than the memory
 
 
 def _ratios(cosines: Matrix, weights: Sequence[Matrix]) -> Matrix:
