@@ -55,11 +55,16 @@ class Attention(nn.Module):
 
     def _attend_plainly(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """The plain form: torch's fused kernel for the CPU knows no dropout, and is slow with oneDNN's products."""
-        q = q * q.size(-1) ** -0.5
-        one = q.size(2) == 1  # a single query: products of matrices would cost more than they compute
-        scores = (q * k).sum(dim=-1)[:, :, None] if one else q @ k.transpose(-2, -1)  # [B, H, T, S]
-        if causal:
-            mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril_()
+        scale, one = q.size(-1) ** -0.5, q.size(2) == 1
+        if causal:  # the mask is what the product is added to
+            b, h, t, _ = q.shape
+            future = torch.full((t, t), float("-inf"), dtype=q.dtype).triu_(1)
+            keys = k.flatten(0, 1).transpose(1, 2)
+            scores = torch.baddbmm(future, q.flatten(0, 1), keys, alpha=scale).view(b, h, t, t)
+        elif one:  # for a single query products of matrices would cost more than they compute
+            scores = (q * scale * k).sum(dim=-1)[:, :, None]
+        else:
+            scores = (q * scale) @ k.transpose(-2, -1)  # [B, H, T, S]
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
         weights = self.dropout(scores.softmax(dim=-1))

@@ -35,13 +35,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
             logits = (x @ matrix.T).float()  # [N, V]
             if bias is not None:
                 logits += bias
-            log_z = logits.logsumexp(dim=-1, keepdim=True)
-            total += ((1 - smoothing) * (log_z - logits.gather(1, y))).sum()
+            logprobs = logits.log_softmax(dim=-1)
+            total -= (1 - smoothing) * logprobs.gather(1, y).sum()
             if smoothing:
-                total += smoothing * (log_z.sum() - logits.mean(dim=-1).sum())
+                total -= smoothing * logprobs.mean(dim=-1).sum()
             if training:
                 # d loss / d logits = softmax - (1 - smoothing) at the target - smoothing / V everywhere
-                grad = logits.sub_(log_z).exp_().sub_(smoothing / vocab_size)
+                grad = logprobs.exp_()
+                if smoothing:
+                    grad.sub_(smoothing / vocab_size)
                 grad.scatter_add_(1, y, grad.new_full((), smoothing - 1).expand_as(y))
                 if grad_bias is not None:
                     grad_bias += grad.sum(dim=0)
