@@ -23,6 +23,7 @@ from tx.data.corpus import (
     Corpus,
     Side,
     cache_folder,
+    check_counts,
     encode_corpus,
     fingerprint,
     hold_out,
@@ -383,3 +384,12 @@ def test_too_small_to_hold_out(tmp_path: Path) -> None:
     corpus = select(tmp_path, ["a b"] * 3, ["c", "d", "e"])
     with pytest.raises(TxError, match="too small to hold out"):
         hold_out(corpus, 10, seed=1)
+
+
+def test_counts_are_checked_before_anything_is_fitted(tmp_path: Path) -> None:
+    for name, n in (("a", 5), ("b", 5), ("c", 4)):
+        (tmp_path / name).write_text("a line\n" * n)
+    a, b, c = (str(tmp_path / name) for name in "abc")
+    check_counts([a, b])
+    with pytest.raises(TxError, match="has 5 lines but .* has 4"):
+        check_counts([a, c])

@@ -44,6 +44,19 @@ def test_an_unknown_name_gets_a_suggestion(here: Path) -> None:
             Package.open(find(name, "tokenizer"))
 
 
+def test_the_environment_names_a_package_for_each_task(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        tokenizer_at(here / name)
+    (here / "tx.toml").write_text('[defaults]\ntokenizer = "one"\n')
+    monkeypatch.setenv("TX_TOKENIZER_MODEL", "two")
+    assert find(None, "tokenizer") == Path("two")
+    assert find("one", "tokenizer") == Path("one"), "a name that was given wins"
+    monkeypatch.setenv("TX_TOKENIZER_MODEL", "three")
+    with pytest.raises(TxError) as caught:
+        find(None, "tokenizer")
+    assert caught.value.hint == "the environment names it in TX_TOKENIZER_MODEL"
+
+
 def test_without_a_name_only_an_unambiguous_package_is_taken(here: Path, tmp_path: Path) -> None:
     with pytest.raises(TxError, match="there is no tokenizer package"):
         find(None, "tokenizer")

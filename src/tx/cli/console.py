@@ -1,6 +1,7 @@
 """What every command needs from a terminal: notes on stderr, tables and JSON on stdout."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -17,7 +18,18 @@ Model = Annotated[
     typer.Option("--model", "-m", metavar="NAME|FOLDER", help="The model package.", show_default=False),
 ]
 
-_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+def wants_style() -> bool:
+    """Whether text may be coloured, bold or dim where a terminal shows it: see https://no-color.org."""
+    return not os.environ.get("NO_COLOR")
+
+
+def _console(**options: Any) -> Console:
+    """A Rich console, with no escapes at all where `NO_COLOR` asks for none: Rich would keep bold and dim."""
+    return Console(color_system="auto" if wants_style() else None, highlight=False, **options)
+
+
+_stderr = _console(stderr=True, soft_wrap=True)
 _quiet = False
 
 
@@ -33,9 +45,10 @@ def note(message: str, style: str = "") -> None:
         _stderr.print(escape(message), style=style)
 
 
-def warn(message: str) -> None:
-    """Say something on stderr that the user ought to look at."""
-    note(f"tx: warning: {message}", style="yellow")
+def warn(message: str, always: bool = False) -> None:
+    """Say something on stderr that the user ought to look at; `always`: also when quiet."""
+    if always or not _quiet:
+        _stderr.print(escape(f"tx: warning: {message}"), style="yellow")
 
 
 def error(message: str, hint: str | None) -> None:
@@ -55,6 +68,11 @@ def stderr() -> Console:
     return _stderr
 
 
+def stdout() -> Console:
+    """A Rich console on stdout, for what is shown to people."""
+    return _console()
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout."""
     print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201
@@ -71,4 +89,4 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
-    Console().print(table)
+    stdout().print(table)

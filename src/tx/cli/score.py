@@ -99,7 +99,7 @@ def score(
     systems, references = _read(inputs), _read(files)
     warnings = check(systems, references)
     for warning in warnings:
-        console.warn(warning)
+        console.warn(warning, always=True)  # no bare number for what looks wrong
     refs = list(references.values())
     if sentence:
         _print_sentences(systems[_shown(inputs[0])], refs, metrics, tokenize, lowercase, width, as_json)

@@ -1,6 +1,7 @@
 """`tx train`: from text to a tokenizer or a model."""
 
 import dataclasses
+import shlex
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from tx.text.lines import read_lines
 from tx.text.tokenizer import KINDS
 
 TOKENIZER_FLAGS = {"data.vocab_size", "seed"}
-TRY = {TRANSLATION: "tx translate -m {out} < {text} | head", LANGUAGE_MODEL: "tx generate -m {out}"}
+TRY = {TRANSLATION: "tx translate -m {out} {text} | head", LANGUAGE_MODEL: "tx generate -m {out}"}
 
 Valid = Annotated[
     list[str] | None,
@@ -78,6 +79,11 @@ def train(
     if not output and not dry_run:
         raise UsageError("where to? no package is named", "name one with -o NAME")
     if words and words[0] in KINDS:
+        if dry_run or resume or valid or sets:
+            raise UsageError(
+                "a tokenizer is fitted in one go: --dry-run, --resume, --valid and --set mean nothing for it",
+                "a tokenizer knows --vocab-size, --seed and --overwrite",
+            )
         _train_tokenizer(words[0], words[1:], given, output, overwrite)
         return
     if resume and overwrite:
@@ -105,8 +111,9 @@ def _train_tokenizer(
     package = train_tokenizer_package(
         kind, files, size, output, overwrite=overwrite, seed=given.get("seed", 1), say=console.note
     )
+    text = shlex.quote(files[0])
     console.note(
-        f"{output}: {package.config['vocab_size']:,} pieces; try: tx tokenize -m {output} < {files[0]}"
+        f"{output}: {package.config['vocab_size']:,} pieces; try: tx tokenize -m {output} {text} | head"
     )
 
 
@@ -141,7 +148,12 @@ def _check_files(config: RunConfig) -> None:
                 "tx train RECIPE SRC TGT --valid SRC --valid TGT; for a language model: tx train char-rnn FILE",
             )
         for path in paths:
-            if not (Path(path).is_file() or (path == "-" and config.task == VECTORS)):
+            if path == "-" and config.task != VECTORS:
+                raise UsageError(
+                    "training reads its text more than once, and cannot read it from a pipe",
+                    "write it to a file first: cat > train.txt",
+                )
+            if not (Path(path).is_file() or path == "-"):
                 raise TxError(f"there is no file {path}")
 
 
@@ -230,7 +242,7 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
         f"best {f'loss {-best:.4f}' if best < 0 else f'BLEU {best:.2f}'} at step {progress.best_step:,}"
     )
     config = resolved.config
-    console.note("try: " + TRY[config.task].format(out=out, text=config.data.train[0]))
+    console.note("try: " + TRY[config.task].format(out=out, text=shlex.quote(config.data.train[0])))
 
 
 def _display() -> Any:

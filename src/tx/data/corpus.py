@@ -186,6 +186,13 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
+def check_counts(paths: Sequence[str]) -> None:
+    """Read both files, and raise TxError unless they are text of as many lines."""
+    n_src, n_tgt = (sum(1 for _ in read_lines(path)) for path in paths)
+    if n_src != n_tgt:
+        raise unequal(paths, n_src, n_tgt)
+
+
 def unequal(paths: Sequence[str], n_src: int, n_tgt: int) -> TxError:
     """The error for files with different numbers of lines, with the likeliest place where they slipped."""
     line = slipped_at(list(read_lines(paths[0])), list(read_lines(paths[1])))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tx.config import RunConfig
-from tx.data.corpus import Corpus, Side, cache_folder, encode_corpus, hold_out, open_corpus
+from tx.data.corpus import Corpus, Side, cache_folder, check_counts, encode_corpus, hold_out, open_corpus
 from tx.data.sampler import Sampler
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError
@@ -29,6 +29,8 @@ def fit_tokenizers(config: RunConfig, say: Callable[[str], None]) -> tuple[Token
         from tx.package import find
 
         return open_tokenizers(Package.open(find(data.tokenizer, "tokenizer")))
+    for paths in filter(None, (data.train, data.valid)):
+        check_counts(paths)  # fitting may take minutes
     src, tgt = data.train
     if data.shared_vocab:
         say(f"fitting a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces on both sides")
