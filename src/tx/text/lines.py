@@ -261,10 +261,13 @@ class LineWriter:
             lines = [item.replace("\n", " ") for item in items]
         else:
             lines = [_SEPARATORS.sub(" ", item) for item in items]
-        if not lines:
-            return
+        if lines:
+            self.write_text("\n".join(lines) + "\n")
+
+    def write_text(self, text: str) -> None:
+        """Write a part of a line, or several lines, as they stand, and flush them."""
         try:
-            self._file.write(("\n".join(lines) + "\n").encode("utf-8", "replace"))
+            self._file.write(text.encode("utf-8", "replace"))
             self._file.flush()
         except OSError as error:
             stdout = str(self._path) == "-"
