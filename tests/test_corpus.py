@@ -391,5 +391,5 @@ def test_counts_are_checked_before_anything_is_fitted(tmp_path: Path) -> None:
         (tmp_path / name).write_text("a line\n" * n)
     a, b, c = (str(tmp_path / name) for name in "abc")
     check_counts([a, b])
-    with pytest.raises(TxError, match="has 5 lines but .* has 4"):
+    with pytest.raises(TxError, match=r"has 5 lines but .* has 4"):
         check_counts([a, c])

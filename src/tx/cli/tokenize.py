@@ -87,7 +87,8 @@ def detokenize(
     $ tx tokenize -m bpe8k < train.de | tx detokenize -m bpe8k | diff - train.de
     ```
 
-    What was tokenized comes back as it was, in Unicode's composed form (NFC).
+    What was tokenized comes back as it was, in Unicode's composed form (NFC), without a carriage return before the
+    line's end, and where SentencePiece made the pieces with a space for each of its own mark for one (U+2581).
     """
     console.set_quiet(quiet)
     tokenizer = _open(model, side)
