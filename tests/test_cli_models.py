@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from packages import fill, tokenizer_at, translator
+from tx.cli import console
 from tx.cli.app import main
 from tx.package import write_package
 
@@ -30,6 +31,7 @@ def tx(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
     """A function that runs the whole command in this process; it gives stdout and stderr."""
 
     def run(*arguments: str, status: int = 0) -> tuple[str, str]:
+        console.set_quiet(False)  # whatever another test has left
         monkeypatch.setattr(sys, "argv", ["tx", *arguments])
         with pytest.raises(SystemExit) as caught:
             main()
@@ -133,7 +135,7 @@ def test_torch_is_not_imported() -> None:
     script = """
 import sys, tx.package
 print({"torch", "numpy", "typer"} & set(sys.modules))
-import tx.cli.models
+import tx.cli.app
 print({"torch"} & set(sys.modules))
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

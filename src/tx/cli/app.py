@@ -13,6 +13,7 @@ import typer
 
 from tx import __version__
 from tx.cli import console
+from tx.cli.usage import reworded
 from tx.errors import TxError
 
 LEARN, USE, MEASURE, MANAGE = "Learn", "Use", "Measure", "Manage"
@@ -47,10 +48,25 @@ def root(
     pass
 
 
+def _run() -> int | None:
+    """Run the command that the command line names and return its exit status."""
+    try:
+        status: int | None = app(standalone_mode=False)
+        return status
+    except typer.TyperException as error:
+        if not error.format_message():
+            return 2  # nothing was asked for, and Typer has printed the help page
+        raise reworded(error) from error
+
+
 def main() -> None:
     """Run `tx` and turn every way it can end into an exit status and at most two lines on stderr."""
+    if not console.wants_style():
+        from typer import rich_utils
+
+        rich_utils.COLOR_SYSTEM = None  # for help pages; on its own, Rich would leave away the colours alone
     try:
-        app()
+        sys.exit(_run())
     except TxError as error:
         if os.environ.get("TX_DEBUG"):
             raise
@@ -78,5 +94,5 @@ def main() -> None:
 
 
 # Each module registers its commands on `app`; the order here is the order of the help page.
-from tx.cli import train, config, translate, tokenize, analogy, neighbors, score, evaluate  # noqa: E402, F401, I001
+from tx.cli import train, config, translate, generate, tokenize, analogy, neighbors, score, evaluate  # noqa: E402, F401, I001
 from tx.cli import plot, plot_vectors, plot_map, plot_skipgram, demo, models, exchange  # noqa: E402, F401
