@@ -1,7 +1,10 @@
 """Lines from files and pipes, in the batches that suit a command which must answer soon and work fast."""
 
+import json
+import re
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from tx.cli import console
 from tx.errors import UsageError
@@ -28,3 +31,9 @@ def line_batches(files: list[str] | None, input: str, ramp: bool = False) -> Ite
                     yield number, lines[:size]
                     number += len(lines[:size])
                     lines, size = lines[size:], min(BATCH, 4 * size)
+
+
+def json_line(value: Any) -> str:
+    """`value` as JSON in one line, for whatever reader: what some would cut at is escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub("[\x85\u2028\u2029]", lambda cut: f"\\u{ord(cut[0]):04x}", text)

@@ -1,7 +1,5 @@
 """`tx translate`: lines of one language in, lines of another out."""
 
-import json
-import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +8,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import USE, app
-from tx.cli.pipe import line_batches
+from tx.cli.pipe import json_line, line_batches
 from tx.errors import TxError, UsageError
 from tx.package import find
 from tx.text.lines import LineWriter, read_lines
@@ -170,9 +168,7 @@ def _format(result: "Translation", n_best: int, scores: bool, as_json: bool, src
             {"text": text, "score": h.score, "logprob": h.logprob}
             for text, h in zip(result.texts, result.hypotheses, strict=True)
         ]
-        # What JSON leaves as it is and the writer would not: wherever some reader cuts a line.
-        text = json.dumps({"src": src, "translations": translations}, ensure_ascii=False)
-        yield re.sub("[\x85\u2028\u2029]", lambda cut: f"\\u{ord(cut[0]):04x}", text)
+        yield json_line({"src": src, "translations": translations})
         return
     for i in range(n_best):  # also where fewer were found, so that the lines can be counted off
         text = result.texts[i] if i < len(result.texts) else ""

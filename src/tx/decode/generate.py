@@ -16,7 +16,7 @@ from tx.decode.numpy_lm import READERS, Array, Reader, open_reader
 from tx.decode.sampling import Sampling, draw
 from tx.errors import TxError
 from tx.package import Package, load_package
-from tx.text.running import TextDecoder, encode_text
+from tx.text.running import TextDecoder, encode_text, last_line
 from tx.text.tokenizer import Tokenizer, open_tokenizer
 
 
@@ -99,9 +99,7 @@ class LanguageModel:
     def _pieces(
         self, text: Text, logits: Array, ids: list[int], options: Options, source: np.random.Generator
     ) -> Iterator[str]:
-        eos_id = self.tokenizer.eos_id
-        line = ids[::-1].index(eos_id) if eos_id in ids else len(ids)  # tokens in the last line
-        decoder = TextDecoder(self.tokenizer, ids[len(ids) - line :])
+        decoder = TextDecoder(self.tokenizer, last_line(ids, self.tokenizer))
         penalty, seen = options.repetition_penalty, np.zeros(len(logits), bool)
         seen[ids] = True
         for _ in range(options.length):

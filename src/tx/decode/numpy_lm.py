@@ -208,11 +208,12 @@ class _Norm:
 
     def __init__(self, weights: Weights, name: str, d: int) -> None:
         self.scale, self.shift = weights.take(f"{name}.weight", d), weights.take(f"{name}.bias", d)
+        self.mean = np.full(d, 1 / d, np.float32)  # as a product; numpy's own mean takes longer
 
     def __call__(self, x: Array) -> Array:
-        x = x - np.add.reduce(x, -1, keepdims=True) / x.shape[-1]
-        variance = np.add.reduce(x * x, -1, keepdims=True) / x.shape[-1]
-        return x / np.sqrt(variance + 1e-5) * self.scale + self.shift  # type: ignore[no-any-return]
+        x = x - (x @ self.mean)[..., None]
+        deviation: Array = np.sqrt(x * x @ self.mean + np.float32(1e-5))
+        return x * (self.scale / deviation[..., None]) + self.shift
 
 
 class _Block:

@@ -7,10 +7,18 @@ have a space in front only where something stands before it.
 import codecs
 import re
 from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import Self
 
 from tx.text.tokenizer import Tokenizer
 
-_BYTE = re.compile(r"(?:##)?<0x([0-9A-F]{2})>")  # how tokenizers write a single byte
+BYTE = re.compile(r"(?:##)?<0x([0-9A-F]{2})>")  # how tokenizers write a single byte
+
+
+def last_line(ids: Sequence[int], tokenizer: Tokenizer) -> Sequence[int]:
+    """The ids behind the last `</s>`."""
+    n = next((n for n, id in enumerate(reversed(ids)) if id == tokenizer.eos_id), len(ids))
+    return ids[len(ids) - n :]
 
 
 def encode_text(text: str, tokenizer: Tokenizer) -> list[int]:
@@ -41,12 +49,20 @@ class TextDecoder:
         self._ids, self._shown = list(before), len(before)  # of the line's end, and how many of these are out
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
+    def fork(self) -> Self:
+        """The same text once more, to be gone on with in another way."""
+        twin = copy(self)
+        twin._ids = list(self._ids)
+        twin._bytes = codecs.getincrementaldecoder("utf-8")("replace")
+        twin._bytes.setstate(self._bytes.getstate())
+        return twin
+
     def push(self, id: int) -> str:
         """The text that `id` completes: nothing while a character still lacks bytes."""
         if id == self._tokenizer.eos_id:
             return self.end() + "\n"
         self._ids.append(id)
-        if byte := _BYTE.fullmatch(self._tokenizer.piece(id)):
+        if byte := BYTE.fullmatch(self._tokenizer.piece(id)):
             self._bytes.decode(bytes.fromhex(byte[1]))
             if self._bytes.getstate()[0]:
                 return ""
