@@ -8,6 +8,7 @@ processor would wait for memory half of the time. Threads write to the same matr
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,7 @@ def _loss(G: Any, outs: Any, m: int) -> float:
     return total
 
 
+@cache
 def _kernel(negative: int, n_registers: int, window: int) -> Kernel:
     """The training loop for these sizes, which are constants in it; compiled at its first call, or found."""
     K, C = negative + 1, n_registers

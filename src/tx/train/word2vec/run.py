@@ -5,7 +5,6 @@ numbers of its own, from the seed and n, and the learning rate of its place; thr
 So the state of a run is its matrices and a number.
 """
 
-import math
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from tx.vectors.store import write_vectors
 SAVE_EVERY = 60.0  # seconds between states on disk
 LOOK_EVERY = 0.1  # seconds between looks at what the threads do
 LOG_EVERY = 1.0
+WILD = 100.0  # the mean loss of an answer that no sound run comes near
 
 
 class Listener(Protocol):
@@ -107,7 +107,7 @@ class Prepared:
             arch=self.config.arch,
             config=options | made | {"epochs": epochs},
             data={
-                "files": ", ".join(Path(path).name for path in self.config.data.train),
+                "files": ", ".join(text_names(self.config)),
                 "words": self.corpus.n_read,
                 "words in the vocabulary": self.corpus.n_tokens,
             },
@@ -131,7 +131,8 @@ class Prepared:
             self.progress.seconds = now - started
             if stop.requested or now - begun > SAVE_EVERY:
                 self._halt.set()
-            if now - logged > LOG_EVERY or (len(alive) == 1 and not alive[0].is_alive()):
+            over = not any(thread.is_alive() for thread in threads)
+            if self.progress.words > words and (over or now - logged > LOG_EVERY):
                 self._report((self.progress.words - words) / (now - logged))
                 logged, words = now, self.progress.words
         if self._failure is not None:
@@ -170,9 +171,10 @@ class Prepared:
             if self._pairs:
                 progress.loss = self._loss / self._pairs
             self._loss, self._pairs = 0.0, 0
-        if not math.isfinite(progress.loss):
+        if not progress.loss < WILD * (1 + self.config.word2vec.negative):  # nor is it if it is no number
             raise TxError(
-                "the loss is not a number any more", f"take a lower --lr than {self.config.train.lr:g}"
+                f"the vectors have left all bounds: the loss is {progress.loss:.3g}",
+                f"take a lower --lr than {self.config.train.lr:g}",
             )
         share = progress.blocks / progress.total
         record = {
@@ -238,10 +240,15 @@ def read_text(config: RunConfig, folder: Path, listener: Listener) -> Corpus:
     started = time.monotonic()
     corpus = encode_text(config.data.train, config.word2vec, folder, listener.say)
     listener.say(
-        f"{' + '.join(config.data.train)}: {corpus.n_read:,} words; {len(corpus.words):,} different ones occur "
+        f"{' + '.join(text_names(config))}: {corpus.n_read:,} words; {len(corpus.words):,} different ones occur "
         f"{config.word2vec.min_count} times or more ({duration(time.monotonic() - started)})"
     )
     return corpus
+
+
+def text_names(config: RunConfig) -> list[str]:
+    """The texts as people call them."""
+    return ["standard input" if path == "-" else Path(path).name for path in config.data.train]
 
 
 def forecast(config: RunConfig, listener: Listener) -> str:

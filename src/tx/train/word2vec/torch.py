@@ -16,13 +16,14 @@ from tx.config import Word2VecConfig
 from tx.nn.device import choose_device
 from tx.train.word2vec.sampling import Matrix, alias_table, first_vectors, keep_probability, noise_probability
 
-STEP = 2048  # words learned from at once; more would sum up too many steps of a frequent word's vector
+STEP = 1024  # words learned from at once
+CROWD = 32.0  # the most pairs whose gradients a row sums up in one step
 
 
 class TorchEngine:
     """Vectors in training; see `tx.train.word2vec.engine.Engine`. Sums on a GPU come in any order."""
 
-    block = 1 << 20
+    block = 1 << 17
     parallel = False
 
     def __init__(self, config: Word2VecConfig, counts: NDArray[np.int64], seed: int, device: str) -> None:
@@ -70,6 +71,17 @@ class TorchEngine:
         chance = torch.rand(shape, generator=generator, device=self.device)
         return torch.where(chance < self._threshold[rows], rows, self._alias[rows])
 
+    def _add(self, matrix: Tensor, rows: Tensor, gradients: Tensor, n: Tensor) -> None:
+        """Add to `rows` of a matrix `gradients` that are sums over `n` pairs each.
+
+        All come from the old matrix. As many as a frequent word gets would overshoot, so what a row gets
+        together is never more than CROWD times its mean.
+        """
+        rows = rows.flatten()
+        crowd = torch.zeros(len(matrix), device=self.device).index_add_(0, rows, n.flatten())
+        scale = CROWD / crowd[rows].clamp(min=CROWD)
+        matrix.index_add_(0, rows, gradients.flatten(0, 1) * scale[:, None])
+
     def _step(
         self, words: Tensor, line: Tensor, centres: Tensor, rate: float, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
@@ -92,6 +104,6 @@ class TorchEngine:
         label[:, :, 0] = 1
         G = (label - scores.sigmoid()) * weight * rate
         loss = -(logsigmoid(torch.where(label > 0, scores, -scores)) * weight).sum()
-        self._vectors.index_add_(0, near.flatten(), (G @ Y).flatten(0, 1))
-        self._context.index_add_(0, outs.flatten(), (G.transpose(1, 2) @ X).flatten(0, 1))
+        self._add(self._vectors, near, G @ Y, pairs)
+        self._add(self._context, outs, G.transpose(1, 2) @ X, weight.sum(1))
         return loss, pairs.sum()
