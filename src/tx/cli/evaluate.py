@@ -10,6 +10,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import MEASURE, app
+from tx.cli.evaluate_language import evaluate_language
 from tx.cli.evaluate_translation import evaluate_translation
 from tx.cli.evaluate_vectors import evaluate_vectors
 from tx.errors import TxError, UsageError
@@ -18,6 +19,7 @@ from tx.package import Package, find
 # What each task does with (package, files, store, as_json); its options are its keyword-only parameters.
 TASKS: dict[str, Callable[..., None]] = {
     "translation": evaluate_translation,
+    "language-model": evaluate_language,
     "vectors": evaluate_vectors,
 }
 
@@ -28,7 +30,7 @@ TRANSLATION, VECTORS = "Translation", "Vectors"
 def evaluate(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="DATA...", help="Source and references; analogies and word pairs; ..."),
+        typer.Argument(metavar="DATA...", help="Source and references; text; analogies and word pairs."),
     ],
     model: console.Model = None,
     output: Annotated[
@@ -73,13 +75,14 @@ def evaluate(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Measure a model on a test set. A translator: BLEU and chrF with 95% intervals. Vectors: the share of
-    analogies they get right (questions-words.txt), or how far they agree with people on similar words
-    (WordSim-353, SimLex-999, MEN).
+    """Measure a model on a test set. A translator: BLEU and chrF with 95% intervals. A language model: its
+    loss on a text in nats a token, bits per character, and as perplexity. Vectors: the share of analogies they get
+    right (questions-words.txt), or how far they agree with people on similar words (WordSim-353, SimLex-999, MEN).
 
     ```
     $ tx evaluate -m de-en test.de test.en
     $ tx evaluate -m de-en test.de test.en -b 1 --no-store -o test.hyp
+    $ tx evaluate -m bard valid.txt
     $ tx evaluate -m vectors questions-words.txt wordsim353.tsv
     ```
 

@@ -20,16 +20,20 @@ N_BOOTSTRAP = 1000
 @app.command(rich_help_panel=MEASURE)
 def score(
     files: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="REF...",
-            help="The reference translations; several files are several references. With -m: SRC TGT.",
+            help="The reference translations; several files are several references. With -m: SRC TGT, or text.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", metavar="NAME", help="Print this translator's log-probability of TGT given SRC."
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="Print a translator's log-probability of TGT given SRC, or a language model's of each line.",
         ),
     ] = None,
     hyp: Annotated[
@@ -78,19 +82,26 @@ def score(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Score translations against references: BLEU, chrF, chrF++ and TER as sacreBLEU computes them.
+    r"""Score translations against references: BLEU, chrF, chrF++ and TER as sacreBLEU computes them.
 
     ```
     $ tx translate -m de-en < test.de | tx score test.en
     $ tx score test.en -i baseline.hyp -i mine.hyp --all
     $ tx score test.en -b --metric bleu < test.hyp
     $ tx score -m de-en test.de test.en
+    $ printf 'my name is Jack\nmy name are Jack\n' | tx score -m bard
     ```
+
+    With a model: natural logarithms, and the perplexity or the bits per character of all lines on stderr.
     """
     console.set_quiet(quiet)
     if model is not None:
-        score_model(model, files, as_json)
+        score_model(model, files or [], as_json)
         return
+    if not files:
+        raise UsageError(
+            "there is no reference to score against", "tx score REF... < HYP; with -m, text on stdin"
+        )
     inputs = hyp or ["-"]
     metrics = METRICS if all_metrics else tuple(dict.fromkeys(metric))
     _refuse_repeated(inputs, files)

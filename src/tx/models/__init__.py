@@ -10,9 +10,9 @@ and `Model`, built from a Config. The contract of a translator:
 
 The contract of a language model, whose batches are those of `tx.data.stream`, and whose texts begin with `</s>`:
 
-    carries                        whether `loss` goes on from batch to batch: contiguous streams in training
+    carries                        whether training is on contiguous streams, from batch to batch
     loss(batch, label_smoothing)   (sum of all tokens' losses in nats, number of tokens); moves `batch.carry` on
-    model(batch)                   the logits of every position
+    model(batch)                   the logits of every position; moves `batch.carry` on
     start(n)                       a State of n rows that have read nothing
     read(tokens [N, T], State)     (logits of the next token, the State after `tokens`)
     step(tokens [N], State)        the same for one token of each row

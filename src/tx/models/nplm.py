@@ -63,21 +63,22 @@ class NPLM(nn.Module):
         hidden = self.dropout(self.hidden(joined).tanh())
         return torch.cat((hidden, joined), dim=-1) if self.config.direct else hidden
 
+    def _read(self, batch: StreamBatch) -> Tensor:
+        """The features of every position; hands the last tokens on to the next batch."""
+        n = self.config.order - 1
+        context = batch.carried()[0] if batch.carried() else self.start(batch.tokens.size(0)).context
+        batch.hand_on(torch.cat((context, batch.tokens), dim=1)[:, -n:])
+        return self.features(batch.tokens, context)
+
     def forward(self, batch: StreamBatch) -> Tensor:
         """The logits of every position, `[B, T, V - 1]`."""
-        return self.output(self.features(batch.tokens, self._context(batch)))  # type: ignore[no-any-return]
+        return self.output(self._read(batch))  # type: ignore[no-any-return]
 
     def loss(self, batch: StreamBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
         """The sum of all tokens' losses in nats, and how many there are."""
-        context = self._context(batch)
-        batch.hand_on(torch.cat((context, batch.tokens), dim=1)[:, 1 - self.config.order :])
-        features = self.features(batch.tokens, context).flatten(0, 1)
+        features, targets = self._read(batch).flatten(0, 1), batch.targets.flatten()
         weight, bias = self.output.weight, self.output.bias
-        loss = linear_cross_entropy(features, weight, batch.targets.flatten(), label_smoothing, bias)
-        return loss, batch.n_tokens
-
-    def _context(self, batch: StreamBatch) -> Tensor:
-        return batch.carried()[0] if batch.carried() else self.start(batch.tokens.size(0)).context
+        return linear_cross_entropy(features, weight, targets, label_smoothing, bias), batch.n_tokens
 
     def start(self, n: int) -> State:
         """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""

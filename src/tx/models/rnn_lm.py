@@ -90,22 +90,21 @@ class RecurrentLM(nn.Module):
         x, states = self.recurrent(x, states)
         return self.dropout(x), states
 
-    def forward(self, batch: StreamBatch) -> Tensor:
-        """The logits of every position, `[B, T, V - 1]`."""
-        return F.linear(self.hidden(batch.tokens, batch.carried())[0], self.output_weight(), self.output_bias)
-
-    def loss(self, batch: StreamBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
-        """The sum of all tokens' losses in nats, and how many there are; hands the state on to the next batch."""
+    def _read(self, batch: StreamBatch) -> Tensor:
+        """What predicts each next token, `[B, T, D]`; hands the state on to the next batch."""
         hidden, states = self.hidden(batch.tokens, batch.carried())
         batch.hand_on(*states)
-        loss = linear_cross_entropy(
-            hidden.flatten(0, 1),
-            self.output_weight(),
-            batch.targets.flatten(),
-            label_smoothing,
-            self.output_bias,
-        )
-        return loss, batch.n_tokens
+        return hidden
+
+    def forward(self, batch: StreamBatch) -> Tensor:
+        """The logits of every position, `[B, T, V - 1]`."""
+        return F.linear(self._read(batch), self.output_weight(), self.output_bias)
+
+    def loss(self, batch: StreamBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+        """The sum of all tokens' losses in nats, and how many there are."""
+        hidden, targets = self._read(batch).flatten(0, 1), batch.targets.flatten()
+        weight, bias = self.output_weight(), self.output_bias
+        return linear_cross_entropy(hidden, weight, targets, label_smoothing, bias), batch.n_tokens
 
     def start(self, n: int) -> State:
         """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""
