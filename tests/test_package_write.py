@@ -255,12 +255,36 @@ def test_the_card_says_what_the_manifest_says_and_follows_it(de_en: Path) -> Non
         "train.de",
         "empty: 1",
         "tx translate -m de-en",
-        "d\\_model",
+        "| d_model | 1 |",
+        "tx evaluate -m de-en SRC REF",
     ):
         assert part in text, part
     package = Package.open(de_en)
     update_manifest(package, scores=[{"metric": "BLEU", "value": 99.5}])
     assert "99.5" in (de_en / "README.md").read_text()
+
+
+def test_the_card_reads_well() -> None:
+    manifest: dict[str, Any] = {
+        "task": "translation",
+        "arch": None,
+        "tx_version": "0",
+        "scores": [],
+        "data": {
+            "files": [{"name": "train.de.gz"}, {"name": "train.en"}],
+            "pairs": 29000,
+            "dropped": [],
+            "src_pieces": 224251,
+            "mix": ["a_b", "_c"],
+        },
+        "tokenizers": {},
+        "config": {"d_model": 1024, "tie_embeddings": True},
+    }
+    text = card(manifest, "de_en")
+    assert text.startswith("# de_en\n")
+    assert "tx evaluate -m de_en test.de test.en\n" in text
+    assert "## Training data\n\n- pairs: 29,000\n- src pieces: 224,251\n- mix: a_b, \\_c\n\nfiles:\n" in text
+    assert "| d_model | 1,024 |\n" in text and "dropped" not in text and "[]" not in text
 
 
 def test_an_edited_card_is_kept(de_en: Path) -> None:
@@ -305,3 +329,18 @@ def test_best_score() -> None:
         "metric": "TER",
         "value": 50,
     }
+
+
+def test_best_score_is_one_that_compares() -> None:
+    loss = {"metric": "loss", "value": 1.4, "data": "validation, greedy, step 9"}
+    validated = {"metric": "BLEU", "value": 41.58, "data": "validation, greedy, step 9"}
+    tested = {"metric": "BLEU", "value": 40.54, "data": "test.de, beam 5", "signature": "case:mixed"}
+    better = tested | {"value": 41.0, "data": "test.de, beam 9"}
+    lowercased = tested | {"value": 42.0, "signature": "case:lc"}
+    old = [{"metric": "valid_loss", "value": 1.4}, {"metric": "valid_bleu", "value": 41.58}]
+    assert best_score([loss, validated]) == validated
+    assert best_score(old) == old[1] and best_score([*old, tested]) == tested
+    assert best_score([loss, validated, tested, lowercased, better]) == better
+    assert best_score([tested | {"metric": "perplexity"}, loss, tested]) == tested
+    bits = [{"metric": "bits per character", "value": value} for value in (2.1, 1.9)]
+    assert best_score([loss, *bits]) == bits[1]

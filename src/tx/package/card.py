@@ -13,23 +13,25 @@ from typing import Any
 from tx.package.manifest import Manifest
 
 _MARK = re.compile(r"<!-- tx rewrites this card until it is edited: ([0-9a-f]{16}) -->\n?")
-_LOWER_IS_BETTER = {"ter", "wer", "cer", "loss", "perplexity"}
+_LAST = {"loss", "perplexity", "ppl"}  # comparable between models of one vocabulary only
+_LOWER_IS_BETTER = _LAST | {"ter", "wer", "cer", "bits per character", "bpc"}
 _USE = {
     "translation": [
         "tx translate -m {name} < input.txt > output.txt",
-        "tx evaluate -m {name} test.src test.tgt",
+        "tx evaluate -m {name} {test}",
     ],
     "tokenizer": ["tx tokenize -m {name} < input.txt > pieces.txt", "tx detokenize -m {name} < pieces.txt"],
     "language-model": ['tx generate -m {name} "Once" --length 300'],
     "transcription": ["tx transcribe talk.mp4 -m {name}"],
-    "vectors": ["tx analogy -m {name} king-man+woman", "tx neighbors -m {name} king"],
+    "vectors": ["tx analogy --model {name} king-man+woman", "tx neighbors --model {name} king"],
 }
 
 
 def card(manifest: Manifest, name: str) -> str:
     """The model card, in Markdown, of the package called `name`."""
     arch = f" ({manifest['arch']})" if manifest["arch"] else ""
-    usage = [line.format(name=_plain(name)) for line in _USE.get(manifest["task"], [])]
+    test = _test_files(manifest["data"])
+    usage = [line.format(name=_plain(name), test=test) for line in _USE.get(manifest["task"], [])]
     usage.append(f"tx models show {_plain(name)}")
     made = f"A {_text(manifest['task'] + arch)} package, made with tx {_text(manifest['tx_version'])}."
     parts = [
@@ -38,8 +40,8 @@ def card(manifest: Manifest, name: str) -> str:
     ]
     if manifest["scores"]:
         parts.append("## Scores\n\n" + _scores(manifest["scores"]))
-    if manifest["data"]:
-        parts.append("## Training data\n\n" + "\n\n".join(_item(*item) for item in manifest["data"].items()))
+    if data := {key: value for key, value in manifest["data"].items() if value not in ([], {}, "", None)}:
+        parts.append("## Training data\n\n" + _data(data))
     if manifest["tokenizers"]:
         rows = [(name, entry["kind"], entry["file"]) for name, entry in manifest["tokenizers"].items()]
         parts.append("## Tokenizers\n\n" + _table(("tokenizer", "kind", "file"), rows))
@@ -57,14 +59,29 @@ def is_untouched(text: str) -> bool:
 
 
 def best_score(scores: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The best score in the metric that was stored first, or None."""
+    """The score by which packages compare, or None: a test set's before validation's, BLEU before the loss.
+
+    Of equal ones the metric that was stored first counts, and of those with its signature the best.
+    """
     if not scores:
         return None
-    metric = scores[0]["metric"]
-    sign = -1 if metric.lower() in _LOWER_IS_BETTER else 1
-    return max(
-        (score for score in scores if score["metric"] == metric), key=lambda score: sign * score["value"]
-    )
+    chosen = min(scores, key=_rank)
+    alike = [score for score in scores if _rank(score) == _rank(chosen) and _kind(score) == _kind(chosen)]
+    sign = -1 if _metric(chosen) in _LOWER_IS_BETTER else 1
+    return max(alike, key=lambda score: sign * score["value"])
+
+
+def _metric(score: dict[str, Any]) -> str:
+    return str(score["metric"]).lower().removeprefix("valid_")
+
+
+def _rank(score: dict[str, Any]) -> tuple[bool, bool]:
+    validation = score["metric"].startswith("valid_") or f"{score.get('data')},".startswith("validation,")
+    return validation, _metric(score) in _LAST
+
+
+def _kind(score: dict[str, Any]) -> tuple[str, Any]:
+    return _metric(score), score.get("signature")
 
 
 def _digest(text: str) -> str:
@@ -77,18 +94,32 @@ def _scores(scores: Iterable[dict[str, Any]]) -> str:
     return _table(columns, ([row.get(column, "") for column in columns] for row in rows))
 
 
-def _item(key: str, value: Any) -> str:
-    """One entry of the data report: a table of files, a list of counts, or a plain value."""
-    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-        columns = list(dict.fromkeys(column for row in value for column in row))
-        return f"{_text(key)}:\n\n" + _table(
-            columns, ([row.get(column, "") for column in columns] for row in value)
-        )
-    if isinstance(value, dict):
-        return f"{_text(key)}:\n\n" + "\n".join(
-            f"- {_text(name)}: {_text(count)}" for name, count in value.items()
-        )
-    return f"{_text(key)}: {_text(value)}"
+def _test_files(data: dict[str, Any]) -> str:
+    """A source and a reference as an example may call them: by the languages in the names of the training files."""
+    files = data.get("files")
+    names = (
+        [str(file.get("name")) for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    )
+    languages = [re.search(r"\.[a-z]{2,3}(?=(\.gz)?$)", name) for name in names]
+    src, tgt = languages if len(languages) == 2 else (None, None)
+    return f"test{src[0]} test{tgt[0]}" if src and tgt and src[0] != tgt[0] else "SRC REF"
+
+
+def _data(data: dict[str, Any]) -> str:
+    """The data report: a list of its plain values, then tables of files, of what was dropped, and the like."""
+    plain, parts = [], []
+    for key, value in data.items():
+        name = _text(key.replace("_", " "))
+        if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+            columns = list(dict.fromkeys(column for row in value for column in row))
+            rows = ([row.get(column, "") for column in columns] for row in value)
+            parts.append(f"{name}:\n\n" + _table([column.replace("_", " ") for column in columns], rows))
+        elif isinstance(value, dict):
+            counts = (f"- {_text(inner)}: {_text(count)}" for inner, count in value.items())
+            parts.append(f"{name}:\n\n" + "\n".join(counts))
+        else:
+            plain.append(f"- {name}: {_text(value)}")
+    return "\n\n".join(["\n".join(plain), *parts] if plain else parts)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -97,9 +128,13 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _text(value: Any) -> str:
-    """`value` as text that cannot break out of its table cell or line."""
-    return re.sub(r"([|<\\`*_\[])", r"\\\1", _plain(value))
+    """`value` as text that cannot break out of its table cell or line; within a word, `_` means nothing."""
+    return re.sub(r"([|<\\`*\[]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", _plain(value))
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    if type(value) is int:
+        return f"{value:,}"
     return " ".join(str(value).split())
