@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from packages import fill, tokenizer_at, translator
+from terminal import on_terminal
 from tx.cli import console
 from tx.cli.app import main
 from tx.package import write_package
@@ -57,6 +58,16 @@ def test_list_is_tab_separated_in_a_pipe(here: Path, tx) -> None:
     assert [entry["name"] for entry in listed] == ["de-en", "bpe"]
     assert listed[0]["score"]["value"] == 31.25 and listed[1]["score"] is None
     assert Path(listed[0]["path"]) == here / "de-en"
+
+
+def test_a_narrow_terminal_shows_fewer_columns_and_whole_numbers(here: Path) -> None:
+    wide = on_terminal("models", "list", columns=200, NO_COLOR="1").split("\n")
+    assert wide[0].split() == ["name", "task", "arch", "size", "score", "path"]
+    assert "BLEU 31.25 on test.en " in wide[1] and "nrefs" not in wide[1]
+    narrow = on_terminal("models", "list", columns=40, NO_COLOR="1").split("\n")
+    assert narrow[0].split() == ["name", "task", "size", "score"]
+    size = wide[1].split()[3]
+    assert len(narrow) <= 6 and f"  {size} B  " in narrow[1] and max(map(len, narrow)) <= 40
 
 
 def test_list_warns_of_what_it_cannot_read(here: Path, tx) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from terminal import on_terminal
+
 REF = ["The cat sat on the mat.", "It is raining today.", "Where is the station?"]
 HYP = ["The cat sat on a mat.", "It rains today.", "Where is the station?"]
 WORSE = ["A dog sat on mat.", "Rain now.", "Where station?"]
@@ -89,6 +91,17 @@ def test_several_systems_are_tested_against_the_first(folder: Path) -> None:
         cwd=folder,
     )
     assert all("ar:9|" in line for line in done.stdout.splitlines())
+
+
+def test_no_number_is_folded_on_a_narrow_terminal(folder: Path) -> None:
+    (folder / "hyp").rename(folder / "a-long-name-for-a-system.hyp")
+    words = ["score", "ref", "-i", "a-long-name-for-a-system.hyp", "-i", "worse", "--n-bootstrap", "50"]
+    rows = [line.split("\t") for line in tx(*words, cwd=folder).stdout.splitlines()]
+    shown = on_terminal(*words, columns=40, cwd=folder, NO_COLOR="1")
+    table = [line.split() for line in shown.split("\n") if not line.startswith(("BLEU|", "chrF2|"))]
+    assert max(map(len, shown.split("\n")[:5])) <= 40
+    assert {row[2] for row in rows} < {word for line in table for word in line}
+    assert {row[5] for row in rows} < {word for line in table for word in line}
 
 
 def test_the_seed_decides_the_resamples(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -31,6 +33,7 @@ def _console(**options: Any) -> Console:
 
 _stderr = _console(stderr=True, soft_wrap=True)
 _quiet = False
+_NUMBER = re.compile(r"-|(± )?-?\d[\d.,]*( ?%| [kMG]?B)?")  # what a table must not fold
 
 
 def set_quiet(quiet: bool) -> None:
@@ -78,15 +81,39 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows on stdout: aligned with a header on a terminal, tab-separated without one in a pipe."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], optional: Sequence[str] = ()
+) -> None:
+    """Print rows on stdout: aligned with a header on a terminal, tab-separated without one in a pipe.
+
+    Numbers are never folded. Where a terminal is so narrow that words would be, `optional` columns go first.
+    """
+    written = [[str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in rows:
-            print("\t".join(str(cell) for cell in row))  # noqa: T201
+        for row in written:
+            print("\t".join(row))  # noqa: T201
         return
+    console, kept = stdout(), {name: [row[i] for row in written] for i, name in enumerate(columns)}
+    for name in optional:
+        if sum(2 + _least_width([column, *cells]) for column, cells in kept.items()) <= console.width + 2:
+            break
+        kept.pop(name, None)
+    console.print(_table(kept), crop=False)
+
+
+def _least_width(cells: Sequence[str]) -> int:
+    """The cells that a column needs so that no word of it is cut."""
+    words = (word for cell in cells for word in ([cell] if _NUMBER.fullmatch(cell) else cell.split()))
+    return max(map(cell_len, words), default=0)
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    stdout().print(table)
+    for name, cells in columns.items():
+        if all(map(_NUMBER.fullmatch, cells)):
+            table.add_column(name, no_wrap=True, min_width=max(map(cell_len, [name, *cells])))
+        else:
+            table.add_column(name, overflow="fold")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*map(escape, row))
+    return table

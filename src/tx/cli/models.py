@@ -36,8 +36,8 @@ def list_(json: console.Json = False) -> None:
     $ tx models list | cut -f 1
     ```
 
-    Columns: name, task, architecture, size, best score, folder. `tx models show` verifies a package, this
-    does not.
+    Columns: name, task, architecture, size, best score (of a test set before validation's), folder; a narrow
+    terminal shows fewer. `tx models show` verifies a package and tells everything, this does not.
     """
     packages = list_packages()
     for package in packages:
@@ -58,11 +58,12 @@ def list_(json: console.Json = False) -> None:
                 package.task,
                 package.manifest["arch"] or "-",
                 _size(package.bytes) if human else package.bytes,
-                _score(best_score(package.manifest["scores"])),
+                _score(best_score(package.manifest["scores"]), human),
                 package.path,
             )
             for package in good
         ),
+        optional=("path", "arch", "task"),
     )
 
 
@@ -169,10 +170,12 @@ def average(
     )
 
 
-def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def _print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], optional: Sequence[str] = ()
+) -> None:
     """Print rows that hold text of strangers, without their tabs, line ends and terminal codes."""
     safe = (["".join(c if c.isprintable() else "\ufffd" for c in str(cell)) for cell in row] for row in rows)
-    console.print_table(columns, safe)
+    console.print_table(columns, safe, optional)
 
 
 def _entry(package: Summary) -> dict[str, Any]:
@@ -195,12 +198,14 @@ def _flatten(key: str, value: Any) -> list[tuple[str, Any]]:
     return [(key, value)]
 
 
-def _score(score: dict[str, Any] | None) -> str:
+def _score(score: dict[str, Any] | None, short: bool = False) -> str:
+    """A score in words; if it is to be `short`, without the signature and how it was measured."""
     if score is None:
         return "-"
-    on = f" on {score['data']}" if score.get("data") else ""
-    signature = f" ({score['signature']})" if score.get("signature") else ""
-    return f"{score['metric']} {score['value']:.4g}{on}{signature}"
+    told = f"{score['metric']} {score['value']:.4g}"
+    if data := score.get("data"):
+        told += f" on {str(data).partition(',')[0] if short else data}"
+    return told + (f" ({score['signature']})" if score.get("signature") and not short else "")
 
 
 def _size(n_bytes: float) -> str:

@@ -210,7 +210,9 @@ def _print_results(results: dict[str, list[Score]], width: int) -> None:
     to_person = sys.stdout.isatty()
     kept = [i for i in range(len(columns)) if any(row[i] != "-" for row in rows)]
     kept = kept[len(results) == 1 : -1 if to_person else None]
-    console.print_table([columns[i] for i in kept], ([row[i] for i in kept] for row in rows))
+    console.print_table(
+        [columns[i] for i in kept], ([row[i] for i in kept] for row in rows), optional=["mean"]
+    )
     if to_person:
         for name, signature in dict.fromkeys((row[1], row[-1]) for row in rows):
             print(f"{name}|{signature}")  # noqa: T201
