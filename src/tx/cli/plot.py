@@ -28,6 +28,6 @@ def save(figure: "Figure", output: Path) -> None:
     """Write a figure and say so; warn of letters that no font has."""
     from tx.view import figure as figures
 
-    for missing in figures.save(figure, output):
-        console.warn(f"no font has {missing}; install one, for instance Noto Sans CJK")
+    if missing := figures.save(figure, output):
+        console.warn(f"no font here has {missing}; one that does is Noto Sans, in its edition for the script")
     console.note(f"wrote {output}")

@@ -1,5 +1,6 @@
 """What all pictures share: a figure without a display or global state, its look, and how it is saved."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,10 +42,10 @@ def check_path(path: Path) -> None:
         raise UsageError(f"a picture cannot be written to {path}", f"end its name in {' or '.join(FORMATS)}")
 
 
-def save(figure: "Figure", path: Path) -> list[str]:
+def save(figure: "Figure", path: Path) -> str:
     """Write a figure as PNG or SVG, by the name; the same figure gives the same bytes.
 
-    Returns a sentence for each letter that no installed font has. Raises TxError if the disk is full.
+    Returns the letters that no installed font has. Raises TxError if the disk is full.
     """
     check_path(path)
     kind = path.suffix.lower()[1:]
@@ -52,9 +53,8 @@ def save(figure: "Figure", path: Path) -> list[str]:
     with _look(), warnings.catch_warnings(record=True) as told, atomic_file(path) as file:
         warnings.simplefilter("always")
         figure.savefig(file, format=kind, metadata=metadata, dpi=_DPI)
-    return sorted(
-        {str(warning.message).partition(" missing")[0] for warning in told if "Glyph" in str(warning.message)}
-    )
+    missing = (re.match(r"Glyph (\d+) ", str(warning.message)) for warning in told)
+    return "".join(sorted({chr(int(found[1])) for found in missing if found}))
 
 
 @contextmanager
