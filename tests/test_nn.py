@@ -197,3 +197,14 @@ def test_add_to_is_the_residual_plus_dropout(dtypes: tuple[torch.dtype, torch.dt
     tolerance = {"rtol": 0.01, "atol": 0.02} if torch.bfloat16 in dtypes else {}
     torch.testing.assert_close(sums[0], sums[1], **tolerance)
     torch.testing.assert_close(grads[0], grads[1], **tolerance)
+
+
+@pytest.mark.parametrize(
+    ("flags", "chosen"), [("avx512f avx512_bf16", True), ("amx_bf16", True), ("avx512f", False)]
+)
+def test_bf16_is_chosen_where_the_processor_has_it(
+    flags: str, chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tx.nn.device._cpu_info", lambda: f"flags\t: fpu {flags} sse\n")
+    cpu = torch.device("cpu")
+    assert [use_bf16(name, cpu) for name in ("auto", "float32", "bf16")] == [chosen, False, True]

@@ -110,6 +110,7 @@ class Bench:
             "log_every": 2,
             "warmup_steps": 1,
             "device": "cpu",
+            "precision": "float32",
             "label_smoothing": 0.0,
         }
         self.model, self.listener = Unigram(), Listener()

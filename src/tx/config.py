@@ -140,7 +140,7 @@ class TrainConfig:
     eval_lines: int = option(500, "validation lines to decode for BLEU", ge=1, tasks=PAIRS)
     eval_tokens: int = option(200_000, "validation tokens to measure the loss on; 0: all", ge=0, tasks=TEXT)
     precision: Literal["auto", "float32", "bf16"] = option(
-        "auto", "auto: bf16 on a GPU that has it, float32 elsewhere", flag=True
+        "auto", "auto: bf16 where the GPU, or the CPU (AVX512-BF16, AMX), has it; else float32", flag=True
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N", flag=True, tasks=EVERY)
     threads: int = option(0, "CPU threads; 0: one per core", flag=True, ge=0, tasks=EVERY)

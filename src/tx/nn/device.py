@@ -2,8 +2,8 @@
 
 import ctypes
 import os
-import platform
 import sys
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -37,9 +37,11 @@ def set_threads(threads: int = 0) -> int:
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: if asked for, and by itself on a GPU that has it."""
+    """Whether to compute in bfloat16: if asked for, and by itself where the processor multiplies it faster."""
     if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        if device.type == "cuda":
+            return torch.cuda.is_bf16_supported()
+        return bool({"avx512_bf16", "amx_bf16"} & set(_cpu_info().split()))
     return precision == "bf16"
 
 
@@ -68,7 +70,8 @@ def prefer_fast_products() -> None:
     them to bfloat16 where AMX units can, so a product is tried: if it is not as exact as float32, MKL stays.
     """
     torch.set_float32_matmul_precision("high")
-    if torch.backends.cpu.get_cpu_capability() != "AVX512" or _made_by_intel():
+    made_by_intel = "GenuineIntel" in _cpu_info() or not sys.platform.startswith("linux")
+    if torch.backends.cpu.get_cpu_capability() != "AVX512" or made_by_intel:
         return
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.rand(256, 256, generator=generator) for _ in range(2))
@@ -83,11 +86,13 @@ def products_by_onednn() -> bool:
     return torch.get_float32_matmul_precision() == "medium"
 
 
-def _made_by_intel() -> bool:
+@cache
+def _cpu_info() -> str:
+    """What Linux says of the processors; elsewhere nothing."""
     try:
-        return "GenuineIntel" in Path("/proc/cpuinfo").read_text()
+        return Path("/proc/cpuinfo").read_text()
     except OSError:
-        return platform.system() != "Linux"
+        return ""
 
 
 def peak_memory(device: torch.device) -> int:
