@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import tx.nn.loss
+from tx.nn.device import use_bf16
 from tx.nn.dropout import Dropout, scaled_mask
 from tx.nn.loss import linear_cross_entropy
 from tx.nn.position import sinusoids

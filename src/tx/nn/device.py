@@ -40,7 +40,7 @@ def use_bf16(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: if asked for, and by itself where the processor multiplies it faster."""
     if precision == "auto":
         if device.type == "cuda":
-            return torch.cuda.is_bf16_supported()
+            return bool(torch.cuda.is_bf16_supported())
         return bool({"avx512_bf16", "amx_bf16"} & set(_cpu_info().split()))
     return precision == "bf16"
 
