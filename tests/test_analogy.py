@@ -289,6 +289,7 @@ def test_evaluate_keeps_its_scores(tx: Run, tmp_path: Path) -> None:
         (["questions.txt", "--method", "x"], "there is no method"),
         (["other.txt"], "no analogy in other.txt"),
         (["pairs.txt"], "0 of 1 pairs"),
+        (["/dev/null"], "/dev/null is empty"),
     ],
 )
 def test_evaluate_refuses_what_makes_no_sense(tx: Run, tmp_path: Path, words: list[str], said: str) -> None:

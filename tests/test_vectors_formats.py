@@ -180,6 +180,7 @@ def test_import_and_export_at_the_command_line(tmp_path: Path, tx: Run) -> None:
     ]:
         tx("models", "export", "v", "-o", name)
         assert (tmp_path / name).read_bytes() == content
+    assert tx("models", "export", "v", "-o", "-", "--format", "glove")[0] == "a 1.0 2.0\nb 3.0 4.0\n"
     tx("models", "export", "v", "-o", "v.bin", status=1)
     tx("models", "export", "v", "-o", "v.bin", "--format", "glove", "--overwrite")
     assert (tmp_path / "v.bin").read_bytes() == b"a 1.0 2.0\nb 3.0 4.0\n"

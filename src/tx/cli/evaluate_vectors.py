@@ -40,6 +40,8 @@ def evaluate_vectors(
     rows: _Rows = []
     for file in files:
         lines = list(read_lines(file))
+        if not any(map(str.strip, lines)):
+            raise TxError(f"{file} is empty", "give analogies, or pairs of words with scores")
         is_analogies = any(line.startswith(":") or len(line.split()) == 4 for line in lines[:1])
         if is_analogies:
             measured, told, shown = _analogies(vectors, file, lines, limit, chosen)

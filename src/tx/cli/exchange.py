@@ -64,7 +64,9 @@ def import_(
 @models.command()
 def export(
     name: Name,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Packed if it ends in .gz.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Packed if it ends in .gz; - is stdout.")
+    ],
     format: Annotated[
         str | None, typer.Option(metavar="FORMAT", help=f"{_KINDS}; else by the file's name.")
     ] = None,
@@ -75,6 +77,7 @@ def export(
     ```
     $ tx models export vectors -o vectors.bin
     $ tx models export vectors --format glove -o vectors.txt.gz
+    $ tx models export vectors --format word2vec -o - | head
     ```
 
     Of any other model, its embeddings are written.
@@ -83,7 +86,7 @@ def export(
     from tx.vectors.formats import export_vectors
 
     path = Path(output)
-    if path.exists() and not overwrite:
+    if path.is_file() and not overwrite:
         raise TxError(f"{output} exists already", "replace it with --overwrite, or choose another -o")
     plain = path.with_suffix("") if path.suffix == ".gz" else path
     export_vectors(open_vectors(name), path, _checked(format) or _SUFFIXES.get(plain.suffix, "word2vec"))

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import IO, Any, BinaryIO, Self, cast
 
 from tx.errors import TxError
-from tx.files import atomic_file, cannot_write
+from tx.files import atomic_file, cannot_write, check_output
 
 STDIN = "standard input"
 _BOM = b"\xef\xbb\xbf"
@@ -238,12 +238,15 @@ class LineWriter:
 
     A file is written aside and appears under its name when the `with` block ends well. An item that holds
     line separators of any kind is still one line: they become spaces, unless `exact`, where only `\\n` does.
-    Raises TxError when stdout is closed or the disk is full; BrokenPipeError passes through.
+    Raises TxError when stdout is closed or the disk is full, and at once for a folder or a file in one that
+    is not there; BrokenPipeError passes through.
     """
 
     def __init__(self, path: str | Path = "-", exact: bool = False) -> None:
         self._path = Path(path)
         self._exact = exact
+        if str(path) != "-":
+            check_output(self._path)
         self._output = _open_output(self._path)
 
     def __enter__(self) -> Self:
@@ -266,8 +269,12 @@ class LineWriter:
 
     def write_text(self, text: str) -> None:
         """Write a part of a line, or several lines, as they stand, and flush them."""
+        self.put(text.encode("utf-8", "replace"))
+
+    def put(self, data: bytes) -> None:
+        """Write what need not be text, and flush it."""
         try:
-            self._file.write(text.encode("utf-8", "replace"))
+            self._file.write(data)
             self._file.flush()
         except OSError as error:
             stdout = str(self._path) == "-"

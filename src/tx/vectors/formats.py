@@ -9,20 +9,17 @@ take NaN for a number. Here each of these is a fault, named with its place; the 
 goes on without the row. Formats that are pickles are refused: reading one runs the code in it.
 """
 
-import gzip
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal, cast
+from typing import BinaryIO, Literal
 
 import numpy as np
 
 from tx.errors import TxError
-from tx.files import atomic_file
 from tx.package import Package
-from tx.text.lines import STDIN, open_input, readable
+from tx.text.lines import STDIN, LineWriter, open_input, readable
 from tx.vectors.store import NO_WORD, Block, Matrix, WordVectors, write_blocks
 
 Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
@@ -283,33 +280,28 @@ def _records(source: _Source, stream: BinaryIO, buffer: bytes) -> Iterator[tuple
 
 
 def export_vectors(vectors: WordVectors, output: Path, format: Format) -> None:
-    """Write vectors for other tools, gzipped if the name ends in .gz; every float32 comes back as it was.
+    """Write vectors for other tools, to stdout (`-`) or a file, gzipped if its name ends in .gz.
 
-    Raises TxError for a word that the format cannot hold, or if the disk is full.
+    Every float32 comes back as it was. Raises TxError for a word that the format cannot hold, or if the disk is
+    full; a file that was there is then untouched.
     """
-    with atomic_file(output) as raw:
-        packing: Any = nullcontext(raw)
-        if output.suffix == ".gz":
-            packing = gzip.GzipFile("", "wb", 6, raw, mtime=0)
-        with packing as file:
-            _write(vectors, cast(IO[bytes], file), format)
+    with LineWriter(output) as writer:
+        if format != "glove":
+            writer.put(b"%d %d\n" % (len(vectors.words), vectors.dim))
+        for start in range(0, len(vectors.words), _BLOCK):
+            words = vectors.words[start : start + _BLOCK]
+            writer.put(b"".join(_written(words, vectors.matrix[start : start + _BLOCK], format)))
 
 
-def _write(vectors: WordVectors, file: IO[bytes], format: Format) -> None:
-    if format != "glove":
-        file.write(b"%d %d\n" % (len(vectors.words), vectors.dim))
-    for start in range(0, len(vectors.words), _BLOCK):
-        words = vectors.words[start : start + _BLOCK]
-        rows = vectors.matrix[start : start + _BLOCK]
-        for word in words:
-            if len(word.encode().split()) != 1:
-                raise TxError(f"the word '{word}' holds white space, which ends a word in a {format} file")
-        if format == "word2vec-binary":
-            file.writelines(
-                word.encode() + b" " + row.tobytes() + b"\n" for word, row in zip(words, rows, strict=True)
-            )
-        else:
-            file.writelines(
-                f"{word} {' '.join(row)}\n".encode()
-                for word, row in zip(words, rows.astype("U"), strict=True)
-            )
+def _written(words: Sequence[str], rows: Matrix, format: Format) -> Iterator[bytes]:
+    for word in words:
+        if len(word.encode().split()) != 1:
+            raise TxError(f"the word '{word}' holds white space, which ends a word in a {format} file")
+    if format == "word2vec-binary":
+        for word, row in zip(words, rows, strict=True):
+            yield word.encode() + b" " + row.tobytes() + b"\n"
+    else:
+        for word, numbers in zip(
+            words, rows.astype("U"), strict=True
+        ):  # the shortest that reads back the same
+            yield f"{word} {' '.join(numbers)}\n".encode()
