@@ -11,7 +11,17 @@ import pytest
 
 from crash import kill_at, names
 from tx.errors import TxError
-from tx.files import atomic_file, atomic_folder, locked, recover_folder, sha256
+from tx.files import (
+    atomic_file,
+    atomic_folder,
+    cannot_write,
+    check_output,
+    locked,
+    recover_folder,
+    sha256,
+)
+from tx.text.lines import LineWriter
+from tx.view.figure import check_path
 
 
 def test_a_file_is_old_or_new_wherever_the_writer_dies(tmp_path: Path) -> None:
@@ -105,6 +115,24 @@ except TxError as error:
     assert run.stdout == f"cannot write {path}: File too large\n"
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
+
+
+def test_a_typed_name_makes_no_folder_and_replaces_none(tmp_path: Path) -> None:
+    check_output(tmp_path / "file")
+    with pytest.raises(TxError, match=r"cannot write .*: it is a folder$"):
+        check_output(tmp_path)
+    with pytest.raises(TxError, match=r"cannot write .*/no/file: there is no folder .*/no$") as caught:
+        check_output(tmp_path / "no" / "file")
+    assert str(caught.value.hint).startswith("make it first: mkdir -p ")
+    for write in (LineWriter, lambda path: check_path(path.with_suffix(".png"))):
+        with pytest.raises(TxError, match="there is no folder"):
+            write(tmp_path / "no" / "file")
+    assert names(tmp_path) == []
+
+
+def test_only_a_full_disk_asks_for_space() -> None:
+    hints = [cannot_write(Path("x"), OSError(number, "")).hint for number in (errno.ENOSPC, errno.EACCES)]
+    assert ["free some space" in str(hint) for hint in hints] == [True, False]
 
 
 def test_the_litter_of_the_living_is_not_touched(tmp_path: Path) -> None:

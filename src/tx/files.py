@@ -5,6 +5,7 @@ state or the new one, and so that tests can make the n-th write fail. The order 
 of the parent) is the one databases use.
 """
 
+import errno
 import fcntl
 import glob
 import hashlib
@@ -80,10 +81,22 @@ def fsync_tree(path: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> TxError:
     """The sentence for a failed write, with the cause the system gave."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return TxError(
         f"cannot write {path}: {error.strerror or error}",
-        "free some space or choose another place with -o; what was there before is untouched",
+        f"{'free some space' if full else 'check its permissions'} or choose another place with -o; "
+        "what was there before is untouched",
     )
+
+
+def check_output(path: Path) -> None:
+    """Raise TxError where no file can be at `path`, a name that was typed: a mistyped folder is not made."""
+    if path.is_dir():
+        raise TxError(f"cannot write {path}: it is a folder", "name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise TxError(
+            f"cannot write {path}: there is no folder {path.parent}", f"make it first: mkdir -p {path.parent}"
+        )
 
 
 @contextmanager

@@ -27,14 +27,15 @@ def evaluate_translation(
     for file, ref in zip(files[1:], refs, strict=True):
         if len(ref) != len(src):
             raise TxError(f"{files[0]} has {len(src):,} lines and {file} has {len(ref):,}: they must agree")
+    writer = LineWriter(output) if output else None  # what is wrong with its name is told now
     from tx.decode.translate import SearchOptions, open_translator
     from tx.evaluate.metrics import check, corpus_scores
 
     translator, decode = open_translator(package.path, device, threads)
     decode.beam_size = beam_size or decode.beam_size
     hyps = [result.text for result in translator.translate(src, SearchOptions(decode))]
-    if output:
-        with LineWriter(output) as writer:
+    if writer is not None:
+        with writer:
             writer.write(hyps)
     for warning in check({"the translations": hyps}, dict(zip(files[1:], refs, strict=True))):
         console.warn(warning)

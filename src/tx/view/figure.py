@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tx.errors import TxError, UsageError
-from tx.files import atomic_file
+from tx.files import atomic_file, check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,9 +37,10 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def check_path(path: Path) -> None:
-    """Raise UsageError unless `path` names a picture that `save` can write."""
+    """Raise UsageError unless `path` names a picture that `save` can write, TxError if its folder is not there."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"a picture cannot be written to {path}", f"end its name in {' or '.join(FORMATS)}")
+    check_output(path)
 
 
 def save(figure: "Figure", path: Path) -> str:
