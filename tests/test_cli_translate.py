@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from terminal import on_terminal
 from training import fork_tx, inside, model, shared
 from tx.text.lines import read_lines
 
@@ -104,7 +105,9 @@ def test_json_says_it_all() -> None:
     assert [len(entry["translations"]) for entry in found] == [2, 0, 2, 2, 2]
     plain = translate(stdin=text(*LINES)).out.split("\n")
     assert [entry["translations"][0]["text"] for entry in found[2:4]] == plain[2:4]
-    assert all(set(t) == {"text", "score", "logprob"} for entry in found for t in entry["translations"])
+    assert all(
+        set(t) == {"text", "score", "logprob", "cut"} for entry in found for t in entry["translations"]
+    )
 
 
 def test_sampling_is_random_by_its_seed_alone() -> None:
@@ -157,19 +160,25 @@ def test_a_failure_leaves_no_half_of_a_file(tmp_path: Path) -> None:
     ("words", "status", "said"),
     [
         (["--temperature", "0.5"], 2, "add --sample"),
+        (["--seed", "2"], 2, "add --sample"),
         (["--sample", "-n", "2"], 2, "sampling draws one"),
+        (["--sample", "-b", "4"], 2, "sampling draws one"),
+        (["--max-len-extra", "0"], 2, "leave no room for a translation"),
         (["-b", "2", "-n", "3"], 2, "a beam of 2 cannot give 3"),
         (["-b", "0"], 2, ""),
         (["a.txt", "-i", "b.txt"], 2, "given twice"),
         (["nowhere.txt"], 1, "there is no file nowhere.txt"),
         (["--prefix", "nowhere.txt"], 1, "there is no file nowhere.txt"),
         (["--device", "gpu"], 1, "there is no device called 'gpu'"),
-        (["-o", "/dev/null/x"], 1, "cannot write /dev/null/x"),
+        (["-o", "/dev/null/x"], 1, "cannot write /dev/null/x: there is no folder /dev/null"),
+        (["-o", "/nonexistent/x"], 1, "there is no folder /nonexistent"),
+        (["-o", "/tmp"], 1, "cannot write /tmp: it is a folder"),
     ],
 )
 def test_a_command_that_cannot_work_says_why(words: list[str], status: int, said: str) -> None:
     refused = translate(*words, stdin=text(*LINES))
     assert refused.status == status and said in refused.err, refused.err
+    assert not Path("/nonexistent").exists()
     assert "fault in tx" not in refused.err and "Traceback" not in refused.err
 
 
@@ -188,6 +197,12 @@ def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     (out / "weights.safetensors").write_bytes(weights)
     refused = translate(package=out, stdin=b"a\n")
     assert refused.status == 1 and "is damaged" in refused.err and refused.out == ""
+
+
+def test_a_terminal_is_told_at_once_what_is_waited_for() -> None:
+    shown = on_terminal("translate", "-m", str(shared() / "tokenizer"))
+    told, refused = shown.find("reading lines from the terminal"), shown.find("is a tokenizer package")
+    assert 0 <= told < refused, shown
 
 
 def test_the_only_model_need_not_be_named() -> None:

@@ -290,3 +290,24 @@ def test_a_package_translates_as_its_model_did(shared: bool, tmp_path: Path) -> 
     search = SearchOptions(decode)
     before, after = (one.translate(LINES, search) for one in (translator, opened))
     assert before == after
+
+
+def test_what_the_length_limit_cut_is_marked() -> None:
+    """A translation was cut if it goes on where there is more room; and a line if one of its parts was."""
+    translator, lines = random_translator(max_len=400), [pair.english for pair in demo_pairs()[:40]]
+
+    def drawn(limit: int) -> list[Any]:
+        decode = DecodeConfig(max_len_ratio=0, max_len_extra=limit)
+        search = SearchOptions(decode, sampling=Sampling(temperature=9.0, seed=1))
+        return [result.hypotheses[0] for result in translator.translate(lines, search)]
+
+    short, long = drawn(150), drawn(200)
+    cut = [a.ids != b.ids for a, b in zip(short, long, strict=True)]
+    assert any(cut) and not all(cut)
+    assert [hypothesis.cut for hypothesis in short] == cut
+    beam = SearchOptions(DecodeConfig(beam_size=2, max_len_ratio=0, max_len_extra=1))
+    assert [h.cut for result in translator.translate(lines[:2], beam) for h in result.hypotheses] == [
+        True
+    ] * 2
+    parts = translator.translate(["word " * 300], beam)[0]
+    assert parts.n_parts > 1 and parts.hypotheses[0].cut

@@ -17,14 +17,20 @@ FIRST = 16  # and at the start, so that the first answer comes soon
 def line_batches(files: list[str] | None, input: str, ramp: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Batches of the lines that have arrived, each with the number (from 0) of its first line.
 
-    With `ramp` batches grow fourfold from `FIRST` to `BATCH`: for work that takes seconds for a batch.
+    With `ramp` batches grow fourfold from `FIRST` to `BATCH`: for work that takes seconds for a batch. Called
+    before a model is loaded, it says at once that it waits for the terminal.
     """
     if files and input != "-":
         raise UsageError("the input is given twice", "name files, or one file with -i")
-    number, size = 0, FIRST if ramp else BATCH
-    for path in files or [input]:
-        if path == "-" and sys.stdin is not None and sys.stdin.isatty():
-            console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
+    paths = files or [input]
+    if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
+        console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
+    return _batches(paths, FIRST if ramp else BATCH)
+
+
+def _batches(paths: list[str], size: int) -> Iterator[tuple[int, list[str]]]:
+    number = 0
+    for path in paths:
         with open_input(path) as stream:
             for lines in arrived_lines(stream, BATCH, console.warn):
                 while lines:

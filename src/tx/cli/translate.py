@@ -79,7 +79,9 @@ def translate(
         float | None,
         typer.Option(min=0.0, max=1.0, help="From the smallest set of this mass.", rich_help_panel=SAMPLE),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seeds --sample.", rich_help_panel=SAMPLE)] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="Another number, another draw (1).", rich_help_panel=SAMPLE)
+    ] = None,
     scores: Annotated[
         bool, typer.Option("--scores", help="Put the score and a tab before each line.")
     ] = False,
@@ -99,19 +101,23 @@ def translate(
     ```
 
     A blank line gives a blank line. With --n-best N there are N lines for each. The model's own search settings
-    hold where no flag is given; scores are log-probabilities divided by length.
+    hold where no flag is given; scores are log-probabilities divided by length. With --json, `cut` marks a
+    translation that ended at the length limit.
     """
     console.set_quiet(quiet)
+    if not sample and (temperature, top_k, top_p, seed) != (None, None, None, None):
+        raise UsageError("--temperature, --top-k, --top-p and --seed are for sampling", "add --sample")
+    if sample and (n_best > 1 or (beam_size or 1) > 1):
+        raise UsageError(
+            "sampling draws one translation a line",
+            "leave --n-best and --beam-size away, or run it with other seeds",
+        )
+    path = find(model, "translation")
+    batches, writer = line_batches(files, input, ramp=True), LineWriter(output)
     from tx.decode.sampling import Sampling
     from tx.decode.translate import SearchOptions, open_translator
 
-    if not sample and (temperature, top_k, top_p) != (None, None, None):
-        raise UsageError("--temperature, --top-k and --top-p are for sampling", "add --sample")
-    if sample and n_best > 1:
-        raise UsageError(
-            "sampling draws one translation a line", "leave --n-best away, or run it with other seeds"
-        )
-    translator, decode = open_translator(find(model, "translation"), device, threads)
+    translator, decode = open_translator(path, device, threads)
     for name, value in (
         ("beam_size", beam_size),
         ("length_penalty", length_penalty),
@@ -120,30 +126,33 @@ def translate(
     ):
         if value is not None:
             setattr(decode, name, value)
+    if not decode.max_len_ratio and not decode.max_len_extra:
+        raise UsageError(
+            "--max-len-ratio 0 and --max-len-extra 0 leave no room for a translation", "raise one of them"
+        )
     if n_best > decode.beam_size:
         raise UsageError(
             f"a beam of {decode.beam_size} cannot give {n_best} translations", f"add -b {n_best}"
         )
-    sampling = (
-        Sampling(temperature or 1.0, top_k or 0, 1.0 if top_p is None else top_p, seed) if sample else None
+    drawn = Sampling(
+        temperature or 1.0, top_k or 0, 1.0 if top_p is None else top_p, 1 if seed is None else seed
     )
-    options = SearchOptions(decode, n_best, sampling, with_scores=scores or as_json)
-    _pipe(translator, options, files, input, output, prefix, scores, as_json)
+    options = SearchOptions(decode, n_best, drawn if sample else None, with_scores=scores or as_json)
+    _pipe(translator, options, batches, writer, prefix, scores, as_json)
 
 
 def _pipe(
     translator: Any,
     options: "SearchOptions",
-    files: list[str] | None,
-    input: str,
-    output: str,
+    batches: Iterator[tuple[int, list[str]]],
+    writer: LineWriter,
     prefix: str | None,
     scores: bool,
     as_json: bool,
 ) -> None:
     forced = read_lines(prefix) if prefix else iter(())
-    with LineWriter(output) as writer:
-        for number, lines in line_batches(files, input, ramp=True):
+    with writer:
+        for number, lines in batches:
             prefixes = list(islice(forced, len(lines))) if prefix else None
             if prefixes is not None and len(prefixes) < len(lines):
                 raise _uneven(prefix, f"ends after line {number + len(prefixes):,}, and the source goes on")
@@ -165,7 +174,7 @@ def _uneven(prefix: str | None, how: str) -> TxError:
 def _format(result: "Translation", n_best: int, scores: bool, as_json: bool, src: str) -> Iterator[str]:
     if as_json:
         translations = [
-            {"text": text, "score": h.score, "logprob": h.logprob}
+            {"text": text, "score": h.score, "logprob": h.logprob, "cut": h.cut}
             for text, h in zip(result.texts, result.hypotheses, strict=True)
         ]
         yield json_line({"src": src, "translations": translations})

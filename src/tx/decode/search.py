@@ -40,6 +40,7 @@ class Hypothesis:
     ids: list[int]
     logprob: float
     score: float
+    cut: bool = False  # whether it ended because there was no more room
 
 
 NEVER = float("-inf")

@@ -136,11 +136,15 @@ class Translator:
             "prefixes": prefixes,
         }
         if options.sampling is None and decode.beam_size > 1:
-            return beam_search(self.model, batch, beam_size=decode.beam_size, n_best=options.n_best, **common)
-        scores = options.with_scores
-        return generate(
-            self.model, batch, sampling=options.sampling, lines=lines, with_scores=scores, **common
-        )
+            common |= {"beam_size": decode.beam_size, "n_best": options.n_best}
+            found = beam_search(self.model, batch, **common)
+        else:
+            common |= {"sampling": options.sampling, "lines": lines, "with_scores": options.with_scores}
+            found = generate(self.model, batch, **common)
+        for hypotheses, limit in zip(found, limits, strict=True):
+            for hypothesis in hypotheses:
+                hypothesis.cut = len(hypothesis.ids) >= limit
+        return found
 
     def _translation(self, parts: list[list[Hypothesis]]) -> Translation:
         """Join the parts of a line: the i-th best of each, as far as all have one."""
@@ -149,6 +153,7 @@ class Translator:
                 [id for h in hypotheses for id in h.ids],
                 sum(h.logprob for h in hypotheses),
                 sum(h.score for h in hypotheses) / len(hypotheses),
+                any(h.cut for h in hypotheses),
             )
             for hypotheses in zip(*parts, strict=False)
         ]
