@@ -12,15 +12,18 @@ from torch import nn
 from tx.config import RunConfig
 from tx.data.corpus import cache_folder
 from tx.data.stream import StreamSampler, contiguous_batches, encode_stream
+from tx.decode.generate import LanguageModel, Options, TorchReader
+from tx.decode.sampling import Sampling
 from tx.errors import TxError
 from tx.files import sha256
 from tx.models import load_architecture
 from tx.package import Package, find
+from tx.text.running import decode_text
 from tx.text.tokenizer import Tokenizer, open_tokenizer
 from tx.train.task import Evaluation, Material
 from tx.train.tokenizer import train_tokenizer
 
-SAMPLE, TEMPERATURE = 300, 0.8  # tokens of text to show at each validation
+SAMPLE, TEMPERATURE = 200, 0.8  # tokens of text to show at each validation
 STREAMS = 16  # side by side in a validation: few, since each begins without a past
 
 
@@ -68,26 +71,11 @@ def build_model(config: RunConfig, tokenizer: Tokenizer, device: torch.device) -
     return model.to(device)
 
 
-def sample(model: Any, tokenizer: Tokenizer, seed: int, length: int = SAMPLE) -> str:
-    """A text of `length` tokens, drawn token by token."""
-    generator = torch.Generator().manual_seed(seed)
-    device, context = next(model.parameters()).device, getattr(model.config, "max_len", length)
-    ids, first, read, state = [tokenizer.eos_id], 0, 0, model.start(1)
-    for _ in range(length):
-        if len(ids) - first > context:  # go on with the second half of it
-            first = read = len(ids) - (context + 1) // 2
-            state = model.start(1)
-        logits, state = model.read(torch.tensor([ids[read:]], device=device), state)
-        read = len(ids)
-        chances = (logits[0].float().cpu() / TEMPERATURE).softmax(dim=-1)
-        ids.append(int(chances.multinomial(1, generator=generator)))
-    return text_of(np.array(ids[1:]), tokenizer)
-
-
-def text_of(ids: np.ndarray, tokenizer: Tokenizer) -> str:
-    """The text that `ids` `[n]` spell; each `</s>` is a newline."""
-    lines = np.split(ids, np.flatnonzero(ids == tokenizer.eos_id))
-    return "\n".join(tokenizer.decode(line.tolist()) for line in lines)
+def sample(model: Any, tokenizer: Tokenizer, seed: int) -> str:
+    """A text that the model makes up."""
+    language = LanguageModel(TorchReader(model), tokenizer, getattr(model.config, "max_len", None))
+    options = Options(SAMPLE, Sampling(TEMPERATURE, seed=seed))
+    return "".join(next(language.generate("", options)))
 
 
 class Validation:
@@ -100,7 +88,8 @@ class Validation:
         self.valid = valid[: min(n, config.train.eval_tokens or n)]
         self.streams = max(1, min(STREAMS, len(self.valid) // (4 * seq_len)))
         measured = (len(self.valid) - 1) // self.streams * self.streams
-        self.per_character = measured / len(text_of(self.valid[1 : measured + 1], tokenizer))
+        text = decode_text(self.valid[1 : measured + 1].tolist(), tokenizer)
+        self.tokens_per_character = measured / len(text)
 
     def __call__(self) -> Evaluation:
         total, n_tokens = torch.zeros((), device=self.device), 0
@@ -109,10 +98,15 @@ class Validation:
             loss, n = model.loss(batch.to(self.device))
             total, n_tokens = total + loss, n_tokens + n
         loss = float(total) / n_tokens
-        bits = loss * self.per_character / math.log(2)
+        bits = loss * self.tokens_per_character / math.log(2)
         values = {"valid_loss": loss, "valid_bpc": bits, "valid_ppl": math.exp(min(loss, 700.0))}
         text = sample(model, self.tokenizer, self.config.seed)
         return Evaluation(-loss, values, [{"sample": text}])
+
+    def n_updates(self) -> float:
+        """What a validation costs, in updates: the text takes a third as long, and drawing is slow."""
+        train = self.config.train
+        return (len(self.valid) / 3 + 10 * SAMPLE) / (train.batch_size * train.seq_len * train.grad_accum)
 
 
 def gather(
@@ -122,12 +116,14 @@ def gather(
     tokenizer = fit_tokenizer(config, say) if kept is None else open_tokenizer(kept)
     train, valid = open_text(config, tokenizer, say)
     model: Any = build_model(config, tokenizer, device)
+    validation = Validation(model, valid, tokenizer, config)
     batch_size, seq_len = config.train.batch_size, config.train.seq_len
     return Material(
         tokenizers={"tokenizer": tokenizer},
         model=model,
         source=StreamSampler(train, batch_size, seq_len, config.seed, contiguous=model.carries),
-        evaluate=Validation(model, valid, tokenizer, config),
+        evaluate=validation,
+        evaluation_cost=validation.n_updates(),
         report={
             "files": [{"name": Path(path).name, "sha256": sha256(Path(path))} for path in config.data.train],
             "tokens": len(train),

@@ -86,9 +86,12 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> P
     usual = config.train.warmup_steps
     trainer.progress.warmup_steps = min(usual, plan.steps // 8 or usual)
     trainer.progress.seconds = time.monotonic() - started
+    eval_every = _eval_every(config, plan, material.evaluation_cost)
+    if not max_seconds:
+        plan.seconds *= 1 + material.evaluation_cost / eval_every
     n_parameters = sum(p.numel() for p in material.model.parameters())
     listener.say(f"{config.arch}: {n_parameters:,} parameters on {device}, {threads} threads")
-    return Prepared(config, material, trainer, plan, _eval_every(config, plan), n_parameters, resume)
+    return Prepared(config, material, trainer, plan, eval_every, n_parameters, resume)
 
 
 def publish_to(out: Path, material: Material, config: RunConfig) -> Callable[[Evaluation, int], None]:
@@ -115,9 +118,16 @@ def publish_to(out: Path, material: Material, config: RunConfig) -> Callable[[Ev
     return publish
 
 
-def _eval_every(config: RunConfig, plan: Forecast) -> int:
-    """Half an epoch, but at least 250 updates, and about 20 looks at a run that is shorter than that."""
+def _eval_every(config: RunConfig, plan: Forecast, cost: float) -> int:
+    """Half an epoch, but at least 250 updates, and about 20 looks at a run that is shorter than that.
+
+    Fewer where a look costs many updates: a tenth of the time is enough, but for four looks at any run.
+    """
     if config.train.eval_every:
         return config.train.eval_every
     usual = max(250, round(plan.steps_per_epoch / 2))
-    return max(1, min(usual, plan.steps // 20 or usual)) if plan.steps else usual
+    if plan.steps:
+        usual = min(usual, plan.steps // 20 or usual)
+    if cost and plan.steps:
+        usual = min(max(usual, round(10 * cost)), plan.steps // 4)
+    return max(1, usual)

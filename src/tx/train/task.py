@@ -58,6 +58,7 @@ class Material:
         str, str
     ]  # values of an evaluation that the package keeps, best first: {"valid_loss": "loss"}
     how: str  # they were measured: "validation, greedy"
+    evaluation_cost: float = 0.0  # in updates; 0 if that is not known beforehand
 
 
 def gather(
