@@ -86,7 +86,7 @@ def export(
     from tx.vectors.formats import export_vectors
 
     path = Path(output)
-    if path.is_file() and not overwrite:
+    if output != "-" and path.is_file() and not overwrite:
         raise TxError(f"{output} exists already", "replace it with --overwrite, or choose another -o")
     plain = path.with_suffix("") if path.suffix == ".gz" else path
     export_vectors(open_vectors(name), path, _checked(format) or _SUFFIXES.get(plain.suffix, "word2vec"))
