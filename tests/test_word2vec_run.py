@@ -164,6 +164,27 @@ def test_a_crash_costs_what_was_not_saved_and_no_more(
     assert "99" not in [json.loads(line)["step"] for line in (out / "run" / "metrics.jsonl").open()]
 
 
+def test_a_crash_before_the_package_is_written_costs_nothing(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = small_config(text, engine="gensim"), tmp_path / "v"
+    train(config, tmp_path / "whole")
+
+    def crash(*args: Any, **kwargs: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(run_module, "write_vectors", crash)
+        train(config, out)
+    for crashed in ("model.json", "run/corpus"):  # the second time: while the corpus is removed
+        assert not (out / "model.json").exists() or crashed == "run/corpus"
+        if crashed == "run/corpus":
+            (out / crashed).mkdir()
+        progress, heard = train(config, out, resume=True)
+        assert progress.finished and result(out) == result(tmp_path / "whole")
+    assert "this run is finished" in heard.said[-1]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_error_in_a_worker_ends_the_run(
     threads: int, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,7 +21,7 @@ from tx.train.folder import check_inputs, clear, keep_config, keep_inputs
 from tx.train.log import Log
 from tx.train.stop import StopSignal
 from tx.train.text import duration
-from tx.train.word2vec.corpus import Corpus, Ids, encode_text, open_corpus
+from tx.train.word2vec.corpus import FACTS, Corpus, Ids, encode_text, open_corpus
 from tx.train.word2vec.engine import Engine, choose_engine, make_engine, n_threads
 from tx.train.word2vec.sampling import learning_rate
 from tx.train.word2vec.state import Progress, load_state, save_state
@@ -85,7 +85,8 @@ class Prepared:
         finally:
             self._log.close()
         if self.progress.finished:
-            remove(self.run / "corpus")  # which nobody needs again; it may be large
+            remove(self.run / "corpus" / FACTS)  # only now nothing is left to do, should the process die
+            remove(self.run / "corpus")
         return self.progress
 
     def save(self) -> None:
@@ -218,7 +219,7 @@ def train_word2vec(config: RunConfig, out: Path, resume: bool, listener: Listene
     if resume:
         check_inputs(run, config)
         progress, matrices = load_state(run / "last")
-        if progress.finished:
+        if progress.finished and not (run / "corpus" / FACTS).exists():
             listener.say("this run is finished; for other vectors start a new one")
             return progress
         prepared = _with_engine(progress.engine, config, open_corpus(run / "corpus"), out, listener)

@@ -40,21 +40,6 @@ def _wide_space(text: Any, at: int) -> int:
     )
 
 
-@compiled
-def _space(text: Any, at: int) -> int:
-    """How many bytes the white space at `at` has."""
-    kind = _KIND[text[at]]
-    return int(kind) if kind != _PERHAPS else _wide_space(text, at)
-
-
-@compiled
-def _same(text: Any, start: int, pool: Any, at: int, n: int) -> bool:
-    i = 0
-    while i < n and text[start + i] == pool[at + i]:
-        i += 1
-    return i == n
-
-
 @kept
 def _scan(
     text: Any, at: int, slots: Any, hashes: Any, ends: Any, pool: Any, n_words: int, ids: Any
@@ -66,15 +51,19 @@ def _scan(
     """
     mask, n = uint64(len(slots) - 1), 0
     while at < len(text):
-        space = _space(text, at)
-        if space:
+        kind = _KIND[text[at]]
+        wide = _wide_space(text, at) if kind == _PERHAPS else 0
+        if kind == _SPACE or wide:
             if text[at] == 10:
                 ids[n] = -1
                 n += 1
-            at += space
+            at += max(1, wide)
             continue
         start, code = at, uint64(0xCBF29CE484222325)
-        while at < len(text) and not _space(text, at):
+        while at < len(text):
+            kind = _KIND[text[at]]
+            if kind == _SPACE or (kind == _PERHAPS and _wide_space(text, at)):
+                break
             code = (code ^ uint64(text[at])) * uint64(0x100000001B3)
             at += 1
         length = at - start
@@ -92,9 +81,12 @@ def _scan(
                 n_words += 1
                 slots[slot] = n_words
                 break
-            known = hashes[word] == code and ends[word + 1] - ends[word] == length
-            if known and _same(text, start, pool, ends[word], length):
-                break
+            if hashes[word] == code and ends[word + 1] - ends[word] == length:
+                i, place = 0, ends[word]
+                while i < length and text[start + i] == pool[place + i]:
+                    i += 1
+                if i == length:
+                    break
             slot = (slot + uint64(1)) & mask
         ids[n] = word
         n += 1

@@ -3,15 +3,15 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from tx.files import atomic_folder, cannot_write, recover_folder, sha256
+from tx.files import atomic_folder, recover_folder, sha256
+from tx.package.arrays import pack_header
 from tx.train.seal import check_digest, damaged, seal, unseal
 from tx.train.word2vec.sampling import Matrix
 
 MATRICES, STATE = "matrices.safetensors", "state.json"
+ROWS = 1 << 14  # written at a time
 
 
 @dataclass
@@ -34,10 +34,11 @@ class Progress:
 def save_state(folder: Path, progress: Progress, matrices: dict[str, Matrix]) -> None:
     """Replace the state at `folder`. Raises TxError if that fails; the old one then stays."""
     with atomic_folder(folder) as temporary:
-        try:
-            save_file({name: np.ascontiguousarray(m) for name, m in matrices.items()}, temporary / MATRICES)
-        except SafetensorError as error:  # so the library tells a full disk
-            raise cannot_write(folder, OSError(str(error))) from error
+        with (temporary / MATRICES).open("wb") as file:
+            file.write(pack_header({name: ("F32", matrix.shape) for name, matrix in matrices.items()}))
+            for matrix in matrices.values():
+                for start in range(0, len(matrix), ROWS):  # a whole copy would show in the peak of memory
+                    file.write(matrix[start : start + ROWS].astype("<f4").tobytes())
         content = asdict(progress) | {"digest": sha256(temporary / MATRICES)}
         (temporary / STATE).write_text(seal(content))
 
