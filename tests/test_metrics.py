@@ -213,7 +213,12 @@ SCORERS = [corpus_scores, sentence_scores, lambda hyp, refs: paired_scores({"a":
     ("hyp", "refs", "error", "words"),
     [
         (["a", "b"], [["a"]], TxError, ["2 lines", "1 line", "reference 1"]),
-        (["a"], [["a"], ["a", "b", "c"]], TxError, ["1 line,", "reference 2", "3 lines"]),
+        (
+            ["a"],
+            [["a"], ["a", "b", "c"]],
+            TxError,
+            ["1 line ", "reference 2", "3 lines", "slip at about line 2"],
+        ),
         ([], [[]], TxError, ["empty"]),
         (["a"], [], TxError, ["no reference"]),
         (["a"], [[" "]], TxError, ["reference 1", "blank"]),

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from tx.cli import console
-from tx.errors import TxError, UsageError
+from tx.errors import UsageError
 from tx.package import Package, add_scores
 from tx.text.lines import LineWriter, read_lines
+from tx.text.parallel import unequal
 
 
 def evaluate_translation(
@@ -26,7 +27,7 @@ def evaluate_translation(
     src, *refs = (list(read_lines(file)) for file in files)
     for file, ref in zip(files[1:], refs, strict=True):
         if len(ref) != len(src):
-            raise TxError(f"{files[0]} has {len(src):,} lines and {file} has {len(ref):,}: they must agree")
+            raise unequal((files[0], file), src, ref)
     writer = LineWriter(output) if output else None  # what is wrong with its name is told now
     from tx.decode.translate import SearchOptions, open_translator
     from tx.evaluate.metrics import check, corpus_scores

@@ -10,6 +10,7 @@ from tx.errors import TxError, UsageError
 from tx.package import find
 from tx.package.read import read_unverified
 from tx.text.lines import LineWriter, read_lines
+from tx.text.parallel import unequal
 
 BATCH = 1000  # pairs scored together
 
@@ -56,9 +57,9 @@ def _score_translations(path: Path, files: list[str], as_json: bool) -> None:
         )
     src, tgt = (list(read_lines(file)) for file in files)
     if len(src) != len(tgt):
-        raise TxError(f"{files[0]} has {len(src):,} lines and {files[1]} has {len(tgt):,}: they must agree")
+        raise unequal(files, src, tgt)
     if not src:
-        raise TxError(f"{files[0]} and {files[1]} are empty: there is nothing to score")
+        raise TxError(f"{files[0]} and {files[1]} are empty", "there is nothing to score")
     from tx.decode.translate import open_translator
 
     translator, _ = open_translator(path)

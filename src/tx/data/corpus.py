@@ -8,7 +8,6 @@ second run finds it and starts at once; which pairs to use is decided afterwards
 import hashlib
 import json
 import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from tx.config import DataConfig
 from tx.errors import TxError
 from tx.files import atomic_folder, sha256
 from tx.text.lines import open_input, read_lines
+from tx.text.parallel import unequal
 from tx.text.tokenizer import Tokenizer
 
 COMPLETE = "complete.json"  # in a corpus's folder: the sizes of its files
@@ -161,7 +161,7 @@ def encode_corpus(paths: Sequence[str], tokenizers: Sequence[Tokenizer], cache: 
             _encode_side(folder, name, path, tokenizer)
         n_src, n_tgt = (len(Side.open(folder, name)) for name in ("src", "tgt"))
         if n_src != n_tgt:
-            raise unequal(paths, n_src, n_tgt)
+            raise _unequal(paths)
 
     folder = made_once(cache / fingerprint(paths, tokenizers), encode)
     return Side.open(folder, "src"), Side.open(folder, "tgt")
@@ -190,46 +190,11 @@ def check_counts(paths: Sequence[str]) -> None:
     """Read both files, and raise TxError unless they are text of as many lines."""
     n_src, n_tgt = (sum(1 for _ in read_lines(path)) for path in paths)
     if n_src != n_tgt:
-        raise unequal(paths, n_src, n_tgt)
+        raise _unequal(paths)
 
 
-def unequal(paths: Sequence[str], n_src: int, n_tgt: int) -> TxError:
-    """The error for files with different numbers of lines, with the likeliest place where they slipped."""
-    line = slipped_at(list(read_lines(paths[0])), list(read_lines(paths[1])))
-    names = " ".join(map(shlex.quote, paths))
-    return TxError(
-        f"{paths[0]} has {n_src:,} lines but {paths[1]} has {n_tgt:,}; "
-        f"they seem to slip at about line {line:,} (by the lengths of the lines around it)",
-        f"compare them there: paste {names} | sed -n '{max(1, line - 2)},{line + 2}p'",
-    )
-
-
-def slipped_at(src: Sequence[str], tgt: Sequence[str]) -> int:
-    """The line (from 1) from which on `tgt` is best explained as shifted against `src` by their difference.
-
-    The cost of pairing two lines is the distance of their length ratio from the corpus's own (after Gale and
-    Church 1993), plus one where only one of them ends in the same punctuation; the cut that makes the total
-    cost smallest is exact, by prefix sums.
-    """
-    shift = len(tgt) - len(src)
-    n = min(len(src), len(tgt))
-    lengths = [np.log1p([len(line) for line in side]) for side in (src, tgt)]
-    endings = [np.array([ord(line.rstrip()[-1:] or " ") for line in side]) for side in (src, tgt)]
-    if n == 0:
-        return 1
-    mean = float(np.median(lengths[1][:n] - lengths[0][:n]))
-
-    def cost(a: int, b: int) -> np.ndarray:
-        m = min(len(src) - a, len(tgt) - b)
-        ratio = np.abs(lengths[1][b : b + m] - lengths[0][a : a + m] - mean)
-        return np.minimum(ratio, 2) + (endings[0][a : a + m] != endings[1][b : b + m])  # type: ignore[no-any-return]
-
-    aligned = np.concatenate(([0.0], cost(0, 0).cumsum()))
-    shifted = cost(max(-shift, 0), max(shift, 0))  # pairs the tails: src line i with tgt line i + shift
-    remaining = np.concatenate((shifted[::-1].cumsum()[::-1], [0.0]))
-    # cut c: lines before c stand aligned, and from there on the longer side has |shift| extra lines
-    total = aligned[: len(remaining)] + remaining[: len(aligned)]
-    return int(total.argmin()) + 1
+def _unequal(paths: Sequence[str]) -> TxError:
+    return unequal(paths, *(list(read_lines(path)) for path in paths))
 
 
 def _first_occurrences(corpus: tuple[Side, Side]) -> np.ndarray:

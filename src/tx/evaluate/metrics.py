@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tx.errors import TxError, UsageError, did_you_mean
+from tx.text.parallel import n_lines, unequal
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -56,10 +57,7 @@ def check(systems: Mapping[str, Lines], references: Mapping[str, Lines]) -> list
     for hyp_name, hyp in systems.items():
         for ref_name, ref in references.items():
             if len(hyp) != len(ref):
-                raise TxError(
-                    f"{hyp_name} has {_lines(len(hyp))}, but {ref_name} has {_lines(len(ref))}",
-                    "line n must translate line n: look for a file cut short, or a line broken in two",
-                )
+                raise unequal((hyp_name, ref_name), hyp, ref)
     for name, ref in references.items():
         if not any(map(str.strip, ref)):
             raise TxError(f"{name} holds only blank lines", "a reference needs text to compare with")
@@ -82,23 +80,19 @@ def _check_lines(name: str, lines: Lines) -> None:
         raise TxError(f"{name} is empty", "there is nothing to score; did the command that wrote it fail?")
 
 
-def _lines(n: int) -> str:
-    return f"{n} line" if n == 1 else f"{n} lines"
-
-
 def _blank(name: str, is_blank: list[bool]) -> str:
     numbers = [str(number) for number, blank in enumerate(is_blank, 1) if blank]
     if not numbers:
         return ""
     shown = ", ".join(numbers[:10]) + (", ..." if len(numbers) > 10 else "")
-    return f"{name}: {len(numbers)} of {_lines(len(is_blank))} blank (line {shown})"
+    return f"{name}: {len(numbers):,} of {n_lines(len(is_blank))} blank (line {shown})"
 
 
 def _tokenized(name: str, hyp: Lines) -> str:
     n = sum(line.endswith(" .") for line in hyp)
     if n < 100:  # sacreBLEU's threshold
         return ""
-    return f"{name}: {n} lines end in ' .', so they look tokenized; only scores of detokenized text compare"
+    return f"{name}: {n:,} lines end in ' .', so they look tokenized; only scores of detokenized text compare"
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:

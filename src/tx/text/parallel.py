@@ -1,0 +1,56 @@
+"""Two texts of which line n of the one belongs to line n of the other: where they slip if they do not."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tx.errors import TxError
+
+
+def n_lines(n: int) -> str:
+    """So many lines, in words."""
+    return f"{n:,} line{'s' * (n != 1)}"
+
+
+def unequal(names: Sequence[str], src: Sequence[str], tgt: Sequence[str]) -> TxError:
+    """The error for texts of these names with different numbers of lines, and where they seem to slip."""
+    line = slipped_at(src, tgt)
+    hint = f"line n of the one belongs to line n of the other: look at line {line:,} of both"
+    if all(Path(name).is_file() and not name.endswith(".gz") for name in names):
+        files = " ".join(map(shlex.quote, names))
+        hint = f"compare them there: paste {files} | sed -n '{max(1, line - 2)},{line + 2}p'"
+    return TxError(
+        f"{names[0]} has {n_lines(len(src))} but {names[1]} has {n_lines(len(tgt))}; "
+        f"they seem to slip at about line {line:,} (by the lengths of the lines around it)",
+        hint,
+    )
+
+
+def slipped_at(src: Sequence[str], tgt: Sequence[str]) -> int:
+    """The line (from 1) from which on `tgt` is best explained as shifted against `src` by their difference.
+
+    The cost of pairing two lines is the distance of their length ratio from the corpus's own (after Gale and
+    Church 1993), plus one where only one of them ends in the same punctuation; the cut that makes the total
+    cost smallest is exact, by prefix sums.
+    """
+    shift = len(tgt) - len(src)
+    n = min(len(src), len(tgt))
+    lengths = [np.log1p([len(line) for line in side]) for side in (src, tgt)]
+    endings = [np.array([ord(line.rstrip()[-1:] or " ") for line in side]) for side in (src, tgt)]
+    if n == 0:
+        return 1
+    mean = float(np.median(lengths[1][:n] - lengths[0][:n]))
+
+    def cost(a: int, b: int) -> np.ndarray:
+        m = min(len(src) - a, len(tgt) - b)
+        ratio = np.abs(lengths[1][b : b + m] - lengths[0][a : a + m] - mean)
+        return np.minimum(ratio, 2) + (endings[0][a : a + m] != endings[1][b : b + m])  # type: ignore[no-any-return]
+
+    aligned = np.concatenate(([0.0], cost(0, 0).cumsum()))
+    shifted = cost(max(-shift, 0), max(shift, 0))  # pairs the tails: src line i with tgt line i + shift
+    remaining = np.concatenate((shifted[::-1].cumsum()[::-1], [0.0]))
+    # cut c: lines before c stand aligned, and from there on the longer side has |shift| extra lines
+    total = aligned[: len(remaining)] + remaining[: len(aligned)]
+    return int(total.argmin()) + 1
