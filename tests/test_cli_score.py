@@ -30,7 +30,7 @@ def text(lines: list[str]) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, lines in (("ref", REF), ("hyp", HYP), ("worse", WORSE)):
+    for name, lines in (("ref", REF), ("hyp", HYP), ("worse", WORSE), ("ref2", REF), ("short", HYP[:2])):
         (tmp_path / name).write_text(text(lines), encoding="utf-8")
     return tmp_path
 
@@ -51,9 +51,22 @@ def test_the_default_is_bleu_and_chrf_with_signatures(folder: Path) -> None:
 
 def test_score_only_prints_bare_numbers(folder: Path) -> None:
     done = tx(
-        "score", "ref", "-b", "-w", "10", "--metric", "ter", "--metric", "bleu", stdin=text(HYP), cwd=folder
+        "score",
+        "ref",
+        "--score-only",
+        "-w",
+        "10",
+        "--metric",
+        "ter",
+        "--metric",
+        "bleu",
+        stdin=text(HYP),
+        cwd=folder,
     )
     assert done.stdout == sacrebleu(folder, "-m", "ter") + "\t" + sacrebleu(folder) + "\n"
+    words = ["--score-only", "--paired", "none", "--metric", "bleu"]
+    several = tx("score", "ref", "-i", "hyp", "-i", "ref2", *words, cwd=folder)
+    assert several.stdout == f"hyp\t{float(sacrebleu(folder)):.2f}\nref2\t100.00\n"
 
 
 def test_json_holds_everything_and_warnings_are_data(folder: Path) -> None:
@@ -70,13 +83,14 @@ def test_several_systems_are_tested_against_the_first(folder: Path) -> None:
     done = tx(
         "score", "ref", "-i", "hyp", "--hyp", "worse", "--n-bootstrap", "50", "--metric", "chrf", cwd=folder
     )
-    first, second = (line.split("\t") for line in done.stdout.splitlines())
+    header, first, second = (line.split("\t") for line in done.stdout.splitlines())
+    assert header == ["system", "metric", "score", "mean", "± 95%", "p", "signature"]
     assert (first[0], second[0]) == ("hyp", "worse")
     assert float(first[2]) > float(second[2])
     assert first[5] == "-" and 0 < float(second[5]) <= 1
     assert "bs:50" in second[-1]
     done = tx("score", "ref", "-i", "hyp", "-i", "worse", "--paired", "none", cwd=folder)
-    assert [len(line.split("\t")) for line in done.stdout.splitlines()] == [4] * 4
+    assert [len(line.split("\t")) for line in done.stdout.splitlines()] == [4] * 5
     done = tx(
         "score",
         "ref",
@@ -90,13 +104,13 @@ def test_several_systems_are_tested_against_the_first(folder: Path) -> None:
         "9",
         cwd=folder,
     )
-    assert all("ar:9|" in line for line in done.stdout.splitlines())
+    assert all("ar:9|" in line for line in done.stdout.splitlines()[1:])
 
 
 def test_no_number_is_folded_on_a_narrow_terminal(folder: Path) -> None:
     (folder / "hyp").rename(folder / "a-long-name-for-a-system.hyp")
     words = ["score", "ref", "-i", "a-long-name-for-a-system.hyp", "-i", "worse", "--n-bootstrap", "50"]
-    rows = [line.split("\t") for line in tx(*words, cwd=folder).stdout.splitlines()]
+    rows = [line.split("\t") for line in tx(*words, cwd=folder).stdout.splitlines()[1:]]
     shown = on_terminal(*words, columns=40, cwd=folder, NO_COLOR="1")
     table = [line.split() for line in shown.split("\n") if not line.startswith(("BLEU|", "chrF2|"))]
     assert max(map(len, shown.split("\n")[:5])) <= 40
@@ -134,7 +148,22 @@ def test_several_references_gzip_bom_crlf_and_blank_lines(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "stdin", "status", "words"),
     [
-        (["ref"], text(HYP[:2]), 1, ["standard input has 2 lines", "ref has 3 lines"]),
+        (
+            ["ref"],
+            text(HYP[:2]),
+            1,
+            ["standard input has 2 lines", "ref has 3 lines", "slip at about line 3"],
+        ),
+        (
+            ["ref"],
+            text(HYP[1:]),
+            1,
+            ["standard input has 2 lines", "ref has 3 lines", "slip at about line 1"],
+        ),
+        (["ref", "-i", "short"], "", 1, ["short has 2 lines", "paste short ref | sed -n"]),
+        (["ref", "-m", "m", "--all"], "", 2, ["--all means nothing with --model"]),
+        (["ref", "-m", "m", "--hyp", "hyp"], "", 2, ["--hyp means nothing with --model"]),
+        (["ref", "--json", "--score-only"], text(HYP), 2, ["--score-only"]),
         (["ref"], "", 1, ["standard input is empty"]),
         (["ref"], b"\xff\xfe\xfd\n", 1, ["standard input"]),
         (["missing"], text(HYP), 1, ["missing"]),

@@ -15,10 +15,12 @@ from tx.evaluate.metrics import METRICS, SEED, Score, check, corpus_scores, pair
 from tx.text.lines import read_lines
 
 N_BOOTSTRAP = 1000
+WITH_MODEL = {"files", "model", "as_json", "quiet"}  # the parameters that mean something then
 
 
 @app.command(rich_help_panel=MEASURE)
 def score(
+    context: typer.Context,
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -78,7 +80,7 @@ def score(
     ] = None,
     seed: Annotated[int, typer.Option(min=1, help="Seeds the resampling.")] = SEED,
     width: Annotated[int, typer.Option("--width", "-w", min=0, max=20, help="Decimals to print.")] = 2,
-    score_only: Annotated[bool, typer.Option("--score-only", "-b", help="Print the bare numbers.")] = False,
+    score_only: Annotated[bool, typer.Option("--score-only", help="Print the bare numbers.")] = False,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -87,15 +89,18 @@ def score(
     ```
     $ tx translate -m de-en < test.de | tx score test.en
     $ tx score test.en -i baseline.hyp -i mine.hyp --all
-    $ tx score test.en -b --metric bleu < test.hyp
+    $ tx score test.en --score-only --metric bleu < test.hyp
     $ tx score -m de-en test.de test.en
     $ printf 'my name is Jack\nmy name are Jack\n' | tx score -m bard
     ```
 
-    With a model: natural logarithms, and the perplexity or the bits per character of all lines on stderr.
+    In a pipe the columns are separated by tabs, and those of several systems have a header; --json names
+    everything. With a model: natural logarithms, and the perplexity or the bits per character of all lines on
+    stderr. Text is cut into pieces anew, perhaps others than those that `tx translate` chose: its scores may differ.
     """
     console.set_quiet(quiet)
     if model is not None:
+        _refuse_with_model(context)
         score_model(model, files or [], as_json)
         return
     if not files:
@@ -105,6 +110,10 @@ def score(
     inputs = hyp or ["-"]
     metrics = METRICS if all_metrics else tuple(dict.fromkeys(metric))
     _refuse_repeated(inputs, files)
+    if as_json and score_only:
+        raise UsageError(
+            "--json names the numbers, and --score-only prints them bare", "leave one of them away"
+        )
     if sentence and (len(inputs) > 1 or confidence):
         raise UsageError("--sentence scores the lines of one system, without intervals")
     systems, references = _read(inputs), _read(files)
@@ -137,10 +146,18 @@ def score(
     if as_json:
         _print_document(results, files, len(refs[0]), warnings)
     elif score_only:
-        for scores in results.values():
-            _print_numbers(scores, width)
+        for name, scores in results.items():
+            _print_numbers(scores, width, name if len(results) > 1 else None)
     else:
         _print_results(results, width)
+
+
+def _refuse_with_model(context: typer.Context) -> None:
+    """Raise UsageError for an option that was given and means nothing for the scores of a model."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in WITH_MODEL and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{max(parameter.opts, key=len)} means nothing with --model", "leave it away")
 
 
 def _refuse_repeated(inputs: Sequence[str], files: Sequence[str]) -> None:
@@ -162,8 +179,9 @@ def _read(names: Sequence[str]) -> dict[str, list[str]]:
     return {_shown(name): list(read_lines(name)) for name in names}
 
 
-def _print_numbers(scores: Sequence[Score], width: int) -> None:
-    print("\t".join(f"{score.value:.{width}f}" for score in scores))  # noqa: T201
+def _print_numbers(scores: Sequence[Score], width: int, system: str | None = None) -> None:
+    numbers = [f"{score.value:.{width}f}" for score in scores]
+    print("\t".join(numbers if system is None else [system, *numbers]))  # noqa: T201
 
 
 def _print_sentences(
@@ -210,9 +228,11 @@ def _print_results(results: dict[str, list[Score]], width: int) -> None:
     to_person = sys.stdout.isatty()
     kept = [i for i in range(len(columns)) if any(row[i] != "-" for row in rows)]
     kept = kept[len(results) == 1 : -1 if to_person else None]
-    console.print_table(
-        [columns[i] for i in kept], ([row[i] for i in kept] for row in rows), optional=["mean"]
-    )
+    shown = [[row[i] for i in kept] for row in rows]
+    header = [columns[i] for i in kept]
+    if not to_person and len(results) > 1:
+        shown.insert(0, header)
+    console.print_table(header, shown, optional=["mean"])
     if to_person:
         for name, signature in dict.fromkeys((row[1], row[-1]) for row in rows):
             print(f"{name}|{signature}")  # noqa: T201
