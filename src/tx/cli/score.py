@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -124,25 +124,14 @@ def score(
     if sentence:
         _print_sentences(systems[_shown(inputs[0])], refs, metrics, tokenize, lowercase, width, as_json)
         return
-    results: dict[str, list[Score]] = {}
+    n_interval = N_BOOTSTRAP if confidence else 0
+    kind: dict[str, Any] = {"tokenize": tokenize, "lowercase": lowercase, "seed": seed}
     if len(systems) > 1 and paired != "none":
-        results = paired_scores(
-            systems,
-            refs,
-            metrics,
-            test=paired,
-            tokenize=tokenize,
-            lowercase=lowercase,
-            n_samples=n_bootstrap or 0,
-            n_bootstrap=N_BOOTSTRAP if confidence else 0,
-            seed=seed,
-        )
+        kind |= {"test": paired, "n_samples": n_bootstrap or 0, "n_bootstrap": n_interval}
+        results = paired_scores(systems, refs, metrics, **kind)
     else:
-        n = n_bootstrap or (N_BOOTSTRAP if confidence else 0)
-        for name, lines in systems.items():
-            results[name] = corpus_scores(
-                lines, refs, metrics, tokenize=tokenize, lowercase=lowercase, n_bootstrap=n, seed=seed
-            )
+        kind["n_bootstrap"] = n_bootstrap or n_interval
+        results = {name: corpus_scores(lines, refs, metrics, **kind) for name, lines in systems.items()}
     if as_json:
         _print_document(results, files, len(refs[0]), warnings)
     elif score_only:
