@@ -64,6 +64,10 @@ def readable(name: str) -> Iterator[None]:
     except IsADirectoryError as error:
         raise TxError(f"{name} is a folder, not a text file", "name the files in it") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        if not _is_packed(name):
+            raise TxError(
+                f"{name} is no gzip file, despite its name", "rename it, or pack it with gzip"
+            ) from error
         raise TxError(
             f"{name} is damaged: {error}", "the gzip file is incomplete; fetch or write it again"
         ) from error
@@ -71,6 +75,12 @@ def readable(name: str) -> Iterator[None]:
         raise TxError(
             f"cannot read {name}: {error.strerror or error}", "check its permissions and the disk"
         ) from error
+
+
+def _is_packed(name: str) -> bool:
+    with suppress(OSError), Path(name).open("rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
+    return True  # a stream that is no file was found to be
 
 
 def _name(path: str | Path) -> str:
