@@ -51,9 +51,23 @@ def parse_json(data: bytes, where: Path | str) -> Any:
         return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:
         reason = "it is nested too deeply"
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8 text"
+    except json.JSONDecodeError as error:
+        reason = _no_json(error)
     except ValueError as error:
-        reason = str(error)
+        reason = "a number has too many digits" if "digits" in str(error) else str(error)
     raise damaged(where, reason)
+
+
+def _no_json(error: json.JSONDecodeError) -> str:
+    rest = error.doc[error.pos :].rstrip()
+    cut = error.msg.startswith("Unterminated") or any(
+        word.startswith(rest) for word in ("true", "false", "null")
+    )
+    if not error.doc.strip():
+        return "it is empty"
+    return f"it is {'cut short' if cut else 'not JSON'} (line {error.lineno}, column {error.colno})"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def readable(name: str) -> Iterator[None]:
 def _is_packed(name: str) -> bool:
     with suppress(OSError), Path(name).open("rb") as file:
         return file.read(len(_GZIP)) == _GZIP
-    return True  # a stream that is no file was found to be
+    return True  # it cannot be looked at once more
 
 
 def _name(path: str | Path) -> str:
@@ -275,9 +275,9 @@ class LineWriter:
         else:
             lines = [_SEPARATORS.sub(" ", item) for item in items]
         if lines:
-            self.write_text("\n".join(lines) + "\n")
+            self.write_part("\n".join(lines) + "\n")
 
-    def write_text(self, text: str) -> None:
+    def write_part(self, text: str) -> None:
         """Write a part of a line, or several lines, as they stand, and flush them."""
         self.put(text.encode("utf-8", "replace"))
 
