@@ -131,6 +131,10 @@ def test_default_is_set_shown_and_forgotten(here: Path, tx) -> None:
     assert tx("models", "default", "translation")[0] == f"{here / 'de-en'}\n"
     tx("models", "default", "translation", "--unset")
     assert tx("models", "default", "translation")[0] == ""
+    for words in (["translaton"], ["translaton", "de-en"], ["translaton", "--unset"]):
+        err = tx("models", "default", *words, status=2)[1]
+        assert "there is no task 'translaton'" in err and "did you mean 'translation'?" in err
+    assert "the tasks are translation, " in tx("models", "default", "foo", "de-en", status=2)[1]
     assert "--unset takes no package" in tx("models", "default", "translation", "bpe", "--unset", status=2)[1]
 
 

@@ -39,7 +39,9 @@ def test_an_unknown_name_gets_a_suggestion(here: Path) -> None:
     with pytest.raises(TxError, match="no package called 'bpe8'") as caught:
         find("bpe8", "tokenizer")
     assert caught.value.hint == "did you mean 'bpe8k'?"
-    for name in ("./nowhere", "/nowhere", "a/b", "..x", ""):
+    with pytest.raises(TxError, match="the name of the package is empty"):
+        find("", "tokenizer")
+    for name in ("./nowhere", "/nowhere", "a/b", "..x"):
         with pytest.raises(TxError):
             Package.open(find(name, "tokenizer"))
 

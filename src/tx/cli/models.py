@@ -9,7 +9,8 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import MANAGE, app
-from tx.errors import UsageError
+from tx.config import LANGUAGE_MODEL, TRANSLATION, VECTORS
+from tx.errors import UsageError, did_you_mean
 from tx.package import Package, Summary, best_score, find, get_default, list_packages, set_default
 
 models = typer.Typer(
@@ -24,6 +25,7 @@ app.add_typer(
     rich_help_panel=MANAGE,
 )
 
+TASKS = (TRANSLATION, LANGUAGE_MODEL, VECTORS, "tokenizer")
 Name = Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="The model package.", show_default=False)]
 
 
@@ -109,9 +111,7 @@ def path(name: Name) -> None:
 
 @models.command()
 def default(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="translation, tokenizer, ...", show_default=False)
-    ],
+    task: Annotated[str, typer.Argument(metavar="TASK", help=", ".join(TASKS) + ".", show_default=False)],
     name: Annotated[
         str | None,
         typer.Argument(metavar="[NAME|FOLDER]", help="The package to use from now on.", show_default=False),
@@ -128,6 +128,9 @@ def default(
 
     A tx.toml in this folder or one above goes first; there, the key is `translation` under `[defaults]`.
     """
+    if task not in TASKS:
+        hint = did_you_mean(task, TASKS) or f"the tasks are {', '.join(TASKS)}"
+        raise UsageError(f"there is no task '{task}'", hint)
     if unset and name is not None:
         raise UsageError("--unset takes no package", f"`tx models default {task} --unset`")
     if unset:

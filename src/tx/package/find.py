@@ -105,7 +105,9 @@ def find(name: str | None, task: str) -> Path:
 
 
 def _named(name: str, base: Path) -> Path:
-    if "/" in name or name.startswith("~") or name in ("", ".", ".."):
+    if not name:
+        raise TxError("the name of the package is empty", "`tx models list` shows the packages there are")
+    if "/" in name or name.startswith("~") or name in (".", ".."):
         path = base / Path(name).expanduser()
         if path.is_dir():
             return path
