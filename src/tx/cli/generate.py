@@ -120,14 +120,14 @@ def _stream(
 ) -> None:
     """Print prompt and text as it comes, samples with a rule between them."""
     for number, pieces in enumerate(model.generate(prompt, options, n=samples)):
-        writer.write_text((RULE + "\n") * (number > 0) + prompt)
+        writer.write_part((RULE + "\n") * (number > 0) + prompt)
         last = prompt
         for piece in pieces:
             if piece:
-                writer.write_text(piece)
+                writer.write_part(piece)
                 last = piece
         if not last.endswith("\n"):
-            writer.write_text("\n")
+            writer.write_part("\n")
 
 
 def _lines(

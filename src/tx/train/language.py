@@ -1,6 +1,5 @@
 """Training a language model: tokenizer, stream of text, validation and samples of `tx train char-rnn FILE`."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,19 @@ from torch import nn
 
 from tx.config import RunConfig
 from tx.data.corpus import cache_folder
-from tx.data.stream import StreamSampler, contiguous_batches, encode_stream
+from tx.data.stream import StreamSampler, encode_stream
 from tx.decode.generate import LanguageModel, Options, TorchReader
 from tx.decode.sampling import Sampling
 from tx.errors import TxError
+from tx.evaluate.language import RunningText
 from tx.files import sha256
 from tx.models import load_architecture
 from tx.package import Package, find
-from tx.text.running import decode_text
 from tx.text.tokenizer import Tokenizer, open_tokenizer
 from tx.train.task import Evaluation, Material
 from tx.train.tokenizer import train_tokenizer
 
 SAMPLE, TEMPERATURE = 200, 0.8  # tokens of text to show at each validation
-STREAMS = 16  # side by side in a validation: few, since each begins without a past
 
 
 def fit_tokenizer(config: RunConfig, say: Callable[[str], None]) -> Tokenizer:
@@ -83,30 +81,23 @@ class Validation:
 
     def __init__(self, model: nn.Module, valid: np.ndarray, tokenizer: Tokenizer, config: RunConfig) -> None:
         self.model, self.tokenizer, self.config = model, tokenizer, config
-        self.device = next(model.parameters()).device
-        n, seq_len = len(valid), config.train.seq_len
-        self.valid = valid[: min(n, config.train.eval_tokens or n)]
-        self.streams = max(1, min(STREAMS, len(self.valid) // (4 * seq_len)))
-        measured = (len(self.valid) - 1) // self.streams * self.streams
-        text = decode_text(self.valid[1 : measured + 1].tolist(), tokenizer)
-        self.tokens_per_character = measured / len(text)
+        limit = config.train.eval_tokens or len(valid)
+        self.text = RunningText(valid[:limit], tokenizer, config.train.seq_len)
 
     def __call__(self) -> Evaluation:
-        total, n_tokens = torch.zeros((), device=self.device), 0
-        model: Any = self.model
-        for batch in contiguous_batches(self.valid, self.streams, self.config.train.seq_len):
-            loss, n = model.loss(batch.to(self.device))
-            total, n_tokens = total + loss, n_tokens + n
-        loss = float(total) / n_tokens
-        bits = loss * self.tokens_per_character / math.log(2)
-        values = {"valid_loss": loss, "valid_bpc": bits, "valid_ppl": math.exp(min(loss, 700.0))}
-        text = sample(model, self.tokenizer, self.config.seed)
-        return Evaluation(-loss, values, [{"sample": text}])
+        found = self.text.measure(self.model)
+        values = {
+            "valid_loss": found.loss,
+            "valid_bpc": found.bits_per_character,
+            "valid_ppl": found.perplexity,
+        }
+        text = sample(self.model, self.tokenizer, self.config.seed)
+        return Evaluation(-found.loss, values, [{"sample": text}])
 
     def n_updates(self) -> float:
         """What a validation costs, in updates: the text takes a third as long, and drawing is slow."""
         train = self.config.train
-        return (len(self.valid) / 3 + 10 * SAMPLE) / (train.batch_size * train.seq_len * train.grad_accum)
+        return (self.text.n_tokens / 3 + 10 * SAMPLE) / (train.batch_size * train.seq_len * train.grad_accum)
 
 
 def gather(
