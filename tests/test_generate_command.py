@@ -82,7 +82,8 @@ def test_each_line_of_stdin_gives_a_line(tx: Any) -> None:
     assert (status, err, len(answers)) == (0, "", len(lines))
     assert all(answer.startswith(line) for line, answer in zip(lines, answers, strict=True))
     assert answers[1] == ""
-    assert tx("-m", model(), stdin=b"") == (0, "", "")
+    status, out, err = tx("-m", model(), stdin=b"")
+    assert (status, out) == (0, "") and "no prompt came on stdin" in err
 
 
 def test_json_keeps_newlines(tx: Any) -> None:

@@ -91,7 +91,7 @@ def test_units_have_names(tmp_path: Path) -> None:
 
 
 def test_a_model_that_shows_no_units_is_refused() -> None:
-    with pytest.raises(TxError, match="nothing to see"):
+    with pytest.raises(TxError, match="does not show its hidden units"):
         trace(LanguageModel(TorchReader(random_model("gru")), ALPHABET), "ab")
 
 

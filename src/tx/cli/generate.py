@@ -151,11 +151,15 @@ def _lines(
 
 def _pipe(model: "LanguageModel", writer: LineWriter, answer: Callable[[str, int], Iterable[str]]) -> None:
     warned: set[str] = set()
+    n_lines = 0
     for first, lines in line_batches(None, "-"):
+        n_lines += len(lines)
         for number, line in enumerate(lines, first):
             _warn_of_unknown(model, line, warned)
             for item in answer(line, number):
                 writer.write([item])
+    if not n_lines:
+        console.note('no prompt came on stdin; for a text from nothing, give an empty one: tx generate ""')
 
 
 def _show_next(model: "LanguageModel", prompt: str, k: int, as_json: bool) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tx.decode.generate import LanguageModel, Text
+from tx.decode.numpy_lm import READERS
 from tx.errors import TxError, UsageError
 from tx.files import atomic_file
 from tx.text.running import TextDecoder, encode_text
@@ -87,10 +88,12 @@ def trace(model: LanguageModel, text: str) -> Trace:
     """
     reading, decoder = Text(model.empty, model.max_len), TextDecoder(model.tokenizer)
     reading.read([model.tokenizer.eos_id])
-    if not reading.units or not text:
+    if not reading.units:
         raise TxError(
-            "there is nothing to see: " + ("the text is empty" if reading.units else "no unit is shown")
+            "this model does not show its hidden units", f"those do that are a {', '.join(READERS)}"
         )
+    if not text:
+        raise TxError("there is no text to colour", "name a file with some text in it")
     spelled: list[str] = []
     rows: list[NDArray[np.float32]] = []
     for id in encode_text(text, model.tokenizer):
