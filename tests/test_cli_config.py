@@ -159,6 +159,18 @@ def test_unknown_recipes_and_keys(tx: Any) -> None:
     error = tx("transformer-xs", "--set", "model.d_modle=3").exception
     assert error.message == "--set: model.d_modle: no such key; did you mean 'd_model'?"
     assert error.exit_code == 2
+    sets = ("model.dmodel=3", "train.lrr=3", "foo=3", "decode.top_k=1")
+    error = tx("transformer-xs", *(f"--set={setting}" for setting in sets)).exception
+    told = error.message.split("\n")
+    assert told[0] == "4 faults in the configuration" and error.exit_code == 2
+    assert sorted(line.split(": ")[1] for line in told[1:]) == [
+        "decode.top_k",
+        "foo",
+        "model.dmodel",
+        "train.lrr",
+    ]
+    error = tx("transformer-xs", "--set", "model.dmodel=3", "--set", "arch=transfomer").exception
+    assert error.message.startswith("--set: arch: no architecture 'transfomer'")
 
 
 def test_a_new_field_gets_its_flag_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

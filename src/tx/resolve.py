@@ -7,7 +7,7 @@ faults are told at once. pydantic judges the types; the wording is ours.
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -75,13 +75,15 @@ def resolve(
     sets: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    model: Callable[[str], type] | None = None,
 ) -> Resolved:
     """Merge and check everything that configures a run.
 
     `name` is a TOML file, a recipe or an architecture; `flags` holds dotted keys ("train.lr"), `sets` what
     `--set` was given; `environ` and `folder` stand in for the process's own. `[model]` stays as given until
     `Resolved.check_model`. Raises TxError that lists every unknown key and bad value with its place, or names
-    the line of a TOML error; UsageError if all faults were typed on the command line.
+    the line of a TOML error; UsageError if all faults were typed on the command line. `model` finds the
+    `Config` of an architecture: asked only if there are faults, so that those in `[model]` are told with them.
     """
     environ = os.environ if environ is None else environ
     recipe, named = _named(name)
@@ -94,9 +96,15 @@ def resolve(
                 chosen[key] = (_check(key, value, source.typed), source)
             except ValueError as error:
                 faults.append((source, key, str(error)))
-    _raise(faults)
-    config = defaults(task_of(chosen["arch"][0] if "arch" in chosen else RunConfig().arch))
+    if any(key == "arch" for _, key, _ in faults):
+        _raise(faults)  # without it nobody knows what else means something
+    arch = chosen["arch"][0] if "arch" in chosen else RunConfig().arch
+    config = defaults(task_of(arch))
     chosen = _concerning(chosen, config.task, (*settings, *variables), faults)
+    if faults and model is not None and config.task in MODELS:
+        given = {key: item for key, item in chosen.items() if key.startswith("model.")}
+        values = {key.removeprefix("model."): value for key, (value, _) in given.items()}
+        faults += _checked(model(arch), values, {key: source for key, (_, source) in given.items()})[1]
     _raise(faults)
     origins = dict.fromkeys(_keys(config.task), "default")
     for key, (value, source) in chosen.items():
@@ -133,16 +141,25 @@ def check_section(
     `sources` tells where "section.key" came from, for the messages. Raises TxError that lists every unknown
     key and bad value.
     """
-    checked, faults = {}, []
+    checked, faults = _checked(cls, values, sources or {}, section)
+    _raise(faults)
+    return cls(**checked)
+
+
+def _checked(
+    cls: type, values: Mapping[str, Any], sources: Mapping[str, Source], section: str = "model"
+) -> tuple[dict[str, Any], list[Fault]]:
+    """`values` as the types of the fields of `cls`, and what is wrong with the others."""
+    checked: dict[str, Any] = {}
+    faults: list[Fault] = []
     unnamed = Source(f"[{section}]", {})
     for name, value in values.items():
-        source = (sources or {}).get(f"{section}.{name}", unnamed)
+        source = sources.get(f"{section}.{name}", unnamed)
         try:
             checked[name] = _check_field(cls, name, value, source.typed)
         except ValueError as error:
             faults.append((source, f"{section}.{name}", str(error)))
-    _raise(faults)
-    return cls(**checked)
+    return checked, faults
 
 
 def nearest_toml(folder: Path) -> Path | None:

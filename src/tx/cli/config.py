@@ -7,6 +7,7 @@ import typer
 from tx.catalog import ELSEWHERE, recipe_names, recipe_text
 from tx.cli import console
 from tx.cli.app import LEARN, app
+from tx.cli.options import model_config
 from tx.config import to_toml
 from tx.resolve import resolve
 
@@ -41,12 +42,10 @@ def config(
         rows = ((recipe, "".join(_header(recipe)[:1]).lstrip("# ")) for recipe in recipe_names())
         console.print_table(("RECIPE", "WHAT IT IS"), rows)
         return
-    resolved = resolve(name, sets=sets or ())
+    resolved = resolve(name, sets=sets or (), model=model_config)
     architecture = None
     if resolved.config.arch not in ELSEWHERE:
-        from tx.models import load_architecture  # imports torch, which listing and checking go without
-
-        architecture = load_architecture(resolved.config.arch).Config
+        architecture = model_config(resolved.config.arch)
         resolved.check_model(architecture)
     if origins:
         text = to_toml(resolved.config, resolved.origins)

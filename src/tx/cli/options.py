@@ -33,6 +33,14 @@ def collect_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given if value is not None}
 
 
+def model_config(arch: str) -> type:
+    """The `Config` of an architecture: for `tx.resolve.resolve`, which asks only where there are faults."""
+    from tx.models import load_architecture  # imports torch
+
+    config: type = load_architecture(arch).Config
+    return config
+
+
 def flag_fields() -> Iterator[tuple[str, Field, Any]]:
     """The dotted key, field and type of every flag, in the order of the help page."""
     for section, owner in {**SECTIONS, "": RunConfig}.items():

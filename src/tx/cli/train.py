@@ -11,7 +11,7 @@ import typer
 from tx.catalog import arch_named, arch_names, recipe_names
 from tx.cli import console
 from tx.cli.app import LEARN, app
-from tx.cli.options import collect_flags, config_flags
+from tx.cli.options import collect_flags, config_flags, model_config
 from tx.config import LANGUAGE_MODEL, TRANSLATION, VECTORS, RunConfig
 from tx.errors import TxError, UsageError, did_you_mean
 from tx.resolve import Resolved, resolve
@@ -131,7 +131,7 @@ def _config(
         given["data.valid"] = valid
     if name is None and not files:
         raise UsageError("what shall be trained?", "tx train SRC TGT -o NAME; `tx config` lists the recipes")
-    resolved = resolve(name or _choose_recipe(files), flags=given, sets=sets or [])
+    resolved = resolve(name or _choose_recipe(files), flags=given, sets=sets or [], model=model_config)
     _check_files(resolved.config)
     return resolved
 
@@ -199,7 +199,7 @@ def _resume_config(
     flags = dict(given)
     flags |= {"data.train": files} if files else {}
     flags |= {"data.valid": valid} if valid else {}
-    return resolve(name or str(kept), flags=flags, sets=sets or [])
+    return resolve(name or str(kept), flags=flags, sets=sets or [], model=model_config)
 
 
 def _value(config: RunConfig, key: str) -> Any:
@@ -216,12 +216,11 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
         from tx.cli.train_word2vec import run_word2vec
 
         return run_word2vec(resolved, out, resume, overwrite, dry_run)
-    from tx.models import load_architecture
     from tx.train.folder import claim
     from tx.train.prepare import prepare
     from tx.train.stop import sigterm_as_interrupt
 
-    resolved.check_model(load_architecture(resolved.config.arch).Config)
+    resolved.check_model(model_config(resolved.config.arch))
     display = _display()
     with sigterm_as_interrupt(), nullcontext() if dry_run else claim(out, resume, overwrite):
         if dry_run:
