@@ -50,7 +50,9 @@ class Config:
         "interleaved", "sinusoids as in the paper, as in tensor2tensor, or learned embeddings"
     )
     position_start: int = option(0, "number of the first position (2 for models in the form of M2M100)", ge=0)
-    max_len: int = option(258, "longest target in pieces; a source over half of it is translated in parts", ge=2)
+    max_len: int = option(
+        258, "longest target in pieces; a source over half of it is translated in parts", ge=2
+    )
     tie_embeddings: bool = option(
         True, "one matrix for target embedding and output, and with a shared vocabulary for the source too"
     )
