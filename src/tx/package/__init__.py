@@ -15,7 +15,14 @@ from tx.package.find import Summary, find, get_default, list_packages, set_defau
 from tx.package.manifest import FORMAT, MANIFEST, WEIGHTS
 from tx.package.read import Package, load_package
 from tx.package.weights import Tensor
-from tx.package.write import add_scores, update_manifest, update_package, write_package
+from tx.package.write import (
+    add_scores,
+    check_place,
+    no_package_there,
+    update_manifest,
+    update_package,
+    write_package,
+)
 
 __all__ = [
     "FORMAT",
@@ -27,10 +34,12 @@ __all__ = [
     "add_scores",
     "best_score",
     "card",
+    "check_place",
     "find",
     "get_default",
     "list_packages",
     "load_package",
+    "no_package_there",
     "set_default",
     "update_manifest",
     "update_package",

@@ -76,25 +76,35 @@ def write_package(
 ) -> Package:
     """Write a new package: the tokenizers, and whatever `fill` leaves in the folder it is given.
 
-    Raises TxError if `path` holds something already, unless `overwrite` is given and it is a package.
+    Raises TxError as `check_place` does, and if writing fails.
     """
     path = Path(path)
-    if path.is_dir() and not any(path.iterdir()):
-        return update_package(path, fill, **fields)
-    if path.exists() or path.is_symlink():
-        if not overwrite:
-            raise TxError(
-                f"{path} exists already",
-                "go on with --resume, replace it with --overwrite, or choose another -o",
-            )
-        if not (path / MANIFEST).is_file() and not _holds_only_run(path):
-            raise TxError(
-                f"{path} is not a package, and --overwrite replaces only packages", "choose another -o"
-            )
+    check_place(path, overwrite)
+    if path.exists():
         return update_package(path, fill, **fields)
     with atomic_folder(path) as folder, _library_errors(path):
         _build(folder, path.resolve().name, fill, fields)
     return Package.open(path)
+
+
+def check_place(path: Path, overwrite: bool) -> None:
+    """Raise TxError if `path` holds something already, unless `overwrite` is given and it is a package."""
+    if (path.is_dir() and not any(path.iterdir())) or not (path.exists() or path.is_symlink()):
+        return
+    if not (path / MANIFEST).is_file() and not _holds_only_run(path):
+        raise no_package_there(path, overwrite)
+    if not overwrite:
+        raise TxError(f"{path} exists already", "replace it with --overwrite, or choose another -o")
+
+
+def no_package_there(path: Path, overwrite: bool) -> TxError:
+    """The error for a package that would take the place of something else."""
+    told = (
+        "is not a package, and --overwrite replaces only packages"
+        if overwrite
+        else "exists, and is not a package"
+    )
+    return TxError(f"{path} {told}", "choose another -o")
 
 
 def _holds_only_run(path: Path) -> bool:

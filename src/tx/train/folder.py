@@ -15,7 +15,7 @@ from typing import Any
 from tx.config import RunConfig, to_toml
 from tx.errors import TxError
 from tx.files import atomic_file, remove, sha256
-from tx.package import MANIFEST
+from tx.package import MANIFEST, no_package_there
 from tx.train.seal import damaged, seal, unseal
 
 LOCK, CONFIG, INPUTS = "lock", "config.toml", "inputs.json"
@@ -69,13 +69,13 @@ def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
     if resume or not (out.exists() or out.is_symlink()):
         return
     ours = (run / LOCK).exists() or not run.exists() or (run.is_dir() and not any(run.iterdir()))
-    unfinished = ours and not has_begun(run)
-    if not overwrite and (not out.is_dir() or entries - ({"run"} if unfinished else set())):
+    is_package = ours and out.is_dir() and (MANIFEST in entries or entries <= {"run"})
+    if not is_package and (overwrite or not has_begun(run)):
+        raise no_package_there(out, overwrite)
+    if not overwrite and (has_begun(run) or entries - {"run"}):
         raise TxError(
             f"{out} exists already", "go on with --resume, replace it with --overwrite, or choose another -o"
         )
-    if not ours or not ({MANIFEST} & entries or entries <= {"run"}):
-        raise TxError(f"{out} is not a package, and --overwrite replaces only packages", "choose another -o")
 
 
 def _lock(descriptor: int, out: Path) -> None:

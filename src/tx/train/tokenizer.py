@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tx.errors import TxError
-from tx.package import Package, write_package
+from tx.package import Package, check_place, write_package
 from tx.text.alphabet import AlphabetTokenizer, learn_alphabet
 from tx.text.lines import read_lines
 from tx.text.sentencepiece import SPACE, SentencePieceTokenizer
@@ -89,8 +89,7 @@ def train_tokenizer_package(
     """Learn a tokenizer and write the package `out` for it. Raises TxError as `train_tokenizer` and
     `write_package` do; what is in the way at `out` is said before the learning starts."""
     out = Path(out)
-    if not overwrite and out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise TxError(f"{out} exists already", "replace it with --overwrite, or choose another -o")
+    check_place(out, overwrite)
     tokenizer = train_tokenizer(kind, paths, vocab_size, seed=seed, say=say)
     return write_package(
         out,
