@@ -74,8 +74,8 @@ def test_the_alias_table_holds_exactly_its_distribution(counts: NDArray[np.int64
 def test_thresholds_first_vectors_and_rates() -> None:
     assert as_threshold(np.array([0, 0.5, 1])).tolist() == [0, 2**31, 2**32 - 1]
     vectors = first_vectors(500, 20, seed=3)
-    assert vectors.dtype == np.float32 and np.abs(vectors).max() <= 0.5 / 20
-    assert vectors.std() == pytest.approx(1 / 20 / np.sqrt(12), rel=0.02)
+    assert vectors.dtype == np.float32 and np.abs(vectors).max() <= 1 / 20
+    assert vectors.std() == pytest.approx(2 / 20 / np.sqrt(12), rel=0.02)
     assert (vectors == first_vectors(500, 20, seed=3)).all()
     assert (vectors != first_vectors(500, 20, seed=4)).mean() > 0.99
     assert [learning_rate(0.2, share) for share in (0, 0.25, 1)] == pytest.approx([0.2, 0.15, 0.2e-4])

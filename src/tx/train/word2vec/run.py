@@ -122,17 +122,19 @@ class Prepared:
             threading.Thread(target=self._work, daemon=True)
             for _ in range(n_threads(self.config, self.engine))
         ]
+        begun = logged = time.monotonic()
+        words, over = self.progress.words, False
         for thread in threads:
             thread.start()
-        begun = logged = time.monotonic()
-        words = self.progress.words
-        while alive := [thread for thread in threads if thread.is_alive()]:
-            alive[0].join(LOOK_EVERY)
+        while not over:
+            alive = next((thread for thread in threads if thread.is_alive()), None)
+            over = alive is None
+            if alive is not None:
+                alive.join(LOOK_EVERY)
             now = time.monotonic()
             self.progress.seconds = now - started
             if stop.requested or now - begun > SAVE_EVERY:
                 self._halt.set()
-            over = not any(thread.is_alive() for thread in threads)
             if self.progress.words > words and (over or now - logged > LOG_EVERY):
                 self._report((self.progress.words - words) / (now - logged))
                 logged, words = now, self.progress.words

@@ -60,10 +60,14 @@ def as_threshold(probability: Floats) -> NDArray[np.uint32]:
 
 
 def first_vectors(n_words: int, dim: int, seed: int) -> Matrix:
-    """Even random numbers between -1 / (2 dim) and 1 / (2 dim), `[n_words, dim]`."""
-    return (np.random.default_rng(seed).random((n_words, dim), np.float32) - np.float32(0.5)) / np.float32(
-        dim
-    )
+    """Even random numbers between -1 / dim and 1 / dim, `[n_words, dim]`.
+
+    That is gensim's range; word2vec.c's is half of it, and learns a little less from a small text.
+    """
+    numbers = np.random.default_rng(seed).random((n_words, dim), np.float32)
+    numbers -= np.float32(0.5)
+    numbers /= np.float32(dim / 2)
+    return numbers
 
 
 def learning_rate(peak: float, share: float) -> float:
