@@ -98,9 +98,7 @@ class Text:
 
 
 def learning_rate(job: Job, step: int) -> float:
-    """A linear warm-up, then a cosine down to a tenth; or the same throughout."""
-    if not job["warmup_steps"]:
-        return float(job["lr"])
+    """A linear warm-up, then a cosine down to a tenth."""
     if step < job["warmup_steps"]:
         return float(job["lr"] * (step + 1) / (job["warmup_steps"] + 1))
     share = min(1.0, (step - job["warmup_steps"]) / max(1, job["max_steps"] - job["warmup_steps"]))

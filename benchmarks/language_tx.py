@@ -26,8 +26,8 @@ def config(job: dict[str, Any]) -> RunConfig:
     run.data.train = [job["text"]]
     for name in ("batch_size", "seq_len", "lr", "warmup_steps", "weight_decay", "beta2", "clip_norm", "ema"):
         setattr(run.train, name, job[name])
-    run.train.schedule = "cosine" if job["warmup_steps"] else "linear" if job["validate"] else "constant"
-    run.train.precision, run.train.threads = "float32", 1
+    run.train.schedule, run.train.threads = "cosine", 1
+    run.train.precision = "float32" if "float32" in job["settings"] else "auto"
     run.train.max_steps = job["max_steps"]
     return run
 
@@ -52,7 +52,7 @@ def main() -> None:
         if job["validate"]:
             trainer.model.load_state_dict(trainer.optimizer.averaged(), strict=False)
             trainer.model.eval()
-            with torch.inference_mode():
+            with torch.inference_mode(), trainer._autocast():
                 valid = trainer.evaluate().values["valid_loss"]
         write_result(job, result | {"valid": valid})
 

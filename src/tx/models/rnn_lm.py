@@ -73,8 +73,20 @@ class RecurrentLM(nn.Module):
             None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size - 1, False)
         )
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size - 1))
-        if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """torch's, but for the input: what stands for a token has unit variance, as the cells' range asks for.
+
+        Torch scales a matrix for inputs of many numbers, and one-hot input is a single one: training would take
+        hundreds of updates to find that there is an input. Shared embeddings are smaller, since they are the output.
+        """
+        if self.embedding is None:
+            nn.init.normal_(cast(Tensor, self.recurrent.layers[0].weight_ih_l0))
+        else:
+            nn.init.normal_(
+                self.embedding.weight, std=self.config.d_model**-0.5 if self.output is None else 1.0
+            )
 
     def output_weight(self) -> Tensor:
         """`[V - 1, D]`: `<pad>`, the last of the vocabulary, is never predicted."""
