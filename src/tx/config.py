@@ -193,7 +193,7 @@ class Word2VecConfig:
     phrase_threshold: float = option(100.0, "the score from which a pair is joined", ge=0, tasks=WORDS)
     engine: Literal["auto", "gensim", "fast", "torch"] = option(
         "auto",
-        "fast: skip-gram compiled by numba; torch: skip-gram on a GPU; gensim: both",
+        "fast: skip-gram by numba; torch: skip-gram on a GPU; gensim: skip-gram and cbow",
         flag=True,
         tasks=WORDS,
     )
