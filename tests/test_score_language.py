@@ -59,7 +59,7 @@ def test_running_text_is_measured_in_streams(name: str) -> None:
             state = model.start(1)  # type: ignore[operator]
             for before, id in pairwise(part):
                 logits, state = model.step(torch.tensor([before]), state)  # type: ignore[operator]
-                total -= float(logits.log_softmax(-1)[0, id])
+                total -= float(logits.detach().log_softmax(-1)[0, id])
     found = text.measure(model)
     assert found.loss == pytest.approx(total / 637, rel=1e-5)
     assert found.bits_per_character == pytest.approx(found.loss / math.log(2))
