@@ -347,4 +347,7 @@ def test_skipgram_is_a_table_of_pairs(tx: Run) -> None:
 def test_letters_that_no_font_has_are_named(tx: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     write_vectors(tmp_path / "runes", ["a\U00013000", "b"], np.eye(2, dtype=np.float32))  # a hieroglyph
-    assert "no font here has \U00013000;" in tx("plot", "vectors", "a\U00013000", "-m", "runes", "-o", "x.png")[1]
+    assert (
+        "no font here has \U00013000;"
+        in tx("plot", "vectors", "a\U00013000", "-m", "runes", "-o", "x.png")[1]
+    )
