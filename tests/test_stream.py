@@ -166,7 +166,7 @@ def test_contiguous_epochs_are_the_same_streams_again(size: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("contiguous", [True, False])
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(at=st.integers(0, 30))
 def test_any_position_is_found_again(contiguous: bool, at: int) -> None:
     def sampler() -> StreamSampler:

@@ -27,6 +27,8 @@ CHUNK = 1 << 22  # characters that one process encodes at a time
 CUT = 1 << 16  # a line longer than this is encoded in parts
 IDS = "stream.ids"
 
+Part = tuple[str, bool]  # of a line, and whether the line ends with it
+
 # -- on disk ---------------------------------------------------------------------------------------
 
 
@@ -37,9 +39,9 @@ def encode_stream(paths: Sequence[str], tokenizer: Tokenizer, cache: Path) -> np
     """
 
     def encode(folder: Path) -> None:
-        chunks = ((tokenizer, chunk) for chunk in _chunks(paths))
-        # To count characters takes less time than to start processes for it.
-        results = map(_encode, chunks) if tokenizer.kind == "alphabet" else in_processes(_encode, chunks)
+        single = tokenizer.kind == "alphabet"  # characters, which are looked up faster than processes start
+        chunks = ((tokenizer, chunk) for chunk in _chunks(paths, joined=single))
+        results = map(_encode, chunks) if single else in_processes(_encode, chunks)
         with (folder / IDS).open("wb") as file:
             for ids in results:
                 file.write(ids)
@@ -48,40 +50,40 @@ def encode_stream(paths: Sequence[str], tokenizer: Tokenizer, cache: Path) -> np
     return np.memmap(file, "<u4", mode="r") if file.stat().st_size else np.empty(0, "<u4")
 
 
-def _chunks(paths: Sequence[str]) -> Iterator[list[str]]:
-    """The lines of all files, in lists of about CHUNK characters."""
-    chunk: list[str] = []
+def _chunks(paths: Sequence[str], joined: bool) -> Iterator[list[Part]]:
+    """The parts of all lines, in lists of about CHUNK characters."""
+    chunk: list[Part] = []
     size = 0
     for path in paths:
         for line in read_lines(path):
-            chunk.append(line)
-            size += len(line) + 1
-            if size >= CHUNK:
-                yield chunk
-                chunk, size = [], 0
+            for part in _parts(line, joined):
+                chunk.append(part)
+                size += len(part[0]) + 1
+                if size >= CHUNK:
+                    yield chunk
+                    chunk, size = [], 0
     yield chunk
 
 
-def _encode(job: tuple[Tokenizer, list[str]]) -> bytes:
-    tokenizer, lines = job
-    parts = [_parts(line, joined=tokenizer.kind == "alphabet") for line in lines]
-    rows = iter(tokenizer.encode_batch([part for line in parts for part in line]))
+def _parts(line: str, joined: bool) -> Iterator[Part]:
+    """Cut a long line, at spaces if it can be: tokenizers put the space back, unless parts are just `joined`."""
+    start = 0
+    while len(line) - start > CUT:
+        space = line.rfind(" ", start + 1, start + CUT)
+        end = space if space > 0 else start + CUT
+        yield line[start:end], False
+        start = end + (space > 0 and not joined)
+    yield line[start:], True
+
+
+def _encode(job: tuple[Tokenizer, list[Part]]) -> bytes:
+    tokenizer, parts = job
     ids: list[int] = []
-    for line in parts:
-        for _ in line:
-            ids += next(rows)
-        ids.append(tokenizer.eos_id)
+    for row, (_, ends) in zip(tokenizer.encode_batch([text for text, _ in parts]), parts, strict=True):
+        ids += row
+        if ends:
+            ids.append(tokenizer.eos_id)
     return np.array(ids, "<u4").tobytes()
-
-
-def _parts(line: str, joined: bool) -> list[str]:
-    """Cut a long line, at spaces if it can be: a tokenizer puts back the space unless the parts are just joined."""
-    parts = []
-    while len(line) > CUT:
-        space = -1 if joined else line.rfind(" ", 1, CUT)
-        parts.append(line[: space if space > 0 else CUT])
-        line = line[space + 1 if space > 0 else CUT :]
-    return [*parts, line]
 
 
 # -- batches ---------------------------------------------------------------------------------------
