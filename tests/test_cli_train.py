@@ -55,6 +55,7 @@ def test_what_is_said_off_a_terminal_is_plain(tmp_path: Path) -> None:
     assert "\x1b" not in done.err and "\r" not in done.err
     assert "12 steps" in done.err and "validation every 4 steps" in done.err
     assert "finished (max_steps) after 12 steps: best loss" in done.err
+    assert "(BLEU is still 0: not four words in a row are right)\n" in done.err
     quiet = fork_tx(arguments(tmp_path / "q", "-q"))
     assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
 
@@ -209,8 +210,18 @@ def test_a_failed_start_leaves_nothing_and_harms_nothing(
         (["-o", "m"], 2, "what shall be trained?"),
         (["transfromer", *TEXT, "-o", "m"], 2, "did you mean 'transformer'"),
         (["transformer", "train.en", "-o", "m"], 2, "a source and a target file"),
-        (["transformer", *TEXT, "--valid", "valid.en", "-o", "m"], 2, "validation text, not 1"),
-        (["transformer", "train.en", "train.fr", "-o", "m"], 1, "there is no file train.fr"),
+        (["transformer", *TEXT, "--valid", "valid.en", "-o", "m"], 2, "validation text, not 1 file\n"),
+        (
+            ["transformer", "train.en", "train.fr", "-o", "m"],
+            1,
+            "there is no file train.fr\n  hint: check the path",
+        ),
+        (
+            ["bpe", "train.en", "--vocab-size", "-4", "-o", "m"],
+            2,
+            "flag --vocab-size: data.vocab_size: expected",
+        ),
+        (["bpe", "train.en", "--seed", "-4", "-o", "m"], 2, "flag --seed: seed: expected"),
         (["transformer", "train.en", "-", "-o", "m"], 2, "cannot read it from a pipe"),
         (["bpe", "train.en", "--dry-run", "-o", "m"], 2, "mean nothing for it"),
         (["bpe", "train.en", "--valid", "train.de", "-o", "m"], 2, "mean nothing for it"),

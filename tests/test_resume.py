@@ -363,8 +363,13 @@ def test_a_finished_run_says_so_and_goes_on_when_a_limit_is_raised(tmp_path: Pat
     shutil.copytree(straight(), out)
     again = resume(out)
     assert (
-        again.status == 0 and "this run is finished (max_steps)" in again.err and "--max-steps" in again.err
+        again.status == 0
+        and "this run is finished (max_steps); to go on, raise --max-steps\n" in again.err
+        and "forecast" not in again.err
     )
+    looked = resume(out, "--dry-run")
+    assert looked.status == 0 and "this run is finished" in looked.err and "forecast" not in looked.err
+    assert "forecast" in resume(out, "--dry-run", "--max-steps", "16").err
     assert differences(straight(), out) == []
     further = resume(out, "--max-steps", "16", before=at_step(14, send(signal.SIGINT)))
     assert further.status == 130 and state_of(out)["step"] == 14

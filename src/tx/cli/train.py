@@ -107,9 +107,9 @@ def _train_tokenizer(
         )
     if not files:
         raise UsageError("there is no text to learn from", f"tx train {kind} FILE... -o {output}")
-    size = given.get("data.vocab_size", RunConfig().data.vocab_size)
+    config = resolve(flags=given).config
     package = train_tokenizer_package(
-        kind, files, size, output, overwrite=overwrite, seed=given.get("seed", 1), say=console.note
+        kind, files, config.data.vocab_size, output, overwrite=overwrite, seed=config.seed, say=console.note
     )
     text = shlex.quote(files[0])
     console.note(
@@ -142,9 +142,10 @@ def _check_files(config: RunConfig) -> None:
     if config.task in (LANGUAGE_MODEL, VECTORS) and not data.train:
         raise UsageError("there is no text to learn from", f"tx train {config.arch} FILE... -o NAME")
     for key, paths in (("training", data.train), ("validation", data.valid)):
+        n_files = f"{len(paths)} file{'s' * (len(paths) != 1)}"
         if config.task == TRANSLATION and len(paths) not in ((2,) if key == "training" else (0, 2)):
             raise UsageError(
-                f"a translator needs a source and a target file of {key} text, not {len(paths)} files",
+                f"a translator needs a source and a target file of {key} text, not {n_files}",
                 "tx train RECIPE SRC TGT --valid SRC --valid TGT; for a language model: tx train char-rnn FILE",
             )
         for path in paths:
@@ -154,7 +155,9 @@ def _check_files(config: RunConfig) -> None:
                     "write it to a file first: cat > train.txt",
                 )
             if not (Path(path).is_file() or path == "-"):
-                raise TxError(f"there is no file {path}")
+                raise TxError(
+                    f"there is no file {path}", "check the path; a relative one starts at this folder"
+                )
 
 
 def _name_and_files(words: list[str]) -> tuple[str | None, list[str]]:
@@ -226,8 +229,8 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
         if dry_run:
             print_config(resolved)
         prepared = prepare(resolved.config, out, resume, display)
-        console.note(str(prepared.forecast))
-        console.note(f"validation every {prepared.eval_every:,} steps")
+        if prepared.forecast:
+            console.note(f"{prepared.forecast}\nvalidation every {prepared.eval_every:,} steps")
         if dry_run:
             return
         with display:
@@ -235,12 +238,11 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
     if not progress.finished:
         console.note(f"stopped at step {progress.step:,}; go on with: tx train --resume -o {out}")
         raise typer.Exit(130)
-    best = progress.best_score
-    console.note(
-        f"finished ({progress.finished}) after {progress.step:,} steps: "
-        f"best {f'loss {-best:.4f}' if best < 0 else f'BLEU {best:.2f}'} at step {progress.best_step:,}"
-    )
-    config = resolved.config
+    config, best = resolved.config, progress.best_score
+    told = f"best {f'loss {-best:.4f}' if best < 0 else f'BLEU {best:.2f}'} at step {progress.best_step:,}"
+    if best < 0 and config.task == TRANSLATION and config.train.metric == "bleu":
+        told += " (BLEU is still 0: not four words in a row are right)"
+    console.note(f"finished ({progress.finished}) after {progress.step:,} steps: {told}")
     console.note("try: " + TRY[config.task].format(out=out, text=shlex.quote(config.data.train[0])))
 
 

@@ -36,14 +36,19 @@ def save_checkpoint(
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
     """What `save_checkpoint` wrote. Raises TxError if there is none, or if it is damaged."""
     recover_folder(folder)
+    state = load_state(folder)
+    for name in FILES:
+        check_digest(folder / name, state["digests"][name])
+    weights, optimizer = (load_file(folder / name) for name in FILES)
+    return weights, optimizer, state
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """The `state` of a checkpoint alone. Raises TxError if there is none, or if it is damaged."""
     try:
-        state = unseal(folder / STATE)
+        return unseal(folder / STATE)
     except FileNotFoundError as error:
         raise TxError(
             f"there is no checkpoint in {folder}",
             "start again with --overwrite; the best model so far is still in the package",
         ) from error
-    for name in FILES:
-        check_digest(folder / name, state["digests"][name])
-    weights, optimizer = (load_file(folder / name) for name in FILES)
-    return weights, optimizer, state

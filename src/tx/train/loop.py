@@ -21,7 +21,7 @@ from tx.data.sampler import Position
 from tx.errors import TxError
 from tx.nn.device import peak_memory, use_bf16
 from tx.train.averaging import Snapshots
-from tx.train.checkpoint import load_checkpoint, save_checkpoint
+from tx.train.checkpoint import load_checkpoint, load_state, save_checkpoint
 from tx.train.log import Log
 from tx.train.optim import Optimizer
 from tx.train.recent import Recent
@@ -336,8 +336,7 @@ class Trainer:
         """Take up the state in the run folder. Raises TxError if there is none, or it is damaged."""
         weights, tensors, state = load_checkpoint(self.folder / "last")
         tensors = {name: value.to(self.device) for name, value in tensors.items()}
-        known = {key: value for key, value in state.items() if key in Progress.__dataclass_fields__}
-        self.progress = Progress(**known | {"position": Position(**state["position"])})
+        self._take_up(state)
         self.source.position = replace(self.progress.position)
         self.model.load_state_dict(weights, strict=False)
         self.optimizer.load_state(tensors)
@@ -345,6 +344,22 @@ class Trainer:
         self.snapshots.check(self.progress.snapshots)
         self._recent = Recent(self.device, *self.progress.recent)
         self.log.truncate(self.progress.log_bytes)
+
+    def ended(self) -> str:
+        """Why the run in the folder has ended, if it has and no limit was raised since; changes nothing."""
+        own = self.progress
+        try:
+            self._take_up(load_state(self.folder / "last"))
+            return self.progress.finished
+        except TxError:
+            return ""  # `resume` repairs the checkpoint, or says what is wrong with it
+        finally:
+            self.progress = own
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        """Set `progress` to that of a checkpoint; a run that had ended goes on where a limit was raised."""
+        known = {key: value for key, value in state.items() if key in Progress.__dataclass_fields__}
+        self.progress = Progress(**known | {"position": Position(**state["position"])})
         raised = self._limits() != self.progress.limits and not self._reason_to_stop(StopSignal())
         if self.progress.finished and raised:
             self.progress.finished = ""

@@ -32,7 +32,7 @@ class Prepared:
     config: RunConfig
     material: Material
     trainer: Trainer
-    forecast: Forecast
+    forecast: Forecast | None  # None: the run that is resumed has ended
     eval_every: int
     n_parameters: int
     resume: bool
@@ -42,10 +42,6 @@ class Prepared:
         run, trainer = self.trainer.folder, self.trainer
         if self.resume:
             trainer.resume()
-            if done := trainer.progress.finished:
-                trainer.listener.say(
-                    f"this run is finished ({done}); to go on, raise a limit: --max-steps, ..."
-                )
             keep_config(run, self.config)  # whose limits may be new
         else:
             clear(run)
@@ -79,6 +75,11 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> P
         publish_to(out, material, config),
         listener,
     )
+    n_parameters = sum(p.numel() for p in material.model.parameters())
+    listener.say(f"{config.arch}: {n_parameters:,} parameters on {device}, {threads} threads")
+    if resume and (limit := trainer.ended()):
+        listener.say(f"this run is finished ({limit}); to go on, raise --{limit.replace('_', '-')}")
+        return Prepared(config, material, trainer, None, 0, n_parameters, resume)
     trials = [material.source.peek(i) for i in range(TRIALS)]
     steps_per_epoch = material.source.batches_per_epoch() / config.train.grad_accum
     plan = forecast(trainer, trials, steps_per_epoch, config.train, max_seconds)
@@ -89,8 +90,6 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> P
     eval_every = _eval_every(config, plan, material.evaluation_cost)
     if not max_seconds:
         plan.seconds *= 1 + material.evaluation_cost / eval_every
-    n_parameters = sum(p.numel() for p in material.model.parameters())
-    listener.say(f"{config.arch}: {n_parameters:,} parameters on {device}, {threads} threads")
     return Prepared(config, material, trainer, plan, eval_every, n_parameters, resume)
 
 
