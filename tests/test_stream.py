@@ -115,6 +115,7 @@ def test_a_batch_is_pieces_and_what_follows() -> None:
     assert batch.tokens.dtype == torch.int64 and batch.n_tokens == 8
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 200), sizes)
 def test_contiguous_batches_are_the_streams(n: int, size: tuple[int, int]) -> None:
     rows, length = min(size[0], n - 1), size[1]
@@ -127,6 +128,7 @@ def test_contiguous_batches_are_the_streams(n: int, size: tuple[int, int]) -> No
     assert len({id(batch.carry) for batch in batches}) == 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(30, 300), sizes, st.integers(0, 3))
 def test_an_epoch_of_windows_sees_no_token_twice(n: int, size: tuple[int, int], seed: int) -> None:
     ids, (rows, length) = np.arange(n), size
@@ -152,6 +154,7 @@ def test_windows_begin_anywhere() -> None:
     assert starts == set(range(10))
 
 
+@settings(max_examples=40, deadline=None)
 @given(sizes)
 def test_contiguous_epochs_are_the_same_streams_again(size: tuple[int, int]) -> None:
     rows, length = size
