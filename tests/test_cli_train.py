@@ -3,8 +3,10 @@
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,17 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     done = fork_tx(arguments(tmp_path / "m"), before, terminal=True)
     assert done.status == 0, done.err
     assert "\x1b[" in done.err and "━" in done.err and "finished (max_steps)" in done.err
+
+
+def test_the_live_line_follows_the_steps_before_the_first_line_of_the_log(tmp_path: Path) -> None:
+    def before() -> None:
+        os.environ["TERM"] = "xterm"
+        importlib.reload(console)
+        at_step(2, lambda: time.sleep(0.5))()  # the line is drawn ten times a second
+
+    done = fork_tx(arguments(tmp_path / "m", train__log_every=50), before, terminal=True)
+    assert done.status == 0, done.err
+    assert re.search(r"step 2  loss [5-9]\.\d{3} ", done.err), done.err
 
 
 def test_the_package_tells_what_it_was_made_from(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """How a training run looks: one live line on a terminal, plain lines now and then anywhere else."""
 
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.text import Text
 
 from tx.cli import console
 from tx.train.text import duration
+
+if TYPE_CHECKING:
+    from tx.train.loop import Trainer
 
 # What a validation may find, and how it is shown; the first is what the best is told by.
 FOUND = {
@@ -22,18 +26,20 @@ class TrainingDisplay:
 
     def __init__(self) -> None:
         self.best = ""
+        self.watched: Trainer | None = None  # whose step the live line follows
+        self.line = "starting"  # with `watched`, what follows the step
         self._bar: Progress | None = None
         self._first: tuple[float, float] | None = None
 
     def __enter__(self) -> Self:
         if console.is_terminal():
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                _LiveText(self),
                 BarColumn(bar_width=20),
                 console=console.stderr(),
                 transient=True,
             )
-            self._task = self._bar.add_task("starting", total=1.0)
+            self._task = self._bar.add_task("", total=1.0)
             self._bar.start()
         return self
 
@@ -49,12 +55,12 @@ class TrainingDisplay:
     def train(self, record: dict[str, Any]) -> None:
         """A line of the training log."""
         line = (
-            f"step {record['step']:,}  epoch {record['epochs']:.2f}  loss {record['loss']:.3f}"
+            f"  epoch {record['epochs']:.2f}  loss {record['loss']:.3f}"
             f"  {record['tokens_per_s']:,.0f} tokens/s{self.left(record)}"
         )
         if record["skipped"]:
-            line += f"  {record['skipped']} skipped"
-        self.show(line, record["share"])
+            line += f"  {record['skipped']:,} skipped"
+        self.show(line if self.watched and self._bar else f"step {record['step']:,}{line}", record["share"])
 
     def left(self, record: dict[str, Any]) -> str:
         """The time that is left, as far as it can be told."""
@@ -67,9 +73,20 @@ class TrainingDisplay:
     def show(self, line: str, share: float) -> None:
         """Say how things stand: on the live line if there is one, else on one of its own."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=share, description=line + self.best)
+            self.line = line
+            self._bar.update(self._task, completed=share)
         else:
             console.note(line)
+
+    def live(self, task: Task) -> str:
+        """The live line as things stand: the step goes on between two lines of the log, from the first on."""
+        if self.watched is None or not self.watched.progress.step:
+            return self.line + self.best
+        task.completed, line = self.watched.share(), self.line
+        if line == "starting":
+            loss = self.watched.loss_so_far()
+            line = "" if loss is None else f"  loss {loss:.3f}"
+        return f"step {self.watched.progress.step:,}{line}{self.best}"
 
     def evaluated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None:
         """The result of a validation, and what the model writes."""
@@ -85,3 +102,14 @@ class TrainingDisplay:
         for name, text in (item for sample in samples for item in sample.items()):
             for line in text.split("\n") if "\n" in text else [f"{name}  {text}"]:
                 console.note(f"    {line}", style="dim")
+
+
+class _LiveText(ProgressColumn):
+    """The live line, asked for anew at each refresh, so that training need not push it."""
+
+    def __init__(self, display: TrainingDisplay) -> None:
+        super().__init__()
+        self._display = display
+
+    def render(self, task: Task) -> Text:
+        return Text(self._display.live(task), no_wrap=True)

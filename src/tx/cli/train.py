@@ -233,6 +233,7 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
             console.note(f"{prepared.forecast}\nvalidation every {prepared.eval_every:,} steps")
         if dry_run:
             return
+        display.watched = prepared.trainer
         with display:
             progress = prepared.train()
     if not progress.finished:

@@ -235,6 +235,10 @@ class Trainer:
                 "start again with a lower learning rate (--lr); the best model so far is in the package",
             )
 
+    def loss_so_far(self) -> float | None:
+        """The mean loss since the last line of the log; None where reading it would hold up the device."""
+        return (self._recent.mean_loss() or None) if self.device.type == "cpu" else None
+
     def _log_training(self) -> None:
         progress = self.progress
         record = {
