@@ -28,7 +28,7 @@ from tx.cli.app import main
         ("translate --top-p 2", "--top-p: expected 1 or less, got 2", "--help"),
         ("train --lr abc", "--lr: expected a number, got abc", "`tx train --help`"),
         ("score r --paired x", "--paired: 'x' is not one of 'bootstrap', 'randomization', 'none'", "--help"),
-        ("score", "missing argument 'REF...'", "`tx score --help`"),
+        ("score", "there is no reference to score against", "tx score REF... < HYP"),
         ("translate -b", "option '-b' requires an argument", "`tx COMMAND --help`"),
         ("transalte", "no such command 'transalte'", "did you mean 'translate'?"),
         ("models lst", "no such command 'lst'", "did you mean 'list'?"),

@@ -440,7 +440,7 @@ def test_what_stands_for_runs_in_general_is_passed_over(
 def test_a_task_has_its_own_defaults(tmp_path: Path) -> None:
     by_task = {
         arch: resolve(arch, folder=tmp_path, environ={"TX_HOME": str(tmp_path)}).config
-        for arch in ("transformer", "transformer-lm", "nplm")
+        for arch in ("transformer", "transformer-lm", "rnn-lm")
     }
     assert [config.task for config in by_task.values()] == ["translation", "language-model", "language-model"]
     assert [config.train.label_smoothing for config in by_task.values()] == [0.1, 0.0, 0.0]

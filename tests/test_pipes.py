@@ -34,12 +34,12 @@ def start(*words: str) -> "subprocess.Popen[bytes]":
 
 
 def answer(process: "subprocess.Popen[bytes]", question: bytes, seconds: float = 60) -> bytes:
-    """Write a line, and read the next one before anything else is written."""
+    """Write lines, and read as many before anything else is written."""
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(question)
     process.stdin.flush()
     received, deadline = b"", time.monotonic() + seconds
-    while not received.endswith(b"\n") and time.monotonic() < deadline:
+    while received.count(b"\n") < question.count(b"\n") and time.monotonic() < deadline:
         if select.select([process.stdout], [], [], 1)[0]:
             received += os.read(process.stdout.fileno(), 1 << 16)
     return received

@@ -51,7 +51,7 @@ def root(
 def _run() -> int | None:
     """Run the command that the command line names and return its exit status."""
     try:
-        status: int | None = app(standalone_mode=False)
+        status: int | None = app(standalone_mode=False, prog_name="tx")
         return status
     except typer.TyperException as error:
         if not error.format_message():

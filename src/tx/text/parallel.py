@@ -3,10 +3,12 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tx.errors import TxError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def n_lines(n: int) -> str:
@@ -37,13 +39,15 @@ def slipped_at(src: Sequence[str], tgt: Sequence[str]) -> int:
     """
     shift = len(tgt) - len(src)
     n = min(len(src), len(tgt))
+    import numpy as np  # slow to import, and needed for an error alone
+
     lengths = [np.log1p([len(line) for line in side]) for side in (src, tgt)]
     endings = [np.array([ord(line.rstrip()[-1:] or " ") for line in side]) for side in (src, tgt)]
     if n == 0:
         return 1
     mean = float(np.median(lengths[1][:n] - lengths[0][:n]))
 
-    def cost(a: int, b: int) -> np.ndarray:
+    def cost(a: int, b: int) -> "np.ndarray":
         m = min(len(src) - a, len(tgt) - b)
         ratio = np.abs(lengths[1][b : b + m] - lengths[0][a : a + m] - mean)
         return np.minimum(ratio, 2) + (endings[0][a : a + m] != endings[1][b : b + m])  # type: ignore[no-any-return]
