@@ -227,3 +227,22 @@ def test_the_only_model_need_not_be_named() -> None:
         shutil.copytree(model(), folder / "two")
         both = nameless()
         assert both.status == 1 and "models/one" in both.err and "two" in both.err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "score"])
+def test_unequal_files_are_told_with_the_place(command: str, tmp_path: Path) -> None:
+    (tmp_path / "src").write_bytes(text(*LINES))
+    (tmp_path / "ref").write_bytes(text(*LINES[1:]))
+    with inside(tmp_path):
+        refused = fork_tx([command, "-m", str(model()), "src", "ref"])
+    assert refused.status == 1
+    assert "src has 4 lines but ref has 3 lines; they seem to slip at about line 2 " in refused.err
+    assert "hint: compare them there: paste src ref | sed -n '1,4p'" in refused.err
+
+
+def test_where_evaluate_cannot_write_is_told_first(tmp_path: Path) -> None:
+    (tmp_path / "src").write_bytes(text(*LINES))
+    words = ["evaluate", "-m", str(model()), str(tmp_path / "src"), str(tmp_path / "src"), "--no-store"]
+    refused = fork_tx([*words, "-o", str(tmp_path / "no" / "out")])
+    assert refused.status == 1 and "there is no folder" in refused.err and refused.out == ""
+    assert not (tmp_path / "no").exists()

@@ -568,7 +568,7 @@ def test_show_prints_pairs_on_stdout() -> None:
 def test_the_command_writes_and_says_what_to_do_next(tmp_path: Path) -> None:
     folder = tmp_path / "my demo"
     done = tx("-o", folder)
-    assert (done.returncode, done.stdout) == (0, "") and "train 20000" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "") and "train 20,000" in done.stderr
     assert f"tx train transformer-xs '{folder / 'train.en'}'" in done.stderr
     assert (folder / "test.de").read_bytes().decode().rstrip("\n").split("\n") == [
         p.german for p in default().test

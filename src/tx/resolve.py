@@ -180,7 +180,9 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise TxError(f"cannot read {path}: {error.strerror or error}") from error
+        raise TxError(
+            f"cannot read {path}: {error.strerror or error}", "check the path and its permissions"
+        ) from error
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

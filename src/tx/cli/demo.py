@@ -46,7 +46,7 @@ def demo(
     if output is not None:
         parts = corpus(seed)
         write(parts, output, overwrite)
-        sizes = ", ".join(f"{name} {len(pairs)}" for name, pairs in parts._asdict().items())
+        sizes = ", ".join(f"{name} {len(pairs):,}" for name, pairs in parts._asdict().items())
         console.note(f"wrote {output}: {sizes} pairs of English (.en) and German (.de)")
         text = [str(output / name) for name in ("train.en", "train.de", "valid.en", "valid.de")]
         arguments = "{} {} --valid {} --valid {}".format(*map(shlex.quote, text))

@@ -32,7 +32,7 @@ def evaluate_language(
         lines = list(read_lines(file))
         ids = np.array([tokenizer.eos_id, *encode_text("\n".join([*lines, ""]), tokenizer)])
         if not lines:
-            raise TxError(f"{file} is empty: there is nothing to predict")
+            raise TxError(f"{file} is empty", "there is nothing to predict")
         text = RunningText(ids, tokenizer, seq_len)
         found, name = text.measure(model), Path(file).name
         signature = f"tokens:{text.n_tokens}|streams:{text.streams}|length:{seq_len}"

@@ -115,7 +115,9 @@ def score(
             "--json names the numbers, and --score-only prints them bare", "leave one of them away"
         )
     if sentence and (len(inputs) > 1 or confidence):
-        raise UsageError("--sentence scores the lines of one system, without intervals")
+        raise UsageError(
+            "--sentence scores the lines of one system, without intervals", "leave the rest away"
+        )
     systems, references = _read(inputs), _read(files)
     warnings = check(systems, references)
     for warning in warnings:

@@ -108,7 +108,7 @@ def _ids(pieces: Sequence[str], tokenizer: Tokenizer) -> list[int]:
     for piece in pieces:
         if not (piece.isascii() and piece.isdigit() and len(piece) < 10 and int(piece) < len(tokenizer)):
             raise TxError(
-                f"'{piece}' is not an id of this tokenizer, whose ids are 0 to {len(tokenizer) - 1}",
+                f"'{piece}' is not an id of this tokenizer, whose ids are 0 to {len(tokenizer) - 1:,}",
                 "leave --ids away to read pieces",
             )
     return [int(piece) for piece in pieces]

@@ -165,7 +165,7 @@ def open_language_model(path: Path, device: str = "cpu") -> LanguageModel:
         tokenizer = open_tokenizer(package)
         if package.config.get("vocab_size") != len(tokenizer):
             raise TxError(
-                f"{path}: its tokenizer has {len(tokenizer)} pieces, and the model another number",
+                f"{path}: its tokenizer has {len(tokenizer):,} pieces, and the model another number",
                 "the package was put together from different models; export it again from where it was made",
             )
         max_len = package.config.get("max_len")

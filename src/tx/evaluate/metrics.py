@@ -149,7 +149,7 @@ def _stripped(lines: Lines) -> list[str]:
 def _seeded(seed: int) -> Iterator[None]:
     """Hand `seed` to sacreBLEU the only way it takes one; its paired tests would read 0 as "no seed"."""
     if seed < 1:
-        raise UsageError(f"the seed is {seed}, but must be 1 or more")
+        raise UsageError(f"the seed is {seed}, but must be 1 or more", "leave it away for sacreBLEU's own")
     before = os.environ.get("SACREBLEU_SEED")
     os.environ["SACREBLEU_SEED"] = str(seed)
     try:

@@ -62,7 +62,7 @@ def evaluate_similarity(
     known = [pair for pair in pairs if pair.a.upper() in rows_of and pair.b.upper() in rows_of]
     if len(known) < 2:
         raise TxError(
-            f"{len(known)} of {len(pairs)} pairs have both words among the vectors, too few to compare",
+            f"{len(known):,} of {len(pairs):,} pairs have both words among the vectors, too few to compare",
             "check the language, and take more words with --restrict 0",
         )
     a = vectors.unit([rows_of[pair.a.upper()][0] for pair in known])

@@ -74,7 +74,10 @@ def load_model(package: Package, device: torch.device) -> nn.Module:
     weights = load_file(package.file(WEIGHTS))
     for name, value in weights.items():
         if not bool(value.isfinite().all()):
-            raise TxError(f"{package.path}: {name} in {WEIGHTS} holds values that are not finite")
+            raise TxError(
+                f"{package.path}: {name} in {WEIGHTS} holds values that are not finite",
+                "train or get it again",
+            )
     model.load_state_dict(weights, strict=False)  # buffers are computed, not stored
     return model.to(device).eval()
 

@@ -189,7 +189,7 @@ def _open_regular(path: Path) -> BufferedReader:
             raise TxError(
                 f"{path} is a link, and a package holds plain files", "replace it by a copy"
             ) from None
-        raise TxError(f"cannot read {path}: {error.strerror}") from None
+        raise TxError(f"cannot read {path}: {error.strerror}", "check its permissions and the disk") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise damaged(path, "it is not a regular file")
@@ -214,12 +214,14 @@ def _verify_content(
 ) -> dict[str, Tensor]:
     found = os.fstat(file.fileno())
     if found.st_size != entry["bytes"]:
-        raise damaged(where, f"it has {found.st_size} bytes, and {MANIFEST} lists {entry['bytes']}")
+        raise damaged(where, f"it has {found.st_size:,} bytes, and {MANIFEST} lists {entry['bytes']:,}")
     if afresh or not is_remembered(found, entry["sha256"]):
         try:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise TxError(f"cannot read {where}: {error.strerror}") from None
+            raise TxError(
+                f"cannot read {where}: {error.strerror}", "check its permissions and the disk"
+            ) from None
         if digest != entry["sha256"]:
             raise damaged(where, f"its SHA-256 is not the one {MANIFEST} lists")
         remember(found, digest)

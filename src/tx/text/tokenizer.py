@@ -108,7 +108,9 @@ def load_tokenizer(kind: str, path: Path) -> Tokenizer:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise TxError(f"cannot read the tokenizer {path}: {error.strerror or error}") from error
+        raise TxError(
+            f"cannot read the tokenizer {path}: {error.strerror or error}", "check its permissions"
+        ) from error
     if kind == "wordpiece":
         from tx.text.wordpiece import WordPieceTokenizer
 

@@ -60,6 +60,13 @@ class Snapshots:
         return mean_of([self.folder / name for name in kept], device)
 
 
+def _unlike(first: Package, other: Package, how: str) -> TxError:
+    return TxError(
+        f"{first.path} and {other.path} {how}: their mean means nothing",
+        "average packages of one recipe and text",
+    )
+
+
 def average_packages(packages: Sequence[Package], out: Path, overwrite: bool = False) -> Package:
     """Write a package whose weights are the mean of those of `packages`, which must be otherwise alike.
 
@@ -69,11 +76,9 @@ def average_packages(packages: Sequence[Package], out: Path, overwrite: bool = F
     for other in packages[1:]:
         for what in ("task", "arch", "config"):
             if getattr(other, what) != getattr(first, what):
-                raise TxError(f"{first.path} and {other.path} differ in {what}: their mean means nothing")
+                raise _unlike(first, other, f"differ in {what}")
         if _tokenizer_digests(other) != _tokenizer_digests(first):
-            raise TxError(
-                f"{first.path} and {other.path} have different tokenizers: their mean means nothing"
-            )
+            raise _unlike(first, other, "have different tokenizers")
     mean = mean_of([package.file(WEIGHTS) for package in packages], torch.device("cpu"))
     return write_package(
         out,

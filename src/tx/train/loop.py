@@ -231,7 +231,7 @@ class Trainer:
         self.progress.skipped += self._recent.take_skipped()
         if in_a_row >= MAX_BAD_STEPS:
             raise TxError(
-                f"the loss was not finite for {in_a_row} updates in a row, up to step {self.progress.step}",
+                f"the loss was not finite for {in_a_row} updates in a row, up to step {self.progress.step:,}",
                 "start again with a lower learning rate (--lr); the best model so far is in the package",
             )
 

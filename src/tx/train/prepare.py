@@ -76,7 +76,9 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> P
         listener,
     )
     n_parameters = sum(p.numel() for p in material.model.parameters())
-    listener.say(f"{config.arch}: {n_parameters:,} parameters on {device}, {threads} threads")
+    listener.say(
+        f"{config.arch}: {n_parameters:,} parameters on {device}, {threads} thread{'s' * (threads != 1)}"
+    )
     if resume and (limit := trainer.ended()):
         listener.say(f"this run is finished ({limit}); to go on, raise --{limit.replace('_', '-')}")
         return Prepared(config, material, trainer, None, 0, n_parameters, resume)
