@@ -7,6 +7,8 @@ and `Model`, built from a Config. The contract of a translator:
     model(batch)                   the logits of every target position
     start(batch)                   a State; State.reorder(index, width) selects or repeats its rows
     step(tokens, State)            (logits of the next token, the State after `tokens`)
+    attentions()                   what attends, as "encoder 1", "decoder 1", "cross 1" ...: `tx.nn.attention.watch`
+                                   then keeps the weights of every forward pass and step, by head
 
 The contract of a language model, whose batches are those of `tx.data.stream`, and whose texts begin with `</s>`:
 

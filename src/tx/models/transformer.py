@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tx.config import option
 from tx.data.batch import Batch
 from tx.errors import TxError
-from tx.nn.attention import Attention
+from tx.nn.attention import Attention, Watched
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
 from tx.nn.position import sinusoids
@@ -273,6 +273,15 @@ class Transformer(nn.Module):
             x = layer.step(x, cache, state.mask)
             cache.length += 1
         return self.decoder_norm(x)[:, 0] @ self.output_weight().T, state
+
+    def attentions(self) -> dict[str, Watched]:
+        """What attends, by its kind and the number of its layer."""
+        found: dict[str, Watched] = {}
+        for number, layer in enumerate(self.encoder, 1):
+            found[f"encoder {number}"] = cast(EncoderLayer, layer).self_attention
+        for number, layer in enumerate(self._layers(), 1):
+            found[f"decoder {number}"], found[f"cross {number}"] = layer.self_attention, layer.cross_attention
+        return found
 
 
 Model = Transformer

@@ -4,6 +4,9 @@ Shape letters: B batch, T queries, S keys, D d_model, H heads, K head size, W ro
 Boolean masks mean True = may be attended to.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +15,31 @@ from tx.nn.device import products_by_onednn
 from tx.nn.dropout import Dropout
 
 
-class Attention(nn.Module):
+class Watched(nn.Module):
+    """A module whose attention weights can be watched: see `watch`."""
+
+    seen: list[Tensor] | None = None  # the weights of each call, where somebody watches
+
+    def show(self, weights: Tensor) -> None:
+        """Tell whoever watches of `weights` `[B, H, T, S]`."""
+        if self.seen is not None:
+            self.seen.append(weights.detach())
+
+
+@contextmanager
+def watch(modules: Mapping[str, Watched]) -> Iterator[dict[str, list[Tensor]]]:
+    """Keep the attention weights that the `modules` use meanwhile: one `[B, H, T, S]` for each call, by name."""
+    seen: dict[str, list[Tensor]] = {name: [] for name in modules}
+    try:
+        for name, module in modules.items():
+            module.seen = seen[name]
+        yield seen
+    finally:
+        for module in modules.values():
+            module.seen = None
+
+
+class Attention(Watched):
     """Attention of `n_heads` heads; `query`, `key_value` and `out` are its three products.
 
     Self-attention takes queries, keys and values from one fused product; cross-attention fuses keys and values,
@@ -46,7 +73,7 @@ class Attention(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
         """`softmax(q k^T / sqrt(K)) v`, heads merged and projected: `[B, H, T, K]` to `[B, T, D]`."""
         p = self.dropout.p if self.training else 0.0
-        if q.device.type == "cpu" and (p or products_by_onednn()):
+        if self.seen is not None or (q.device.type == "cpu" and (p or products_by_onednn())):
             context = self._attend_plainly(q, k, v, mask, causal)
         else:
             context = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, is_causal=causal)
@@ -54,11 +81,12 @@ class Attention(nn.Module):
         return self.out(context.transpose(1, 2).reshape(b, t, -1))  # type: ignore[no-any-return]
 
     def _attend_plainly(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-        """The plain form: torch's fused kernel for the CPU knows no dropout, and is slow with oneDNN's products."""
+        """The plain form: torch's fused kernel shows no weights, and on the CPU knows no dropout, and is slow with
+        oneDNN's products."""
         scale, one = q.size(-1) ** -0.5, q.size(2) == 1
         if causal:  # the mask is what the product is added to
             b, h, t, _ = q.shape
-            future = torch.full((t, t), float("-inf"), dtype=q.dtype).triu_(1)
+            future = torch.full((t, t), float("-inf"), dtype=q.dtype, device=q.device).triu_(1)
             keys = k.flatten(0, 1).transpose(1, 2)
             scores = torch.baddbmm(future, q.flatten(0, 1), keys, alpha=scale).view(b, h, t, t)
         elif one:  # for a single query products of matrices would cost more than they compute
@@ -67,7 +95,9 @@ class Attention(nn.Module):
             scores = (q * scale) @ k.transpose(-2, -1)  # [B, H, T, S]
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
-        weights = self.dropout(scores.softmax(dim=-1))
+        weights = scores.softmax(dim=-1)
+        self.show(weights)
+        weights = self.dropout(weights)
         context: Tensor = (weights.transpose(-2, -1) * v).sum(dim=-2, keepdim=True) if one else weights @ v
         return context
 
