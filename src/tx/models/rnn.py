@@ -1,15 +1,15 @@
 """A recurrent encoder and decoder: Sutskever et al. 2014 and Cho et al. 2014 without attention, Bahdanau et al. 2015
 and Luong et al. 2015 with it.
 
-Read from the top: the configuration, the encoder, how the decoder attends, what it remembers, the model. Without
-attention all that the decoder knows of the source is its own first state.
+Read from the top: the configuration, how the decoder attends, what it remembers, the model; the encoder is that of
+`tx.nn.recurrent`. Without attention all that the decoder knows of the source is its own first state.
 
 Shape letters: B batch, S source length, T target length, E d_embedding, D d_model, L layers, V vocabulary,
 W hypotheses of one sentence, N = B * W rows of a decoding step.
 """
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from tx.data.batch import Batch
 from tx.errors import TxError
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
-from tx.nn.recurrent import Cell, Recurrent
+from tx.nn.recurrent import Cell, Encoder, Recurrent, turned
 
 TASK = "translation"
 
@@ -72,40 +72,6 @@ class Config:
     def steps(self) -> bool:
         """Whether a step needs the attention of the step before, so that a target is a loop in Python."""
         return self.attention == "bahdanau" or self.input_feeding
-
-
-def _turned(x: Tensor, lengths: Tensor) -> Tensor:
-    """`x` `[B, S, ...]` with the first `lengths` positions of each row in reverse; the padding stays."""
-    place = torch.arange(x.size(1), device=x.device).expand(x.size(0), -1)
-    index = torch.where(place < lengths[:, None], lengths[:, None] - 1 - place, place)
-    return x.gather(1, index.view(*index.shape, *[1] * (x.dim() - 2)).expand_as(x))
-
-
-class Encoder(nn.Module):
-    """Recurrent layers over the source. Padding stands after the text, where neither direction has been yet."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        ways = 2 if config.bidirectional else 1
-        widths = [config.d_embedding] + [config.d_model] * (config.n_layers - 1)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(Recurrent(config.cell, width, config.d_model // ways, 1, 0.0) for _ in range(ways))
-            for width in widths
-        )
-        self.dropout = Dropout(config.dropout)
-
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """`[B, S, E]` to the top layer's `[B, S, D]`, and the last states in both directions, `[L, B, D]`."""
-        ends = (lengths - 1)[:, None, None]
-        last = []
-        for number, ways in enumerate(self.layers):
-            x = self.dropout(x) if number else x
-            read = []
-            for turn, layer in enumerate(cast(list[Recurrent], ways)):
-                read.append(layer(_turned(x, lengths) if turn else x, layer.zeros(x.size(0), x))[0])
-            last.append(torch.cat([y.gather(1, ends.expand(-1, 1, y.size(2)))[:, 0] for y in read], dim=-1))
-            x = torch.cat([_turned(y, lengths) if turn else y for turn, y in enumerate(read)], dim=-1)
-        return x, torch.stack(last)
 
 
 class Scores(nn.Module):
@@ -178,8 +144,8 @@ class EncoderDecoder(nn.Module):
             else nn.Embedding(config.src_vocab_size, e, padding_idx=self.src_pad_id)
         )
         self.output = None if config.tie_embeddings else nn.Linear(e, config.tgt_vocab_size, bias=False)
-        self.encoder = Encoder(config)
         cell: Cell = config.cell
+        self.encoder = Encoder(cell, e, d, config.n_layers, config.bidirectional, config.dropout)
         attends = config.attention != "none"
         extra = (
             e
@@ -216,7 +182,7 @@ class EncoderDecoder(nn.Module):
         real = src != self.src_pad_id
         lengths = real.sum(dim=1)
         if self.config.reverse_source:
-            src = _turned(src, lengths)
+            src = turned(src, lengths)
         memory, last = self.encoder(self._embed(src, self.src_embedding), lengths)
         first = torch.tanh(self.bridge(last)).chunk(self.decoder.n_states, dim=-1)
         keys = self.scores.key(memory) if self.config.attention != "none" else memory

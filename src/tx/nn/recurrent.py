@@ -3,11 +3,11 @@ Schmidhuber 1997).
 
 The layers are torch's own, whose biases come in two, one with each matrix: b_h is their sum.
 
-Shape letters: B rows, T positions, D width of a layer, L layers.
+Shape letters: B rows, T positions, S positions of a padded text, D width of a layer, L layers.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,3 +43,42 @@ class Recurrent(nn.Module):
             x, after = layer(self.dropout(x) if number else x, before if self.n_states > 1 else before[0])
             ended.append(after if self.n_states > 1 else (after,))
         return x, tuple(torch.cat(parts) for parts in zip(*ended, strict=True))
+
+
+def turned(x: Tensor, lengths: Tensor) -> Tensor:
+    """`x` `[B, S, ...]` with the first `lengths` positions of each row in reverse; the padding stays."""
+    place = torch.arange(x.size(1), device=x.device).expand(x.size(0), -1)
+    index = torch.where(place < lengths[:, None], lengths[:, None] - 1 - place, place)
+    return x.gather(1, index.view(*index.shape, *[1] * (x.dim() - 2)).expand_as(x))
+
+
+class Encoder(nn.Module):
+    """Recurrent layers over padded texts, in both directions with half of `d_model` for each, or in one.
+
+    Padding stands after the text, where neither direction has been yet: it changes nothing.
+    """
+
+    def __init__(
+        self, cell: Cell, d_input: int, d_model: int, n_layers: int, bidirectional: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        ways = 2 if bidirectional else 1
+        widths = [d_input] + [d_model] * (n_layers - 1)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(Recurrent(cell, width, d_model // ways, 1, 0.0) for _ in range(ways))
+            for width in widths
+        )
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """`x` `[B, S, D_input]` to the top layer's `[B, S, D]`, and the last states of both ways, `[L, B, D]`."""
+        ends = (lengths - 1)[:, None, None]
+        last = []
+        for number, ways in enumerate(self.layers):
+            x = self.dropout(x) if number else x
+            read = []
+            for turn, layer in enumerate(cast(list[Recurrent], ways)):
+                read.append(layer(turned(x, lengths) if turn else x, layer.zeros(x.size(0), x))[0])
+            last.append(torch.cat([y.gather(1, ends.expand(-1, 1, y.size(2)))[:, 0] for y in read], dim=-1))
+            x = torch.cat([turned(y, lengths) if turn else y for turn, y in enumerate(read)], dim=-1)
+        return x, torch.stack(last)
