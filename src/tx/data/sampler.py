@@ -78,67 +78,36 @@ class Position:
     batch: int = 0
 
 
-class Sampler:
-    """An endless stream of training batches from a corpus, resumable at any `position`.
+class Batches:
+    """An endless stream of training batches, resumable at any `position`: what a window holds is for a subclass."""
 
-    With `sampling` > 0 every epoch segments the text anew at random, seeded by (seed, epoch, window).
-    """
+    n_windows: int
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        tokenizers: tuple[Tokenizer, Tokenizer],
-        batch_tokens: int,
-        seed: int,
-        sampling: float = 0.0,
-        max_len: int = 128,
-        position: Position | None = None,
-    ) -> None:
-        self.corpus, self.tokenizers = corpus, tokenizers
-        self.batch_tokens, self.seed, self.sampling = batch_tokens, seed, sampling
-        self.max_len = max_len
+    def __init__(self, position: Position | None = None) -> None:
         self.position = position or Position()
-        self.n_windows = -(-len(corpus) // WINDOW)
         self._loaded: tuple[int, int] | None = None
 
-    def _rows(self, side: Side, tokenizer: Tokenizer, lines: np.ndarray, seed: int) -> Rows:
-        if not self.sampling:
-            return [side[line] for line in lines]
-        rows = tokenizer.sample_batch([side.line(line) for line in lines], seed, self.sampling)
-        # A wild segmentation may exceed what the model can hold: then the usual one stands in.
-        return [
-            row if len(row) <= self.max_len else side[n].tolist() for row, n in zip(rows, lines, strict=True)
-        ]
+    def _load(self, epoch: int, window: int) -> list[np.ndarray]:
+        """Decide the batches of a window, as rows of it, and fetch what they need."""
+        raise NotImplementedError
 
-    def _load(self, epoch: int, window: int) -> None:
-        """Fetch a window's pairs and decide its batches."""
-        n = len(self.corpus)
-        rng = np.random.default_rng([self.seed, epoch, window])
-        seeds = rng.integers(1 << 31, size=2)
-        places = np.arange(window * WINDOW, min((window + 1) * WINDOW, n))
-        lines = self.corpus.kept[permute(places, n, self.seed * 1_000_003 + epoch)]
-        self._src = self._rows(self.corpus.src, self.tokenizers[0], lines, int(seeds[0]))
-        self._tgt = self._rows(self.corpus.tgt, self.tokenizers[1], lines, int(seeds[1]))
-        self._batches = cut_batches(lengths(self._src), lengths(self._tgt), self.batch_tokens)
-        rng.shuffle(self._batches)
-        self._loaded = (epoch, window)
+    def _batch(self, rows: np.ndarray) -> Any:
+        """The batch of these rows of the present window."""
+        raise NotImplementedError
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         while True:
             yield self.next()
-
-    def _batch(self, rows: np.ndarray) -> Batch:
-        src, tgt = ([side[i] for i in rows] for side in (self._src, self._tgt))
-        return make_batch(src, tgt, *(tokenizer.pad_id for tokenizer in self.tokenizers))
 
     def _window(self) -> list[np.ndarray]:
         """The batches of the present window, as rows of it."""
         at = self.position
         if self._loaded != (at.epoch, at.window):
-            self._load(at.epoch, at.window)
+            self._batches = self._load(at.epoch, at.window)
+            self._loaded = (at.epoch, at.window)
         return self._batches
 
-    def next(self) -> Batch:
+    def next(self) -> Any:
         """The batch at `position`, which then moves on."""
         at, batches = self.position, self._window()
         batch = self._batch(batches[at.batch])
@@ -155,7 +124,7 @@ class Sampler:
         within = at.batch / len(self._window()) if at.batch else 0.0
         return at.epoch + (at.window + within) / self.n_windows
 
-    def peek(self, i: int) -> Batch:
+    def peek(self, i: int) -> Any:
         """The `i`-th batch of the present window, without moving."""
         batches = self._window()
         return self._batch(batches[i % len(batches)])
@@ -165,8 +134,56 @@ class Sampler:
         return len(self._window()) * self.n_windows
 
     def state(self) -> dict[str, Tensor]:
-        """Beside its position a sampler of pairs has none."""
+        """Beside its position a sampler has none."""
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """There is nothing to restore."""
+
+
+class Sampler(Batches):
+    """The batches of a corpus of pairs.
+
+    With `sampling` > 0 every epoch segments the text anew at random, seeded by (seed, epoch, window).
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        tokenizers: tuple[Tokenizer, Tokenizer],
+        batch_tokens: int,
+        seed: int,
+        sampling: float = 0.0,
+        max_len: int = 128,
+        position: Position | None = None,
+    ) -> None:
+        super().__init__(position)
+        self.corpus, self.tokenizers = corpus, tokenizers
+        self.batch_tokens, self.seed, self.sampling = batch_tokens, seed, sampling
+        self.max_len = max_len
+        self.n_windows = -(-len(corpus) // WINDOW)
+
+    def _rows(self, side: Side, tokenizer: Tokenizer, lines: np.ndarray, seed: int) -> Rows:
+        if not self.sampling:
+            return [side[line] for line in lines]
+        rows = tokenizer.sample_batch([side.line(line) for line in lines], seed, self.sampling)
+        # A wild segmentation may exceed what the model can hold: then the usual one stands in.
+        return [
+            row if len(row) <= self.max_len else side[n].tolist() for row, n in zip(rows, lines, strict=True)
+        ]
+
+    def _load(self, epoch: int, window: int) -> list[np.ndarray]:
+        n = len(self.corpus)
+        rng = np.random.default_rng([self.seed, epoch, window])
+        seeds = rng.integers(1 << 31, size=2)
+        places = np.arange(window * WINDOW, min((window + 1) * WINDOW, n))
+        lines = self.corpus.kept[permute(places, n, self.seed * 1_000_003 + epoch)]
+        self._src = self._rows(self.corpus.src, self.tokenizers[0], lines, int(seeds[0]))
+        self._tgt = self._rows(self.corpus.tgt, self.tokenizers[1], lines, int(seeds[1]))
+        batches = cut_batches(lengths(self._src), lengths(self._tgt), self.batch_tokens)
+        rng.shuffle(batches)
+        return batches
+
+    def _batch(self, rows: np.ndarray) -> Batch:
+        src, tgt = ([side[i] for i in rows] for side in (self._src, self._tgt))
+        return make_batch(src, tgt, *(tokenizer.pad_id for tokenizer in self.tokenizers))

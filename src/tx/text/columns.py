@@ -1,0 +1,163 @@
+"""Tagged words in columns, the form of the CoNLL shared tasks (Tjong Kim Sang and De Meulder 2003).
+
+A line is a word with what is known of it, the tag last; a blank line ends a sentence. Two schemes of tags are read.
+In BIO (IOB2) every entity begins with B-TYPE and goes on with I-TYPE. In IOB1 it begins with I-TYPE, too, and with
+B-TYPE only where it follows another of its type. tx itself speaks BIO.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tx.errors import TxError
+from tx.text.lines import read_lines
+
+OUTSIDE = "O"
+_TAG = re.compile(r"O|[BI]-\S+")
+_DOCUMENT = "-DOCSTART-"
+
+Rows = list[tuple[int, list[str]]]  # the lines of a sentence: their numbers from 1, and their columns
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A sentence: its words, a tag in BIO for each, and where each stands in the file."""
+
+    words: list[str]
+    tags: list[str]
+    lines: list[int]
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """An entity: the words from `start` to before `end`."""
+
+    start: int
+    end: int
+    type: str
+
+
+def spans_of(tags: Sequence[str]) -> list[Span]:
+    """The entities that tags of either scheme name, in order, as the shared task's own scorer reads them.
+
+    B begins one; I begins one where none of its type is open.
+    """
+    found: list[Span] = []
+    start, open_type = 0, ""
+    for place, tag in enumerate([*tags, OUTSIDE]):
+        kind, _, type = tag.partition("-")
+        if open_type and (kind != "I" or type != open_type):
+            found.append(Span(start, place, open_type))
+            open_type = ""
+        if type and not open_type:
+            start, open_type = place, type
+    return found
+
+
+def bio_of(spans: Iterable[Span], n_words: int) -> list[str]:
+    """The tags, in BIO, of entities that do not overlap."""
+    tags = [OUTSIDE] * n_words
+    for span in spans:
+        tags[span.start : span.end] = [f"I-{span.type}"] * (span.end - span.start)
+        tags[span.start] = f"B-{span.type}"
+    return tags
+
+
+class Sentences:
+    """Groups lines into sentences as they come; `-DOCSTART-` lines and comments are passed over."""
+
+    def __init__(self) -> None:
+        self._rows: Rows = []
+        self._number = 0
+
+    def feed(self, lines: Iterable[str]) -> Iterator[Rows]:
+        """The sentences that end in these lines, the next of the text."""
+        for line in lines:
+            self._number += 1
+            columns = _columns(line)
+            if columns and columns[0] != _DOCUMENT:
+                if not _is_comment(line, columns):
+                    self._rows.append((self._number, columns))
+            else:
+                yield from self.rest()
+
+    def rest(self) -> Iterator[Rows]:
+        """The sentence that no blank line has ended yet, if there is one."""
+        if self._rows:
+            yield self._rows
+            self._rows = []
+
+
+def _columns(line: str) -> list[str]:
+    """The columns of a line: between tabs if it has any, else between spaces; none of a blank line."""
+    line = line.rstrip()
+    if not line:
+        return []
+    return line.split("\t") if "\t" in line else line.strip(" ").split()
+
+
+def _is_comment(line: str, columns: list[str]) -> bool:
+    """Whether a line speaks of a sentence, as in `# id = 7`; `# O` is a word, and so is `#tag O`."""
+    return line.startswith("# ") and not _TAG.fullmatch(columns[-1])
+
+
+def read_words(path: str | Path) -> Iterator[list[str]]:
+    """The words of each sentence of a file in columns."""
+    sentences = Sentences()
+    for rows in sentences.feed([*read_lines(path), ""]):
+        yield [columns[0] for _, columns in rows]
+
+
+def read_tagged(path: str | Path) -> list[Tagged]:
+    """The sentences of a file in columns, their tags in BIO whatever scheme the file has.
+
+    Raises TxError, with file and line, for a word without a tag, for what is no tag, and for a tag that does not
+    follow from the one before in the scheme that the file has; and for a file without a sentence.
+    """
+    found = []
+    for rows in Sentences().feed([*read_lines(path), ""]):
+        for number, columns in rows:
+            _check_row(f"{path}:{number}", columns)
+        numbers, columns_of = zip(*rows, strict=True)
+        found.append(Tagged([c[0] for c in columns_of], [c[-1] for c in columns_of], list(numbers)))
+    if not found:
+        raise TxError(f"{path} holds no sentence", "it needs a word and its tag on each line")
+    _check_scheme(str(path), found)
+    return [Tagged(s.words, bio_of(spans_of(s.tags), len(s.words)), s.lines) for s in found]
+
+
+def _check_row(where: str, columns: list[str]) -> None:
+    hint = "each line holds a word first and its tag last, with spaces or a tab between them"
+    if len(columns) < 2:
+        raise TxError(f"{where}: '{columns[0]}' has no tag", hint)
+    if not columns[0]:
+        raise TxError(f"{where}: the tag {columns[-1]} has no word", hint)
+    if not _TAG.fullmatch(columns[-1]):
+        raise TxError(
+            f"{where}: '{columns[-1]}' is no tag", f"{hint}; tags are O, B-TYPE and I-TYPE (BIO or IOB1)"
+        )
+
+
+def _check_scheme(path: str, sentences: Sequence[Tagged]) -> None:
+    """Raise TxError unless all entities begin in one scheme, and name the first line that does otherwise."""
+    begun: dict[str, list[tuple[int, str, str]]] = {
+        "B": [],
+        "I": [],
+    }  # where only one scheme would have it so
+    for sentence in sentences:
+        before = OUTSIDE
+        for number, tag in zip(sentence.lines, sentence.tags, strict=True):
+            if tag != OUTSIDE and tag[2:] != before[2:]:
+                begun[tag[0]].append((number, tag, before))
+            before = tag
+    bio = len(begun["B"]) >= len(begun["I"])
+    if wrong := begun["I" if bio else "B"]:
+        number, tag, before = wrong[0]
+        scheme, right = ("BIO", "B") if bio else ("IOB1", "I")
+        more = f"; {len(wrong) - 1:,} more lines begin so" if len(wrong) > 1 else ""
+        raise TxError(
+            f"{path}:{number}: {tag} follows {before}, and in {scheme}, which this file has, an entity begins "
+            f"with {right}-{tag[2:]} there{more}",
+            f"write {right}-{tag[2:]}, or mend the tag before it",
+        )

@@ -1,0 +1,59 @@
+"""The words that a model knows whole, for one that has other ways to read the rest: pieces, characters, shapes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from tx.errors import TxError
+from tx.files import atomic_file
+from tx.text.tokenizer import canonical
+
+
+class Lexicon:
+    """Words and their ids, from 1 on; 0 is every other word.
+
+    A word is looked up as it stands, and if that is not there in lower case: capitals that a vocabulary in lower
+    case knows nothing of cost nothing.
+    """
+
+    kind = "lexicon"
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = list(words)
+        self._ids = {word: id for id, word in enumerate(self.words, start=1)}
+
+    @classmethod
+    def parse(cls, content: bytes, name: str) -> Self:
+        """Read what `save` wrote; errors call it `name`. Raises TxError if it is damaged."""
+        try:
+            lexicon = cls(content.decode().removesuffix("\n").split("\n") if content else ())
+            if len(lexicon._ids) == len(lexicon.words) and "" not in lexicon._ids:
+                return lexicon
+        except UnicodeDecodeError:
+            pass
+        raise TxError(f"{name} is no list of words, or is damaged", "copy or train the model again")
+
+    def __len__(self) -> int:
+        """The number of ids."""
+        return len(self.words) + 1
+
+    def id(self, word: str) -> int:
+        """The id of `word`, or 0."""
+        word = canonical(word)
+        return self._ids.get(word) or self._ids.get(word.lower(), 0)
+
+    def save(self, folder: Path, name: str) -> str:
+        file_name = f"{name}.txt"
+        with atomic_file(folder / file_name, "w") as file:
+            file.writelines(f"{word}\n" for word in self.words)
+        return file_name
+
+
+def learn_lexicon(sentences: Iterable[Iterable[str]], known: Iterable[str] = ()) -> Lexicon:
+    """The words `known`, as they stand, and in lower case those of the sentences that are not among them."""
+    words = dict.fromkeys(known)
+    for sentence in sentences:
+        for word in map(canonical, sentence):
+            if word not in words:
+                words.setdefault(word.lower())
+    return Lexicon(word for word in words if word and "\n" not in word)
