@@ -4,16 +4,18 @@ Each call sorts its lines by length, cuts batches of similar ones, searches, and
 order. A blank line gives a blank line; a line longer than the model can read is translated in parts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from tx.config import DecodeConfig
 from tx.data.batch import make_batch
+from tx.decode.align import Array, Links, attend, by_word, check_attends, links, mean_cross, words_of
 from tx.decode.sampling import Sampling
 from tx.decode.search import Hypothesis, beam_search, generate
 from tx.models import load_model
@@ -34,6 +36,7 @@ class Translation:
     hypotheses: list[Hypothesis] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     n_parts: int = 1  # more than one for an overlong line
+    alignments: list[Links] = field(default_factory=list)  # of each text, where they were asked for
 
     @property
     def text(self) -> str:
@@ -48,6 +51,7 @@ class SearchOptions:
     n_best: int = 1
     sampling: Sampling | None = None
     with_scores: bool = False
+    with_alignments: bool = False
 
 
 class Translator:
@@ -70,6 +74,8 @@ class Translator:
 
         `first_line` is the number of the first line in its stream, from which sampling takes its randomness.
         """
+        if options.with_alignments:
+            check_attends(self.model)
         jobs: list[tuple[int, list[int]]] = []  # (line, ids): several for an overlong line
         prefix_ids: list[list[int]] = []  # of each job; the parts after a line's first have none
         for n, ids in enumerate(self.src.encode_batch(lines)):
@@ -87,7 +93,34 @@ class Translator:
                 done[i] = hypotheses
         for (n, _), hypotheses in zip(jobs, done, strict=True):
             results[n].append(hypotheses)
-        return [self._translation(parts) for parts in results]
+        translations = [self._translation(parts) for parts in results]
+        if options.with_alignments:
+            self._add_alignments(translations, lines, jobs, done)
+        return translations
+
+    def _add_alignments(
+        self,
+        translations: list[Translation],
+        lines: Sequence[str],
+        jobs: list[tuple[int, list[int]]],
+        done: list[list[Hypothesis]],
+    ) -> None:
+        """Give each translation the word alignment of each of its texts; parts of a line count on."""
+        pairs = [(src, h.ids) for (_, src), hypotheses in zip(jobs, done, strict=True) for h in hypotheses]
+        tables = iter(self._tables(pairs))
+        whole: dict[int, list[int]] = {}
+        for n, ids in jobs:
+            whole.setdefault(n, []).extend(ids)
+        src_words = {n: words_of(self.src, ids, lines[n]) for n, ids in whole.items()}
+        n_words = {n: [0] * len(translations[n].texts) for n in whole}  # of each text, in the parts before
+        for (n, src), hypotheses in zip(jobs, done, strict=True):
+            words, src_words[n] = src_words[n][: len(src)], src_words[n][len(src) :]
+            for text, hypothesis in enumerate(hypotheses):
+                table = next(tables)
+                if text < len(n_words[n]):
+                    found = links(by_word(table, words, words_of(self.tgt, hypothesis.ids)))
+                    translations[n].alignments[text] += [(s, t + n_words[n][text]) for s, t in found]
+                    n_words[n][text] += len(self.tgt.decode(hypothesis.ids).split())
 
     def _parts(self, ids: list[int]) -> list[list[int]]:
         """Cut ids that are too long into parts of about equal length, at word starts where there are any."""
@@ -158,7 +191,7 @@ class Translator:
             for hypotheses in zip(*parts, strict=False)
         ]
         texts = [" ".join(map(self._line, hypotheses)) for hypotheses in zip(*parts, strict=False)]
-        return Translation(joined, texts, max(1, len(parts)))
+        return Translation(joined, texts, max(1, len(parts)), [[] for _ in texts])
 
     def _line(self, hypothesis: Hypothesis) -> str:
         """The text of a hypothesis; where the model spells a newline, byte by byte, it is still one line."""
@@ -170,18 +203,9 @@ class Translator:
 
         A side longer than the model can hold is cut to what it can.
         """
-        room = self.max_len - 1
-        pairs = [
-            (a[:room], b[:room])
-            for a, b in zip(self.src.encode_batch(src), self.tgt.encode_batch(tgt), strict=True)
-        ]
-        order = sorted(range(len(pairs)), key=lambda i: -len(pairs[i][1]))
+        pairs = self._pairs(src, tgt)
         results: list[tuple[float, int]] = [(0.0, 0)] * len(pairs)
-        start = 0
-        while start < len(order):
-            size = max(1, SCORE_TOKENS // (len(pairs[order[start]][1]) + 1))
-            chosen = order[start : start + size]
-            start += size
+        for chosen in _by_length(pairs):
             rows = [pairs[i][0] for i in chosen], [pairs[i][1] for i in chosen]
             batch = make_batch(*rows, self.src.pad_id, self.tgt.pad_id, self.src.eos_id).to(self.device)
             logprobs = self.model(batch).float().log_softmax(dim=-1).flatten(0, 1)  # [B * T, V]
@@ -191,6 +215,42 @@ class Translator:
                 results[i] = (sum(gained[:n]), n)
                 gained = gained[n:]
         return results
+
+    def align(self, src: Sequence[str], tgt: Sequence[str]) -> list[Links]:
+        """The word alignment of each pair of lines; see `score` for lines that are too long.
+
+        Raises TxError for a model without attention.
+        """
+        check_attends(self.model)
+        pairs = self._pairs(src, tgt)
+        found = []
+        for table, (a, b), line, other in zip(self._tables(pairs), pairs, src, tgt, strict=True):
+            found.append(links(by_word(table, words_of(self.src, a, line), words_of(self.tgt, b, other))))
+        return found
+
+    def _pairs(self, src: Sequence[str], tgt: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+        room = self.max_len - 1
+        sides = self.src.encode_batch(src), self.tgt.encode_batch(tgt)
+        return [(a[:room], b[:room]) for a, b in zip(*sides, strict=True)]
+
+    def _tables(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Array]:
+        """What each target piece of a pair looked at, `[T, S]`, without `</s>`."""
+        tables: list[Array] = [np.zeros((0, 0), np.float32)] * len(pairs)
+        for chosen in _by_length(pairs):
+            src, tgt = [pairs[i][0] for i in chosen], [pairs[i][1] for i in chosen]
+            _, weights = attend(self.model, src, tgt, (self.src.pad_id, self.tgt.pad_id))
+            for i, table in zip(chosen, mean_cross(weights).float().cpu().numpy(), strict=True):
+                tables[i] = table[: len(pairs[i][1]), : len(pairs[i][0])]
+        return tables
+
+
+def _by_length(pairs: Sequence[tuple[list[int], list[int]]]) -> Iterator[list[int]]:
+    """The numbers of all pairs, in batches of targets of similar length."""
+    order = sorted(range(len(pairs)), key=lambda i: -len(pairs[i][1]))
+    while order:
+        size = max(1, SCORE_TOKENS // (len(pairs[order[0]][1]) + 1))
+        yield order[:size]
+        order = order[size:]
 
 
 def open_translator(path: Path, device: str = "auto", threads: int = 0) -> tuple[Translator, DecodeConfig]:

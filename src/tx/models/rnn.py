@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tx.config import option
 from tx.data.batch import Batch
 from tx.errors import TxError
+from tx.nn.attention import Watched
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
 from tx.nn.recurrent import Cell, Encoder, Recurrent, turned
@@ -74,7 +75,7 @@ class Config:
         return self.attention == "bahdanau" or self.input_feeding
 
 
-class Scores(nn.Module):
+class Scores(Watched):
     """How well states of the decoder fit positions of the source: Luong's dot and general, or a small network.
 
     The network, v . tanh(W query + U key), is Bahdanau's, and with the present state as its query Luong's concat.
@@ -188,11 +189,19 @@ class EncoderDecoder(nn.Module):
         keys = self.scores.key(memory) if self.config.attention != "none" else memory
         return Source(memory, keys, real[:, None], last[-1]), tuple(x.contiguous() for x in first)
 
-    def attend(self, query: Tensor, source: Source) -> tuple[Tensor, Tensor]:
-        """What `query` `[B, T, D]` looks at, a mean of the source `[B, T, D]`, and its weights `[B, T, S]`."""
+    def attend(self, query: Tensor, source: Source) -> Tensor:
+        """What `query` `[B, T, D]` looks at: a weighted mean of the source, `[B, T, D]`."""
         scores = self.scores(query, source.keys).masked_fill(~source.mask, float("-inf"))
-        weights = scores.softmax(dim=-1)
-        return weights @ source.memory, weights
+        weights: Tensor = scores.softmax(dim=-1)
+        if self.scores.seen is not None:
+            self.scores.show(self._in_order(weights, source)[:, None])
+        return weights @ source.memory
+
+    def _in_order(self, weights: Tensor, source: Source) -> Tensor:
+        """`weights` `[B, T, S]` in the order of the source, whatever the order it was read in."""
+        if not self.config.reverse_source:
+            return weights
+        return turned(weights.transpose(1, 2), source.mask.sum(dim=-1)[:, 0]).transpose(1, 2)
 
     def _read_out(self, *parts: Tensor) -> Tensor:
         """Luong's attentional vector, tanh(W [context; hidden]), from which the output is computed."""
@@ -204,7 +213,7 @@ class EncoderDecoder(nn.Module):
         groups = source.memory.size(0), -1  # the W hypotheses of a sentence look at it together
         if config.attention == "bahdanau":
             query = state.tensors[0][-1]
-            context = self.attend(query.unflatten(0, groups), source)[0].flatten(0, 1)
+            context = self.attend(query.unflatten(0, groups), source).flatten(0, 1)
             y, state.tensors = self.decoder(torch.cat((x, context), dim=-1)[:, None], state.tensors)
             return self._read_out(context, y[:, 0])
         if config.input_feeding:
@@ -215,7 +224,7 @@ class EncoderDecoder(nn.Module):
         y, state.tensors = self.decoder(x[:, None], state.tensors)
         if config.attention == "none":
             return self._read_out(y[:, 0])
-        context = self.attend(y[:, 0].unflatten(0, groups), source)[0].flatten(0, 1)
+        context = self.attend(y[:, 0].unflatten(0, groups), source).flatten(0, 1)
         state.fed = self._read_out(context, y[:, 0])
         return state.fed
 
@@ -230,7 +239,7 @@ class EncoderDecoder(nn.Module):
         y, _ = self.decoder(x, first)  # all positions in one call: nothing that is attended to comes back
         if self.config.attention == "none":
             return self._read_out(y)
-        return self._read_out(self.attend(y, source)[0], y)
+        return self._read_out(self.attend(y, source), y)
 
     def forward(self, batch: Batch) -> Tensor:
         """The logits of every target position, `[B, T, V - 1]`."""
@@ -253,6 +262,10 @@ class EncoderDecoder(nn.Module):
         """Append `tokens` `[N]` to their hypotheses; the logits of the next, `[N, V - 1]`, and the state."""
         vectors = self._advance(self._embed(tokens, self.tgt_embedding), state)
         return vectors @ self.output_weight().T, state
+
+    def attentions(self) -> dict[str, Watched]:
+        """What attends, by its kind and the number of its layer."""
+        return {} if self.config.attention == "none" else {"cross 1": self.scores}
 
 
 Model = EncoderDecoder
