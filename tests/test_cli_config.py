@@ -49,7 +49,11 @@ def test_the_list_of_flags_is_kept_short_on_purpose() -> None:
     rest = ["--tensorboard", "--no-tensorboard", "--seed"]
     words = ["--dim", "--method", "--window", "--negative", "--min-count", "--subsample", "--epochs"]
     words += ["--phrases", "--no-phrases", "--engine"]
-    assert [name for name, _ in flags_of_the_help_page()] == data + size + end + machine + rest + words
+    speech = ["--init-from", "--language", "--task", "--also-valid", "--audio-window", "--freeze-encoder"]
+    speech += ["--no-freeze-encoder", "--lora", "--strict", "--no-strict"]
+    assert [
+        name for name, _ in flags_of_the_help_page()
+    ] == data + size + end + machine + rest + words + speech
 
 
 def flags_of_the_help_page() -> list[tuple[str, str]]:
@@ -142,6 +146,7 @@ def test_what_it_prints_is_the_same_configuration(name: str, tx: Any, tmp_path: 
     assert set(again.origins.values()) == {"run.toml"}
     assert first.stdout.endswith(tx("run.toml").stdout)
     sections = {"translation": {"model", "decode"}, "language-model": {"model"}, "vectors": {"word2vec"}}
+    sections["speech"] = {"finetune"}
     assert set(tomllib.loads(first.stdout)) == {"arch", "seed", "data", "train"} | sections[again.config.task]
 
 

@@ -20,10 +20,10 @@ from tx.config import (
     default_of,
     option,
     parse_duration,
-    to_toml,
 )
 from tx.errors import TxError, UsageError
 from tx.resolve import Resolved, check_section, nearest_toml, resolve
+from tx.toml import to_toml
 
 
 @dataclass

@@ -2,15 +2,15 @@
 
 One name serves as attribute, TOML key and flag. The keys of `[model]` belong to the architecture's own file
 (its `Config` dataclass) and are checked when that file is imported, so that nothing here needs torch.
-`tx.resolve` fills these dataclasses from files, environment and flags; `to_toml` writes them down again.
+`tx.resolve` fills these dataclasses from files, environment and flags; `tx.toml` writes them down again.
 """
 
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin
 
 from tx.errors import TxError
 
@@ -52,10 +52,11 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-TRANSLATION, LANGUAGE_MODEL, VECTORS = "translation", "language-model", "vectors"
-PAIRS, TEXT, WORDS = (TRANSLATION,), (LANGUAGE_MODEL,), (VECTORS,)
+TRANSLATION, LANGUAGE_MODEL, VECTORS, SPEECH = "translation", "language-model", "vectors", "speech"
+PAIRS, TEXT, WORDS, MEDIA = (TRANSLATION,), (LANGUAGE_MODEL,), (VECTORS,), (SPEECH,)
 MODELS = (*PAIRS, *TEXT)  # what the training loop trains: the tasks of an option that names none
-EVERY = (*MODELS, *WORDS)
+STEPS = (*MODELS, *MEDIA)  # what is trained by updates of a network
+EVERY = (*STEPS, *WORDS)
 
 
 @dataclass
@@ -63,10 +64,12 @@ class DataConfig:
     """Where the text comes from, and what of it is used."""
 
     train: list[str] = option(  # noqa: RUF009
-        [], "training text; for translation source file, then target file", tasks=EVERY
+        [],
+        "training text; for translation source file, then target file; for speech media with their text",
+        tasks=EVERY,
     )
     valid: list[str] = option(  # noqa: RUF009
-        [], "validation text, in the same order; absent: held out from the training text"
+        [], "validation text, in the same order; absent: held out from the training text", tasks=STEPS
     )
     tokenizer: str = option("", "a tokenizer package or folder; absent: one is fitted", flag=True)
     tokenizer_kind: Literal["unigram", "bpe", "char", "word", "wordpiece", "alphabet"] = option(
@@ -89,7 +92,13 @@ class DataConfig:
         tasks=PAIRS,
     )
     deduplicate: bool = option(True, "drop pairs that occurred before", tasks=PAIRS)
-    n_valid: int = option(1000, "pairs to hold out when no validation text is given", ge=1, tasks=PAIRS)
+    n_valid: int = option(
+        1000,
+        "pairs, or items of speech, to hold out when no validation text is given",
+        ge=1,
+        tasks=(*PAIRS, *MEDIA),
+        by_task={SPEECH: 100},
+    )
     valid_fraction: float = option(
         0.1, "share of the text, its end, held out when no validation text is given", ge=0, le=0.9, tasks=TEXT
     )
@@ -102,7 +111,14 @@ class TrainConfig:
     batch_tokens: int = option(
         4096, "target tokens in a batch of pairs, padding included", flag=True, ge=1, tasks=PAIRS
     )
-    batch_size: int = option(32, "pieces of running text in a batch", flag=True, ge=1, tasks=TEXT)
+    batch_size: int = option(
+        32,
+        "pieces of running text, or items of speech, in a batch",
+        flag=True,
+        ge=1,
+        tasks=(*TEXT, *MEDIA),
+        by_task={SPEECH: 8},
+    )
     seq_len: int = option(
         128,
         "tokens of each: the context of a Transformer, the reach of back-propagation through time",
@@ -110,46 +126,81 @@ class TrainConfig:
         ge=1,
         tasks=TEXT,
     )
-    grad_accum: int = option(1, "batches in one update", flag=True, ge=1)
-    lr: float = option(1e-3, "peak learning rate", flag=True, ge=0, tasks=EVERY, by_task={VECTORS: 0.025})
-    schedule: Literal["inverse-sqrt", "cosine", "linear", "constant"] = option(
-        "inverse-sqrt", "the learning rate after the warm-up", flag=True
+    grad_accum: int = option(1, "batches in one update", flag=True, ge=1, tasks=STEPS)
+    lr: float = option(
+        1e-3,
+        "peak learning rate",
+        flag=True,
+        ge=0,
+        tasks=EVERY,
+        by_task={VECTORS: 0.025, SPEECH: 0.0},
     )
-    warmup_steps: int = option(1000, "updates until the peak learning rate", flag=True, ge=0)
-    weight_decay: float = option(1e-4, "AdamW's decoupled weight decay", ge=0)
-    beta2: float = option(0.98, "AdamW's second moment decay", ge=0, le=1)
-    clip_norm: float = option(1.0, "largest gradient norm; 0: no clipping", ge=0)
+    schedule: Literal["inverse-sqrt", "cosine", "linear", "constant"] = option(
+        "inverse-sqrt",
+        "the learning rate after the warm-up",
+        flag=True,
+        tasks=STEPS,
+        by_task={SPEECH: "linear"},
+    )
+    warmup_steps: int = option(
+        1000,
+        "updates until the peak learning rate",
+        flag=True,
+        ge=0,
+        tasks=STEPS,
+        by_task={SPEECH: 10},
+    )
+    weight_decay: float = option(
+        1e-4, "AdamW's decoupled weight decay", ge=0, tasks=STEPS, by_task={SPEECH: 0.0}
+    )
+    beta2: float = option(
+        0.98, "AdamW's second moment decay", ge=0, le=1, tasks=STEPS, by_task={SPEECH: 0.999}
+    )
+    clip_norm: float = option(1.0, "largest gradient norm; 0: no clipping", ge=0, tasks=STEPS)
     label_smoothing: float = option(
         0.1, "share of probability spread over the vocabulary", ge=0, le=1, by_task={LANGUAGE_MODEL: 0.0}
     )
     ema: float = option(0.999, "decay of the moving average of the weights; 0: off", ge=0, le=1)
     average: int = option(5, "also average the last N evaluated weights; 1: off", ge=1)
-    max_steps: int = option(0, "stop after this many updates; 0: no limit", flag=True, ge=0)
-    max_epochs: int = option(0, "stop after this many passes over the data; 0: no limit", flag=True, ge=0)
+    max_steps: int = option(0, "stop after this many updates; 0: no limit", flag=True, ge=0, tasks=STEPS)
+    max_epochs: int = option(
+        0, "stop after this many passes over the data; 0: no limit", flag=True, ge=0, tasks=STEPS
+    )
     max_time: str = option(
         "",
         "stop after this long (90s, 30m, 2h); the schedule is fitted to it",
         flag=True,
         check=parse_duration,
+        tasks=STEPS,
     )
-    eval_every: int = option(0, "updates between validations; 0: chosen from the corpus", flag=True, ge=0)
+    eval_every: int = option(
+        0, "updates between validations; 0: chosen from the corpus", flag=True, ge=0, tasks=STEPS
+    )
     patience: int = option(
-        10, "stop after this many validations without a better score; 0: never", flag=True, ge=0
+        10,
+        "stop after this many validations without a better score; 0: never",
+        flag=True,
+        ge=0,
+        tasks=STEPS,
+        by_task={SPEECH: 4},
     )
     metric: Literal["bleu", "loss"] = option("bleu", "what the best model is chosen by", tasks=PAIRS)
     eval_lines: int = option(500, "validation lines to decode for BLEU", ge=1, tasks=PAIRS)
     eval_tokens: int = option(200_000, "validation tokens to measure the loss on; 0: all", ge=0, tasks=TEXT)
-    precision: Literal["auto", "float32", "bf16"] = option(
-        "auto", "auto: bf16 where the GPU, or the CPU (AVX512-BF16, AMX), has it; else float32", flag=True
+    precision: Literal["auto", "float32", "bf16", "fp16"] = option(
+        "auto",
+        "auto: bf16 where the GPU, or the CPU (AVX512-BF16, AMX), has it; else float32; fp16 for speech on a GPU",
+        flag=True,
+        tasks=STEPS,
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N", flag=True, tasks=EVERY)
     threads: int = option(0, "CPU threads; 0: one per core", flag=True, ge=0, tasks=EVERY)
     compile: bool = option(
         False, "compile the model with torch.compile (pays on a GPU in long runs)", flag=True
     )
-    log_every: int = option(50, "updates between lines of the log", ge=1)
+    log_every: int = option(50, "updates between lines of the log", ge=1, tasks=STEPS, by_task={SPEECH: 10})
     tensorboard: bool = option(
-        False, "also write TensorBoard events (needs the extra `tensorboard`)", flag=True
+        False, "also write TensorBoard events (needs the extra `tensorboard`)", flag=True, tasks=STEPS
     )
 
 
@@ -200,6 +251,85 @@ class Word2VecConfig:
 
 
 @dataclass
+class FinetuneConfig:
+    """A pretrained Whisper made to hear what it is shown: what it starts from, and what it sees."""
+
+    init_from: str = option(
+        "openai/whisper-base",
+        "the model to start from: a package, a Hugging Face folder or a name on the hub",
+        flag=True,
+        tasks=MEDIA,
+    )
+    language: str = option(
+        "",
+        "the language of the speech (de, german); absent: as the data states it, item by item",
+        flag=True,
+        tasks=MEDIA,
+    )
+    task: Literal["transcribe", "translate"] = option(
+        "transcribe", "write what is said, or its translation into English", flag=True, tasks=MEDIA
+    )
+    also_valid: list[str] = option(  # noqa: RUF009
+        [],
+        "more sets to score at each validation, to see what is forgotten; the best is not chosen by them",
+        flag=True,
+        tasks=MEDIA,
+    )
+    audio_window: float = option(
+        0.0,
+        "seconds that the encoder sees in training: 30 as in use, or less; 0: as long as the clips of each batch",
+        flag=True,
+        ge=0,
+        le=30,
+        tasks=MEDIA,
+    )
+    timestamps: float = option(
+        0.2, "share of the items that are trained with their times", ge=0, le=1, tasks=MEDIA
+    )
+    previous_text: float = option(
+        0.0,
+        "share of the windows of a file that see the text before them as a prompt",
+        ge=0,
+        le=1,
+        tasks=MEDIA,
+    )
+    freeze_encoder: bool = option(
+        False,
+        "train the decoder alone: for new words or another style, not for new voices",
+        flag=True,
+        tasks=MEDIA,
+    )
+    lora: int = option(
+        0,
+        "rank of low-rank adapters that are trained in place of all weights; 0: off",
+        flag=True,
+        ge=0,
+        tasks=MEDIA,
+    )
+    checkpointing: bool = option(
+        False, "compute activations twice to keep fewer of them in memory", tasks=MEDIA
+    )
+    spec_augment: bool = option(
+        False, "hide bands of time and of pitch in training (SpecAugment)", tasks=MEDIA
+    )
+    speed: float = option(
+        0.0,
+        "play training items up to this share faster or slower, as in 0.1",
+        ge=0,
+        le=0.5,
+        tasks=MEDIA,
+    )
+    noise: float = option(
+        0.0,
+        "share of the training items that get noise, 10 to 40 dB below the speech",
+        ge=0,
+        le=1,
+        tasks=MEDIA,
+    )
+    strict: bool = option(False, "stop at the first item that cannot be used", flag=True, tasks=MEDIA)
+
+
+@dataclass
 class RunConfig:
     """Everything that determines a run; `run/config.toml` keeps it, and repeats it."""
 
@@ -211,6 +341,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     word2vec: Word2VecConfig = field(default_factory=Word2VecConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
 
 
 SECTIONS: dict[str, type] = {
@@ -218,6 +349,7 @@ SECTIONS: dict[str, type] = {
     "train": TrainConfig,
     "decode": DecodeConfig,
     "word2vec": Word2VecConfig,
+    "finetune": FinetuneConfig,
 }
 
 
@@ -263,63 +395,3 @@ def limits(option: Field, hint: Any) -> str:
     if ge is not None and le is not None:
         return f"{ge:g} to {le:g}"
     return f">= {ge:g}" if ge is not None else f"<= {le:g}" if le is not None else ""
-
-
-def toml_value(value: Any) -> str:
-    """A string, number, boolean, list or dictionary as TOML writes it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):  # TOML's escapes are JSON's, but for DEL
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(toml_value(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml_key(key)} = {toml_value(item)}" for key, item in value.items()) + "}"
-    return str(value)
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)
-
-
-def to_toml(
-    config: RunConfig,
-    origins: Mapping[str, str] | None = None,
-    comments: bool = False,
-    model: type | None = None,
-) -> str:
-    """Every key of `config` that its task knows, as TOML that reads back equal.
-
-    `comments` puts each key's help text and limits above it, those of `[model]` from the dataclass `model`;
-    `origins` ("train.lr" to "flag --lr") puts where its value comes from behind it. A key of `[model]` whose
-    value is None is left out, since TOML has no word for it.
-    """
-    tables = {"": {key: value for key, value in asdict(config).items() if not isinstance(value, dict)}}
-    tables |= {key: value for key, value in asdict(config).items() if isinstance(value, dict)}
-    for section, owner in {"": RunConfig, **SECTIONS}.items():
-        for option in fields(owner):
-            if not concerns(option, config.task):
-                tables[section].pop(option.name, None)
-    owners = {"": RunConfig, **SECTIONS} | ({"model": model} if model else {})
-    blocks = []
-    for section, values in tables.items():
-        if section and not values and (section != "model" or config.task not in MODELS):
-            continue
-        notes = dict(_notes(owners[section])) if comments and section in owners else {}
-        lines = [f"[{section}]"] if section else []
-        for key, value in values.items():
-            if value is not None:
-                line = f"{_toml_key(key)} = {toml_value(value)}"
-                origin = (origins or {}).get(f"{section}.{key}".lstrip("."))
-                lines += [f"# {notes[key]}"] if notes.get(key) else []
-                lines.append(f"{line:<36}  # {origin}" if origin else line)
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
-
-
-def _notes(owner: type) -> Iterator[tuple[str, str]]:
-    hints = get_type_hints(owner)
-    for option in fields(owner):
-        allowed = limits(option, hints[option.name])
-        note = option.metadata.get("help", "")
-        yield option.name, f"{note} [{allowed}]" if allowed else note

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from tx.catalog import arch_named, arch_names, load_recipe, recipe_names, recipe_text, task_of
-from tx.config import MODELS, SECTIONS, RunConfig, choices, concerns, default_of, defaults, limits, toml_value
+from tx.config import MODELS, SECTIONS, RunConfig, choices, concerns, default_of, defaults, limits
 from tx.errors import TxError, UsageError, did_you_mean
+from tx.toml import toml_value
 
 TABLES = (*SECTIONS, "model")
 COMMAND_LINE = ("flag ", "--set", "command line")  # so begin the origins of what was typed

@@ -8,8 +8,8 @@ from tx.catalog import ELSEWHERE, recipe_names, recipe_text
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.cli.options import model_config
-from tx.config import to_toml
 from tx.resolve import resolve
+from tx.toml import to_toml
 
 
 @app.command(rich_help_panel=LEARN)

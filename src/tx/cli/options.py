@@ -9,8 +9,15 @@ import typer
 
 from tx.config import SECTIONS, RunConfig, choices, default_of
 
-PANELS = {"": "Training", "data": "Data", "train": "Training", "decode": "Search", "word2vec": "Word vectors"}
-METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", bool: ""}
+PANELS = {
+    "": "Training",
+    "data": "Data",
+    "train": "Training",
+    "decode": "Search",
+    "word2vec": "Word vectors",
+    "finetune": "Whisper",
+}
+METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", bool: "", list[str]: "TEXT"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -30,7 +37,7 @@ def config_flags(command: F) -> F:
 def collect_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that were given, under their dotted keys: {"lr": 0.1, "seed": None} to {"train.lr": 0.1}."""
     given = ((key, flags.get(key.rpartition(".")[2])) for key, _, _ in flag_fields())
-    return {key: value for key, value in given if value is not None}
+    return {key: value for key, value in given if value is not None and value != []}
 
 
 def model_config(arch: str) -> type:

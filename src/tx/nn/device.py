@@ -37,7 +37,12 @@ def set_threads(threads: int = 0) -> int:
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: if asked for, and by itself where the processor multiplies it faster."""
+    """Whether to compute in bfloat16: if asked for, and by itself where the processor multiplies it faster.
+
+    Raises TxError for fp16, which needs its losses scaled: a thing that only fine-tuning does.
+    """
+    if precision == "fp16":
+        raise TxError("fp16 is for fine-tuning Whisper", "use --precision bf16, or auto")
     if precision == "auto":
         if device.type == "cuda":
             return bool(torch.cuda.is_bf16_supported())

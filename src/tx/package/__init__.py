@@ -12,9 +12,9 @@ Nothing in it can run code: JSON and safetensors, no pickle. Everything is check
 
 from tx.package.card import best_score, card
 from tx.package.find import Summary, find, get_default, list_packages, set_default, user_folder
-from tx.package.manifest import FORMAT, MANIFEST, WEIGHTS
+from tx.package.manifest import FORMAT, HF_WEIGHTS, MANIFEST, WEIGHTS
 from tx.package.read import Package, load_package
-from tx.package.weights import Tensor
+from tx.package.weights import Tensor, read_header
 from tx.package.write import (
     add_scores,
     check_place,
@@ -26,6 +26,7 @@ from tx.package.write import (
 
 __all__ = [
     "FORMAT",
+    "HF_WEIGHTS",
     "MANIFEST",
     "WEIGHTS",
     "Package",
@@ -40,6 +41,7 @@ __all__ = [
     "list_packages",
     "load_package",
     "no_package_there",
+    "read_header",
     "set_default",
     "update_manifest",
     "update_package",

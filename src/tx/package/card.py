@@ -22,7 +22,7 @@ _USE = {
     ],
     "tokenizer": ["tx tokenize -m {name} < input.txt > pieces.txt", "tx detokenize -m {name} < pieces.txt"],
     "language-model": ['tx generate -m {name} "Once" --length 300'],
-    "transcription": ["tx transcribe talk.mp4 -m {name}"],
+    "speech": ["tx transcribe -m {name} talk.mp4", "tx evaluate -m {name} DATA"],
     "vectors": ["tx analogy --model {name} king-man+woman", "tx neighbors --model {name} king"],
 }
 

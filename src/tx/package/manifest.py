@@ -11,11 +11,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tx.config import SPEECH
 from tx.errors import TxError
 
 FORMAT = 1
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
+HF_WEIGHTS = "model.safetensors"  # in a package that is a Hugging Face folder, too
 CARD = "README.md"
 MAX_BYTES = 1 << 24  # no honest manifest comes near; a dishonest one fails before it is read
 
@@ -121,8 +123,9 @@ def _check(path: Path, manifest: Manifest) -> None:
             raise damaged(path, "a score states no metric")
         if type(score.get("value")) not in (int, float):
             raise damaged(path, f"the {score['metric']!r} score is no number")
-    if manifest["arch"] is not None and WEIGHTS not in manifest["files"]:
-        raise damaged(path, f"it names an architecture but lists no {WEIGHTS}")
+    weights = HF_WEIGHTS if manifest["task"] == SPEECH else WEIGHTS
+    if manifest["arch"] is not None and weights not in manifest["files"]:
+        raise damaged(path, f"it names an architecture but lists no {weights}")
 
 
 def _check_file(path: Path, name: str, entry: Any) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tx.errors import TxError
-from tx.package.manifest import MANIFEST, MAX_BYTES, WEIGHTS, Manifest, damaged, read_manifest
+from tx.package.manifest import HF_WEIGHTS, MANIFEST, MAX_BYTES, WEIGHTS, Manifest, damaged, read_manifest
 from tx.package.verified import is_remembered, remember
 from tx.package.weights import Tensor, read_header
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 class Package:
     """An opened package, every digest verified; `manifest` is model.json, unknown keys included.
 
-    `tensors` is the header of weights.safetensors: an architecture compares its shapes before it allocates.
+    `tensors` is the header of the weights: an architecture compares its shapes before it allocates.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class Package:
         files, tensors = {}, {}
         for name, entry in manifest["files"].items():
             files[name], header = _verify_file(path, name, entry, afresh)
-            if name == WEIGHTS:
+            if name in (WEIGHTS, HF_WEIGHTS):
                 tensors = header
         return cls(path, manifest, tensors, files, seen)
 

@@ -12,10 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tx.config import RunConfig, to_toml
+from tx.config import RunConfig
 from tx.errors import TxError
 from tx.files import atomic_file, remove, sha256
 from tx.package import MANIFEST, no_package_there
+from tx.toml import to_toml
 from tx.train.seal import damaged, seal, unseal
 
 LOCK, CONFIG, INPUTS = "lock", "config.toml", "inputs.json"
