@@ -19,7 +19,8 @@ class Item:
     """Sound and its text. `start` and `end` (seconds) name an excerpt of `media`; None is its end.
 
     The times of `cues`, where there are any, are those of the file, not of the excerpt; `text` is then their texts in
-    one line. `language` is Whisper's code ("de") where the set names one. `origin` is "file:line" or a file.
+    one line. `language` is Whisper's code ("de") where the set names one. `origin` is "file:line" or a file, with
+    `lines` those of the cues in it.
     """
 
     media: Path | Stored
@@ -29,6 +30,11 @@ class Item:
     cues: tuple[Cue, ...] = ()
     language: str | None = None
     origin: str = ""
+    lines: tuple[int, ...] = ()
+
+    def cue_origins(self) -> list[str]:
+        """The "file:line" of each cue."""
+        return [f"{self.origin}:{line}" for line in self.lines] or [self.origin] * len(self.cues)
 
 
 @dataclass(frozen=True)
