@@ -54,6 +54,14 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME", help="How BLEU cuts up words (13a).", rich_help_panel=TRANSLATION),
     ] = None,
+    alignments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GOLD",
+            help="Judge word alignments by these instead: lines of 0-0 1p2, or in the forms of Och and Ney.",
+            rich_help_panel=TRANSLATION,
+        ),
+    ] = None,
     restrict: Annotated[
         int | None,
         typer.Option(
@@ -82,6 +90,7 @@ def evaluate(
     ```
     $ tx evaluate -m de-en test.de test.en
     $ tx evaluate -m de-en test.de test.en -b 1 --no-store -o test.hyp
+    $ tx evaluate -m de-en test.de test.en --alignments test.gold
     $ tx evaluate -m bard valid.txt
     $ tx evaluate -m vectors questions-words.txt wordsim353.tsv
     ```
@@ -98,6 +107,7 @@ def evaluate(
         "output": output,
         "beam_size": beam_size,
         "tokenize": tokenize,
+        "alignments": alignments,
         "restrict": restrict,
         "method": method,
         "device": device,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tx.cli import console
+from tx.cli.evaluate_alignments import evaluate_alignments
 from tx.errors import UsageError
 from tx.package import Package, add_scores
 from tx.text.lines import LineWriter, read_lines
@@ -17,11 +18,18 @@ def evaluate_translation(
     *,
     output: str | None = None,
     beam_size: int | None = None,
-    tokenize: str = "13a",
+    tokenize: str | None = None,
+    alignments: str | None = None,
     device: str = "auto",
     threads: int = 0,
 ) -> None:
     """Translate the first file and score it against the others, with and without regard to case."""
+    if alignments is not None:
+        if (output, beam_size, tokenize) != (None, None, None):
+            raise UsageError("with --alignments nothing is translated", "leave -o, -b and --tokenize away")
+        evaluate_alignments(package, files, alignments, store, as_json, device, threads)
+        return
+    tokenize = tokenize or "13a"
     if len(files) < 2:
         raise UsageError("a source and at least one reference are needed", "tx evaluate -m MODEL SRC REF")
     src, *refs = (list(read_lines(file)) for file in files)

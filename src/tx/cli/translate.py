@@ -1,5 +1,6 @@
 """`tx translate`: lines of one language in, lines of another out."""
 
+import os
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,6 +86,13 @@ def translate(
     scores: Annotated[
         bool, typer.Option("--scores", help="Put the score and a tab before each line.")
     ] = False,
+    alignments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the word alignment of each line here, as 0-0 1-2; - is stdout (with -o or --json).",
+        ),
+    ] = None,
     as_json: console.Json = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
@@ -97,12 +105,17 @@ def translate(
     $ echo "Ein Hund läuft." | tx translate -m de-en
     $ tx translate -m de-en --n-best 3 --scores < test.de
     $ tx translate -m de-en --sample --top-p 0.9 --seed 3 < test.de
+    $ tx translate -m de-en --alignments test.align < test.de > test.hyp
     $ tx translate -m de-en --json < test.de | jq -r .translations[0].text
     ```
 
     A blank line gives a blank line. With --n-best N there are N lines for each. The model's own search settings
     hold where no flag is given; scores are log-probabilities divided by length. With --json, `cut` marks a
     translation that ended at the length limit.
+
+    Alignments are read off the attention, the mean over all layers and heads: 2-1 links word 2 of the line to word
+    1 of its translation, counted from 0, where each is the other's best match. Words are what stands between
+    spaces.
     """
     console.set_quiet(quiet)
     if not sample and (temperature, top_k, top_p, seed) != (None, None, None, None):
@@ -112,8 +125,13 @@ def translate(
             "sampling draws one translation a line",
             "leave --n-best and --beam-size away, or run it with other seeds",
         )
+    if alignments == output and not (alignments == "-" and as_json):
+        where = "stdout" if output == "-" else output
+        raise UsageError(f"translations and alignments would both go to {where}", "add -o FILE, or --json")
     path = find(model, "translation")
     batches, writer = line_batches(files, input, ramp=True), LineWriter(output)
+    apart = alignments is not None and not (as_json and alignments == "-")
+    aligned = LineWriter(alignments if apart and alignments else os.devnull)
     from tx.decode.sampling import Sampling
     from tx.decode.translate import SearchOptions, open_translator
 
@@ -137,8 +155,14 @@ def translate(
     drawn = Sampling(
         temperature or 1.0, top_k or 0, 1.0 if top_p is None else top_p, 1 if seed is None else seed
     )
-    options = SearchOptions(decode, n_best, drawn if sample else None, with_scores=scores or as_json)
-    _pipe(translator, options, batches, writer, prefix, scores, as_json)
+    options = SearchOptions(
+        decode,
+        n_best,
+        drawn if sample else None,
+        with_scores=scores or as_json,
+        with_alignments=alignments is not None,
+    )
+    _pipe(translator, options, batches, writer, aligned, prefix, scores, as_json)
 
 
 def _pipe(
@@ -146,12 +170,13 @@ def _pipe(
     options: "SearchOptions",
     batches: Iterator[tuple[int, list[str]]],
     writer: LineWriter,
+    aligned: LineWriter,
     prefix: str | None,
     scores: bool,
     as_json: bool,
 ) -> None:
     forced = read_lines(prefix) if prefix else iter(())
-    with writer:
+    with writer, aligned:
         for number, lines in batches:
             prefixes = list(islice(forced, len(lines))) if prefix else None
             if prefixes is not None and len(prefixes) < len(lines):
@@ -160,7 +185,9 @@ def _pipe(
             for n, (line, result) in enumerate(zip(lines, results, strict=True), number + 1):
                 if result.n_parts > 1:
                     console.warn(f"line {n} is too long, and was translated in {result.n_parts} parts")
-                writer.write(_format(result, options.n_best, scores, as_json, line))
+                writer.write(_format(result, options.n_best, scores, as_json, options.with_alignments, line))
+                if options.with_alignments:
+                    aligned.write(_pharaoh(result, i) for i in range(options.n_best))
         if next(forced, None) is not None:
             raise _uneven(prefix, "goes on after the last line of the source")
 
@@ -171,12 +198,22 @@ def _uneven(prefix: str | None, how: str) -> TxError:
     )
 
 
-def _format(result: "Translation", n_best: int, scores: bool, as_json: bool, src: str) -> Iterator[str]:
+def _pharaoh(result: "Translation", i: int) -> str:
+    """The alignment of the i-th text in the notation of Pharaoh (Koehn 2004); nothing where there is no such text."""
+    return " ".join(f"{s}-{t}" for s, t in result.alignments[i]) if i < len(result.alignments) else ""
+
+
+def _format(
+    result: "Translation", n_best: int, scores: bool, as_json: bool, aligned: bool, src: str
+) -> Iterator[str]:
     if as_json:
-        translations = [
+        translations: list[dict[str, Any]] = [
             {"text": text, "score": h.score, "logprob": h.logprob, "cut": h.cut}
             for text, h in zip(result.texts, result.hypotheses, strict=True)
         ]
+        if aligned:
+            for i, translation in enumerate(translations):
+                translation["alignment"] = _pharaoh(result, i)
         yield json_line({"src": src, "translations": translations})
         return
     for i in range(n_best):  # also where fewer were found, so that the lines can be counted off
