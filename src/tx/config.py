@@ -53,8 +53,9 @@ def parse_duration(text: str) -> float:
 
 
 TRANSLATION, LANGUAGE_MODEL, VECTORS, SPEECH = "translation", "language-model", "vectors", "speech"
-PAIRS, TEXT, WORDS, MEDIA = (TRANSLATION,), (LANGUAGE_MODEL,), (VECTORS,), (SPEECH,)
-MODELS = (*PAIRS, *TEXT)  # what the training loop trains: the tasks of an option that names none
+TAGGING = "tagging"
+PAIRS, TEXT, WORDS, MEDIA, COLUMNS = (TRANSLATION,), (LANGUAGE_MODEL,), (VECTORS,), (SPEECH,), (TAGGING,)
+MODELS = (*PAIRS, *TEXT, *COLUMNS)  # what the training loop trains: the tasks of an option that names none
 STEPS = (*MODELS, *MEDIA)  # what is trained by updates of a network
 EVERY = (*STEPS, *WORDS)
 
@@ -65,7 +66,8 @@ class DataConfig:
 
     train: list[str] = option(  # noqa: RUF009
         [],
-        "training text; for translation source file, then target file; for speech media with their text",
+        "training text; for translation source file, then target file; for speech media with their text; for "
+        "tagging columns: a word and its tag on each line",
         tasks=EVERY,
     )
     valid: list[str] = option(  # noqa: RUF009
@@ -75,7 +77,12 @@ class DataConfig:
     tokenizer_kind: Literal["unigram", "bpe", "char", "word", "wordpiece", "alphabet"] = option(
         "unigram", "the kind of tokenizer to fit", by_task={LANGUAGE_MODEL: "alphabet"}
     )
-    vocab_size: int = option(8000, "pieces in the fitted vocabulary", flag=True, ge=8)
+    vocab_size: int = option(
+        8000, "pieces in the fitted vocabulary", flag=True, ge=8, by_task={TAGGING: 2000}
+    )
+    embeddings: str = option(
+        "", "a package of word vectors to start from; absent: from nothing", flag=True, tasks=COLUMNS
+    )
     shared_vocab: bool = option(True, "one vocabulary for both sides", tasks=PAIRS)
     sampling: float = option(
         0.0,
@@ -100,7 +107,11 @@ class DataConfig:
         by_task={SPEECH: 100},
     )
     valid_fraction: float = option(
-        0.1, "share of the text, its end, held out when no validation text is given", ge=0, le=0.9, tasks=TEXT
+        0.1,
+        "share held out when no validation text is given: of running text its end, of sentences any",
+        ge=0,
+        le=0.9,
+        tasks=(*TEXT, *COLUMNS),
     )
 
 
@@ -113,10 +124,10 @@ class TrainConfig:
     )
     batch_size: int = option(
         32,
-        "pieces of running text, or items of speech, in a batch",
+        "pieces of running text, sentences to tag, or items of speech, in a batch",
         flag=True,
         ge=1,
-        tasks=(*TEXT, *MEDIA),
+        tasks=(*TEXT, *COLUMNS, *MEDIA),
         by_task={SPEECH: 8},
     )
     seq_len: int = option(
@@ -158,7 +169,12 @@ class TrainConfig:
     )
     clip_norm: float = option(1.0, "largest gradient norm; 0: no clipping", ge=0, tasks=STEPS)
     label_smoothing: float = option(
-        0.1, "share of probability spread over the vocabulary", ge=0, le=1, by_task={LANGUAGE_MODEL: 0.0}
+        0.1,
+        "share of probability spread over the vocabulary",
+        ge=0,
+        le=1,
+        tasks=(*PAIRS, *TEXT),
+        by_task={LANGUAGE_MODEL: 0.0, TAGGING: 0.0},
     )
     ema: float = option(0.999, "decay of the moving average of the weights; 0: off", ge=0, le=1)
     average: int = option(5, "also average the last N evaluated weights; 1: off", ge=1)

@@ -9,7 +9,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import MANAGE, app
-from tx.config import LANGUAGE_MODEL, TRANSLATION, VECTORS
+from tx.config import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS
 from tx.errors import UsageError, did_you_mean
 from tx.package import Package, Summary, best_score, find, get_default, list_packages, set_default
 
@@ -25,7 +25,7 @@ app.add_typer(
     rich_help_panel=MANAGE,
 )
 
-TASKS = (TRANSLATION, LANGUAGE_MODEL, VECTORS, "tokenizer")
+TASKS = (TRANSLATION, LANGUAGE_MODEL, TAGGING, VECTORS, "tokenizer")
 Name = Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="The model package.", show_default=False)]
 
 

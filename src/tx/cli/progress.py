@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # What a validation may find, and how it is shown; the first is what the best is told by.
 FOUND = {
     "valid_bleu": "BLEU {:.2f}",
+    "valid_f1": "F1 {:.2f}",
     "valid_loss": "loss {:.4f}",
     "valid_bpc": "{:.3f} bits/char",
     "valid_ppl": "ppl {:.2f}",

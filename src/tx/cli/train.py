@@ -12,14 +12,19 @@ from tx.catalog import arch_named, arch_names, recipe_names
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.cli.options import collect_flags, config_flags, model_config
-from tx.config import LANGUAGE_MODEL, TRANSLATION, VECTORS, RunConfig
+from tx.config import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS, RunConfig
 from tx.errors import TxError, UsageError, did_you_mean
 from tx.resolve import Resolved, resolve
 from tx.text.lines import read_lines
 from tx.text.tokenizer import KINDS
 
 TOKENIZER_FLAGS = {"data.vocab_size", "seed"}
-TRY = {TRANSLATION: "tx translate -m {out} {text} | head", LANGUAGE_MODEL: "tx generate -m {out}"}
+TRY = {
+    TRANSLATION: "tx translate -m {out} {text} | head",
+    LANGUAGE_MODEL: "tx generate -m {out}",
+    TAGGING: "tx tag -m {out} --from columns {text} | head",
+}
+SCORES = {TRANSLATION: "BLEU", TAGGING: "F1"}  # what is meant where the best score is no loss
 
 Valid = Annotated[
     list[str] | None,
@@ -68,6 +73,7 @@ def train(
     $ tx train --resume -o de-en
     $ tx train char-rnn shakespeare.txt -o bard
     $ tx train word2vec text8 -o vectors
+    $ tx train tagger train.conll --valid dev.conll --embeddings vectors -o names
     $ tx train bpe train.de train.en --vocab-size 8000 -o bpe8k
     $ tx config transformer-xs > run.toml && tx train run.toml train.de train.en -o de-en
     ```
@@ -139,7 +145,7 @@ def _config(
 def _check_files(config: RunConfig) -> None:
     """Raise UsageError unless there are as many files as the task needs, TxError for one that is not there."""
     data = config.data
-    if config.task in (LANGUAGE_MODEL, VECTORS) and not data.train:
+    if config.task in (LANGUAGE_MODEL, TAGGING, VECTORS) and not data.train:
         raise UsageError("there is no text to learn from", f"tx train {config.arch} FILE... -o NAME")
     for key, paths in (("training", data.train), ("validation", data.valid)):
         n_files = f"{len(paths)} file{'s' * (len(paths) != 1)}"
@@ -240,7 +246,8 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
         console.note(f"stopped at step {progress.step:,}; go on with: tx train --resume -o {out}")
         raise typer.Exit(130)
     config, best = resolved.config, progress.best_score
-    told = f"best {f'loss {-best:.4f}' if best < 0 else f'BLEU {best:.2f}'} at step {progress.best_step:,}"
+    shown = f"loss {-best:.4f}" if best < 0 else f"{SCORES[config.task]} {best:.2f}"
+    told = f"best {shown} at step {progress.best_step:,}"
     if best < 0 and config.task == TRANSLATION and config.train.metric == "bleu":
         told += " (BLEU is still 0: not four words in a row are right)"
     console.note(f"finished ({progress.finished}) after {progress.step:,} steps: {told}")

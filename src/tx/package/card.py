@@ -21,6 +21,7 @@ _USE = {
         "tx evaluate -m {name} {test}",
     ],
     "tokenizer": ["tx tokenize -m {name} < input.txt > pieces.txt", "tx detokenize -m {name} < pieces.txt"],
+    "tagging": ["tx tag -m {name} < input.txt", "tx evaluate -m {name} test.conll"],
     "language-model": ['tx generate -m {name} "Once" --length 300'],
     "speech": ["tx transcribe -m {name} talk.mp4", "tx evaluate -m {name} DATA"],
     "vectors": ["tx analogy --model {name} king-man+woman", "tx neighbors --model {name} king"],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tx.config import RunConfig
 from tx.data.sampler import Position
 from tx.package import Package
-from tx.text.tokenizer import Tokenizer
+from tx.package.write import SavesItself
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Source(Protocol):
 class Material:
     """A model, its data, and what the package is told of them."""
 
-    tokenizers: dict[str, Tokenizer]  # as the package names them
+    tokenizers: Mapping[str, SavesItself]  # as the package names them
     model: nn.Module
     source: Source
     evaluate: Callable[[], Evaluation]
@@ -72,4 +72,8 @@ def gather(
     return module.gather(config, kept, device, say)  # type: ignore[no-any-return]
 
 
-_MODULES = {"translation": "tx.train.translation", "language-model": "tx.train.language"}
+_MODULES = {
+    "translation": "tx.train.translation",
+    "language-model": "tx.train.language",
+    "tagging": "tx.train.tagging",
+}

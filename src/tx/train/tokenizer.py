@@ -30,6 +30,8 @@ from tx.text.sentencepiece import SPACE, SentencePieceTokenizer
 from tx.text.tokenizer import EOS_ID, UNK_ID, Tokenizer, canonical, check_kind, vocab_too_small
 from tx.text.wordpiece import WordPieceTokenizer, learn_pieces
 
+Read = Callable[[str | Path], Iterable[str]]  # the lines of a file
+
 MAX_LINES = 2_000_000  # a vocabulary changes little beyond; a larger corpus is sampled
 COVERAGE = 0.9995  # the rarest characters are spelled in bytes instead
 _THREADS = 4  # fixed: the scores of a unigram model differ in the last bits between thread counts
@@ -49,27 +51,28 @@ def train_tokenizer(
     seed: int = 1,
     max_lines: int = MAX_LINES,
     say: Callable[[str], None] = lambda message: None,
+    read: Read = read_lines,
 ) -> Tokenizer:
     """Learn a tokenizer of `kind` from text files, with `vocab_size` pieces, `<pad>` included, or fewer if
     the text
     holds no more; `say` hears of that, and of sampling.
 
-    A corpus of more than `max_lines` lines is sampled with `seed`. Raises TxError for text that cannot be
-    read, holds nothing, or needs a larger vocabulary.
+    `read` gives the lines of a file. A corpus of more than `max_lines` lines is sampled with `seed`. Raises
+    TxError for text that cannot be read, holds nothing, or needs a larger vocabulary.
     """
     check_kind(kind)
     tokenizer: Tokenizer
     if kind == "alphabet":
-        tokenizer = AlphabetTokenizer(learn_alphabet(_count_characters(paths), vocab_size))
+        tokenizer = AlphabetTokenizer(learn_alphabet(_count_characters(paths, read), vocab_size))
     elif vocab_size < _SMALLEST:
         raise vocab_too_small(vocab_size, _SMALLEST)
     elif kind == "wordpiece":
-        lines = _sample(paths, max_lines, seed, say)
+        lines = _sample(paths, max_lines, seed, say, read)
         words = Counter(word for line in lines for word in line.split(" "))
         tokenizer = WordPieceTokenizer(learn_pieces(words, vocab_size, COVERAGE))
     else:
         tokenizer = SentencePieceTokenizer(
-            kind, _learn(kind, _sample(paths, max_lines, seed, say), vocab_size)
+            kind, _learn(kind, _sample(paths, max_lines, seed, say, read), vocab_size)
         )
     if len(tokenizer) < vocab_size:
         say(f"the text yields {len(tokenizer):,} pieces, not {vocab_size:,}")
@@ -104,13 +107,15 @@ def train_tokenizer_package(
 # --- the text ---
 
 
-def _sample(paths: Sequence[str | Path], max_lines: int, seed: int, say: Callable[[str], None]) -> list[str]:
+def _sample(
+    paths: Sequence[str | Path], max_lines: int, seed: int, say: Callable[[str], None], read: Read
+) -> list[str]:
     """Keep at most `max_lines` lines, each with the same chance (reservoir sampling, Vitter 1985)."""
     kept: list[str] = []
     number = 0
     chance = random.Random(seed)
     for path in paths:
-        for line in read_lines(path):
+        for line in read(path):
             line = _CANNOT_BE_A_PIECE.sub(" ", canonical(line))
             if not line.strip(" "):
                 continue
@@ -126,11 +131,11 @@ def _sample(paths: Sequence[str | Path], max_lines: int, seed: int, say: Callabl
     return kept
 
 
-def _count_characters(paths: Sequence[str | Path]) -> Counter[str]:
+def _count_characters(paths: Sequence[str | Path], read: Read) -> Counter[str]:
     """How often each character occurs in all of the text."""
     counts: Counter[str] = Counter()
     for path in paths:
-        for line in read_lines(path):
+        for line in read(path):
             counts.update(canonical(line))
     if not any(character.strip() for character in counts):
         raise _no_text(paths)

@@ -1,0 +1,148 @@
+"""Sentences of words as a tagger reads them: pieces, whole words, characters and shapes, in padded batches.
+
+A word's tag is read off at its first piece (Devlin et al. 2019). Beside the pieces stand what one knows of the
+whole word: its entry in a lexicon, its characters, and its shape, so that a name nobody has seen is still a name.
+
+Shape letters: B sentences, W words, P pieces, C characters of a word.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tx.data.batch import Tensors
+from tx.data.sampler import Batches, Position, lengths
+from tx.text.alphabet import AlphabetTokenizer
+from tx.text.lexicon import Lexicon
+from tx.text.tokenizer import Tokenizer
+
+MAX_PIECES = 8  # of a word, from its beginning; its first one has the tag
+HEAD, TAIL = 16, 8  # characters of a long word that are read
+WINDOW = 64  # batches whose sentences are sorted together, so that they hold little padding
+
+
+def shape_of(word: str) -> list[bool]:
+    """What the look of a word says: capitals, digits, punctuation, and the marks of the web."""
+    letters = [c for c in word if c.isalpha()]
+    return [
+        word[:1].isupper(),
+        bool(letters) and word.isupper(),
+        word.islower(),
+        any(c.isupper() for c in word[1:]) and not word.isupper(),
+        any(c.isdigit() for c in word),
+        word.isdigit(),
+        not any(c.isalnum() for c in word),
+        word.startswith("@"),
+        word.startswith("#"),
+        "://" in word or word.startswith("www."),
+        "-" in word[1:],
+        word.endswith(".") and bool(letters),
+        not word.isascii(),
+    ]
+
+
+N_SHAPES = len(shape_of(""))
+
+
+@dataclass(frozen=True)
+class WordCodes:
+    """One word in numbers."""
+
+    pieces: list[int]
+    characters: list[int]
+    shape: list[bool]
+    id: int
+
+
+@dataclass
+class TagBatch(Tensors):
+    """Sentences; padding is at the end. `tags` is 0 behind a sentence, and all 0 where there is nothing to learn."""
+
+    pieces: Tensor  # [B, P]
+    word_of: Tensor  # [B, P], the word each piece belongs to
+    n_pieces: Tensor  # [B]
+    first: Tensor  # [B, W], the first piece of each word
+    words: Tensor  # [B, W], ids of the lexicon
+    characters: Tensor  # [B, W, C]
+    shapes: Tensor  # [B, W, N_SHAPES], 0.0 or 1.0
+    mask: Tensor  # [B, W], True at words
+    tags: Tensor  # [B, W]
+    n_tokens: int  # words
+    n_src_tokens: int  # pieces
+
+
+class Codebook:
+    """What turns words into numbers: a tokenizer, an alphabet and a lexicon."""
+
+    def __init__(self, tokenizer: Tokenizer, characters: AlphabetTokenizer, lexicon: Lexicon) -> None:
+        self.tokenizer, self.characters, self.lexicon = tokenizer, characters, lexicon
+        self.code = lru_cache(1 << 16)(self._code)
+
+    def _code(self, word: str) -> WordCodes:
+        read = word if len(word) <= HEAD + TAIL else word[:HEAD] + word[-TAIL:]
+        pieces = self.tokenizer.encode(read)[:MAX_PIECES] or [self.tokenizer.unk_id]
+        characters = self.characters.encode(read) or [self.characters.unk_id]
+        return WordCodes(pieces, characters, shape_of(word), self.lexicon.id(word))
+
+    def batch(
+        self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]] | None = None
+    ) -> TagBatch:
+        """Lay out sentences of one word or more; `tags` are their tags as numbers."""
+        coded = [[self.code(word) for word in sentence] for sentence in sentences]
+        n_words, n_pieces = lengths(coded), np.array([sum(len(w.pieces) for w in s) for s in coded])
+        longest = max(len(word.characters) for sentence in coded for word in sentence)
+        b, w, p = len(coded), int(n_words.max()), int(n_pieces.max())
+        pieces = np.full((b, p), self.tokenizer.pad_id)
+        characters = np.full((b, w, longest), self.characters.pad_id)
+        word_of, first, words, known = (np.zeros((b, n), np.int64) for n in (p, w, w, w))
+        shapes = np.zeros((b, w, N_SHAPES), np.float32)
+        for i, sentence in enumerate(coded):
+            start = 0
+            for j, word in enumerate(sentence):
+                end = start + len(word.pieces)
+                pieces[i, start:end], word_of[i, start:end], first[i, j] = word.pieces, j, start
+                words[i, j], shapes[i, j] = word.id, word.shape
+                characters[i, j, : len(word.characters)] = word.characters
+                start = end
+            if tags is not None:
+                known[i, : len(sentence)] = tags[i]
+        arrays = pieces, word_of, n_pieces, first, words, characters, shapes
+        mask = np.arange(w) < n_words[:, None]
+        tensors = [torch.from_numpy(array) for array in (*arrays, mask, known)]
+        return TagBatch(*tensors, n_tokens=int(n_words.sum()), n_src_tokens=int(n_pieces.sum()))
+
+
+class TagSampler(Batches):
+    """Batches of `batch_size` tagged sentences, in an order that follows from seed and epoch."""
+
+    n_windows = 1
+
+    def __init__(
+        self,
+        codebook: Codebook,
+        sentences: Sequence[Sequence[str]],
+        tags: Sequence[Sequence[int]],
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__(Position())
+        self.codebook, self.sentences, self.tags = codebook, sentences, tags
+        self.batch_size, self.seed = batch_size, seed
+
+    def _load(self, epoch: int, window: int) -> list[np.ndarray]:
+        rng = np.random.default_rng([self.seed, epoch])
+        order, n = rng.permutation(len(self.sentences)), self.batch_size
+        batches = []
+        for start in range(0, len(order), WINDOW * n):
+            near = order[start : start + WINDOW * n]
+            near = near[np.argsort([len(self.sentences[i]) for i in near], kind="stable")]
+            batches += [near[at : at + n] for at in range(0, len(near), n)]
+        rng.shuffle(batches)
+        return batches
+
+    def _batch(self, rows: np.ndarray) -> TagBatch:
+        return self.codebook.batch([self.sentences[i] for i in rows], [self.tags[i] for i in rows])

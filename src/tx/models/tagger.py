@@ -1,0 +1,181 @@
+"""A tagger: an LSTM in both directions or a Transformer over pieces and whole words, and a chain of tags above it.
+
+With the LSTM this is the model of Lample et al. 2016 and Ma and Hovy 2016: word embeddings, which may come from
+elsewhere, a convolution over the characters of each word, and a conditional random field over the tags.
+
+Read from the top: the configuration, what is known of a word, the encoder, the model.
+
+Shape letters: B sentences, W words, P pieces, C characters of a word, D d_model, K tags.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tx.config import option
+from tx.data.tagged import N_SHAPES, TagBatch
+from tx.errors import TxError
+from tx.nn.attention import Attention
+from tx.nn.chain import Chain
+from tx.nn.dropout import Dropout
+from tx.nn.position import sinusoids
+from tx.nn.recurrent import Encoder
+from tx.nn.transformer import FeedForward, Residual
+
+TASK = "tagging"
+
+
+@dataclass
+class Config:
+    """The shape of the model; the defaults are those of Lample et al. 2016, a little wider."""
+
+    vocab_size: int = option(0, "pieces, <pad> included", ge=0, derived=True)
+    n_words: int = option(0, "ids of the lexicon", ge=0, derived=True)
+    n_characters: int = option(0, "characters, <pad> included", ge=0, derived=True)
+    types: list[str] = field(default_factory=list, metadata={"help": "types of entities", "derived": True})
+    encoder: Literal["lstm", "transformer"] = option("lstm", "what reads a sentence in both directions")
+    d_model: int = option(
+        200, "width of every layer's output; an LSTM has half of it for each direction", ge=2
+    )
+    n_layers: int = option(1, "layers", ge=1)
+    d_ff: int = option(400, "transformer: width inside the feed-forward layers", ge=1)
+    n_heads: int = option(4, "transformer: attention heads; they divide d_model", ge=1)
+    d_piece: int = option(50, "width of the embeddings of pieces", ge=1)
+    d_word: int = option(100, "width of the embeddings of words; with data.embeddings theirs", ge=1)
+    d_character: int = option(30, "width of the embeddings of characters", ge=1)
+    n_filters: int = option(50, "patterns looked for among the characters of a word", ge=1)
+    filter_width: int = option(3, "characters that such a pattern spans", ge=1)
+    dropout: float = option(0.5, "dropout before and after the encoder", ge=0, le=0.99)
+    word_dropout: float = option(0.1, "share of words that are read as unknown in training", ge=0, le=0.99)
+    freeze_words: bool = option(False, "leave the embeddings of words as they are")
+    crf: bool = option(True, "crf")
+
+    def __post_init__(self) -> None:
+        """Raise TxError for widths that do not work out."""
+        if self.d_model % 2:
+            raise TxError(
+                f"two directions cannot share a d_model of {self.d_model}", "choose an even d_model"
+            )
+        if self.encoder == "transformer" and self.d_model % self.n_heads:
+            raise TxError(
+                f"{self.n_heads} heads cannot share a d_model of {self.d_model} equally",
+                "choose a d_model that is a multiple of n_heads",
+            )
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags by their numbers: O, then B and I of each type."""
+        return ["O", *(f"{kind}-{type}" for type in self.types for kind in "BI")]
+
+
+class WordReader(nn.Module):
+    """What is known of each word, whatever stands around it: embedding, characters and shape, side by side."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(config.n_words, config.d_word)
+        self.characters = nn.Embedding(
+            config.n_characters, config.d_character, config.n_characters - 1
+        )  # <pad>: 0
+        self.patterns = nn.Conv1d(
+            config.d_character, config.n_filters, config.filter_width, padding=config.filter_width - 1
+        )
+        self.width = config.d_word + config.n_filters + N_SHAPES
+        self.word_dropout = config.word_dropout
+
+    def forward(self, batch: TagBatch) -> Tensor:
+        """`[B, W, width]`."""
+        words = batch.words
+        if self.training and self.word_dropout:
+            words = words * (torch.rand(words.shape, device=words.device) >= self.word_dropout)
+        b, w, c = batch.characters.shape
+        x = self.characters(batch.characters).view(b * w, c, -1).transpose(1, 2)
+        found = self.patterns(x)  # [B * W, n_filters, C + filter_width - 1]
+        length = (batch.characters != self.characters.num_embeddings - 1).sum(dim=2).view(-1, 1, 1)
+        inside = torch.arange(found.size(2), device=x.device) < length + found.size(2) - c
+        found = found.masked_fill(~inside, -torch.inf).amax(dim=2).relu()
+        return torch.cat((self.embedding(words), found.view(b, w, -1), batch.shapes), dim=-1)
+
+
+class TransformerEncoder(nn.Module):
+    """Self-attention and feed-forward layers over a whole sentence, with sinusoids for positions."""
+
+    def __init__(self, config: Config, d_input: int) -> None:
+        super().__init__()
+        d, n = config.d_model, config.n_layers
+        self.input = nn.Linear(d_input, d)
+        self.attentions = nn.ModuleList(Attention(d, config.n_heads) for _ in range(n))
+        self.feed_forwards = nn.ModuleList(FeedForward(d, config.d_ff, "relu") for _ in range(n))
+        self.residuals = nn.ModuleList(Residual(d, config.dropout / 2) for _ in range(2 * n))
+        self.norm = nn.LayerNorm(d)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """`x` `[B, P, d_input]` to `[B, P, D]`."""
+        p = x.size(1)
+        mask = (torch.arange(p, device=x.device) < lengths[:, None])[:, None, None]
+        x = self.input(x)
+        x = x + sinusoids(p, x.size(-1)).to(x.device)
+        for n, (attention, feed_forward) in enumerate(zip(self.attentions, self.feed_forwards, strict=True)):
+            x = self.residuals[2 * n](x, lambda y, attention=attention: attention(y, mask))
+            x = self.residuals[2 * n + 1](x, feed_forward)
+        return self.norm(x)  # type: ignore[no-any-return]
+
+
+class Tagger(nn.Module):
+    """Scores for the tags of each word, and the chain that chooses among them."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.reader = WordReader(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.d_piece)
+        width = config.d_piece + self.reader.width
+        self.encoder: nn.Module = (
+            Encoder("lstm", width, config.d_model, config.n_layers, True, config.dropout)
+            if config.encoder == "lstm"
+            else TransformerEncoder(config, width)
+        )
+        self.output = nn.Linear(config.d_model, len(config.tags))
+        self.chain = Chain(len(config.types))
+        self.dropout = Dropout(config.dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for embedding in (self.embedding, self.reader.embedding, self.reader.characters):
+            nn.init.normal_(embedding.weight, std=0.5)
+        with torch.no_grad():
+            self.reader.characters.weight[-1] = 0
+        self.reader.embedding.weight.requires_grad = not self.config.freeze_words
+        if not self.config.crf:
+            self.chain.transitions.requires_grad = False
+
+    @torch.no_grad()
+    def start_words(self, vectors: Tensor) -> None:
+        """Begin with `vectors` `[n_words, d_word]` for words; a row of zeros leaves what there is."""
+        weight = self.reader.embedding.weight
+        known = vectors.any(dim=1, keepdim=True)
+        weight.copy_(torch.where(known, vectors, weight))
+
+    def forward(self, batch: TagBatch) -> Tensor:
+        """The emissions, the score of each tag for each word by itself, `[B, W, K]`."""
+        known = self.reader(batch)  # [B, W, width]
+        known = known.gather(1, batch.word_of[:, :, None].expand(-1, -1, known.size(2)))
+        x = self.dropout(torch.cat((self.embedding(batch.pieces), known), dim=-1))  # [B, P, ...]
+        x = self.encoder(x, batch.n_pieces)
+        x = x[0] if isinstance(x, tuple) else x
+        x = x.gather(1, batch.first[:, :, None].expand(-1, -1, x.size(2)))  # [B, W, D]
+        return self.output(self.dropout(x)).float()  # type: ignore[no-any-return]
+
+    def loss(self, batch: TagBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+        """The sum of the sentences' losses in nats, and the number of their words."""
+        if not self.config.crf:
+            e = self(batch)
+            return nn.functional.cross_entropy(
+                e[batch.mask], batch.tags[batch.mask], reduction="sum"
+            ), batch.n_tokens
+        return self.chain.loss(self(batch), batch.tags, batch.mask), batch.n_tokens
+
+
+Model = Tagger
