@@ -16,15 +16,8 @@ from joeynmt.transformer_layers import MultiHeadedAttention, PositionwiseFeedFor
 SPECIAL = {"unk": "<unk>", "pad": "<pad>", "bos": "<s>", "eos": "</s>"}
 
 
-def config(job: dict[str, Any]) -> dict[str, Any]:
-    """The job in Joey's words; the validation set is never looked at."""
-    side = {
-        "level": "word",
-        "voc_file": job["vocab"],
-        "max_length": 1000,
-        "lowercase": False,
-        "normalize": False,
-    }
+def transformer(job: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The encoder and the decoder of a Transformer."""
     layers = {
         "type": "transformer",
         "num_heads": job["n_heads"],
@@ -35,6 +28,37 @@ def config(job: dict[str, Any]) -> dict[str, Any]:
         "activation": job["activation"],
         "layer_norm": "pre",
     }
+    return {"num_layers": job["n_encoder_layers"], **layers}, {
+        "num_layers": job["n_decoder_layers"],
+        **layers,
+    }
+
+
+def recurrent(job: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A bidirectional encoder and a decoder with attention; the encoder's hidden units are those of one direction."""
+    layers = {
+        "type": "recurrent",
+        "rnn_type": job["cell"],
+        "num_layers": job["n_layers"],
+        "embeddings": {"embedding_dim": job["d_model"], "scale": True, "dropout": job["dropout"]},
+        "dropout": job["dropout"],
+    }
+    encoder = {**layers, "hidden_size": job["d_model"] // 2, "bidirectional": True}
+    attention = {"attention": job["attention"], "input_feeding": job["input_feeding"]}
+    hidden = {"hidden_size": job["d_model"], "hidden_dropout": job["dropout"], "init_hidden": "bridge"}
+    return encoder, {**layers, **hidden, **attention}
+
+
+def config(job: dict[str, Any]) -> dict[str, Any]:
+    """The job in Joey's words; the validation set is never looked at."""
+    side = {
+        "level": "word",
+        "voc_file": job["vocab"],
+        "max_length": 1000,
+        "lowercase": False,
+        "normalize": False,
+    }
+    encoder, decoder = (recurrent if job["arch"] == "rnn" else transformer)(job)
     stem = job["train_src"].removesuffix(".src")
     special = {f"{name}_token": token for name, token in SPECIAL.items()}
     special |= {f"{name}_id": id for id, name in enumerate(SPECIAL)}
@@ -58,8 +82,8 @@ def config(job: dict[str, Any]) -> dict[str, Any]:
             "embed_initializer": "xavier_uniform",
             "tied_embeddings": True,
             "tied_softmax": True,
-            "encoder": {"num_layers": job["n_encoder_layers"], **layers},
-            "decoder": {"num_layers": job["n_decoder_layers"], **layers},
+            "encoder": encoder,
+            "decoder": decoder,
         },
         "training": {
             "optimizer": "adamw",

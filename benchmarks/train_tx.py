@@ -12,6 +12,14 @@ from tx.config import RunConfig
 from tx.data.batch import Batch
 from tx.train.prepare import prepare
 
+SHAPE = {
+    "transformer": (
+        *("d_model", "d_ff", "n_heads", "n_encoder_layers", "n_decoder_layers"),
+        *("dropout", "attention_dropout"),
+    ),
+    "rnn": ("cell", "d_model", "n_layers", "attention", "input_feeding", "dropout"),
+}
+
 
 class Silent:
     """A listener that says nothing."""
@@ -29,16 +37,12 @@ def config(job: dict[str, Any]) -> RunConfig:
     run.data.train = run.data.valid = [job["raw_src"], job["raw_tgt"]]  # validation is never reached
     run.data.tokenizer = job["bpe"]
     run.data.max_len, run.data.max_ratio, run.data.deduplicate = 500, 1000, False
-    names = (
-        "d_model",
-        "d_ff",
-        "n_heads",
-        "n_encoder_layers",
-        "n_decoder_layers",
-        "dropout",
-        "attention_dropout",
-    )
-    run.model = {name: job[name] for name in names} | {"activation_dropout": job["hidden_dropout"]}
+    run.arch = job["arch"]
+    run.model = {name: job[name] for name in SHAPE[run.arch]} | {"max_len": 512}
+    if run.arch == "rnn":
+        run.model["d_embedding"] = job["d_model"]
+    else:
+        run.model["activation_dropout"] = job["hidden_dropout"]
     run.train.batch_tokens, run.train.clip_norm = job["batch_tokens"], job["clip_norm"]
     run.train.lr, run.train.schedule, run.train.warmup_steps = job["lr"], "constant", 0
     run.train.label_smoothing = job["label_smoothing"]

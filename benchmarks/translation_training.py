@@ -95,11 +95,16 @@ def main() -> None:
     add("--steps", type=int, default=40, help="updates that are measured")
     add("--warmup", type=int, default=10, help="updates before them")
     add("--batch-tokens", type=int, default=4096, help="tokens of a batch's longer side, padding included")
+    add("--arch", default="transformer", choices=["transformer", "rnn"])
     add("--n-encoder-layers", type=int, default=3)
     add("--n-decoder-layers", type=int, default=3)
     add("--d-model", type=int, default=256)
     add("--d-ff", type=int, default=1024)
     add("--n-heads", type=int, default=4)
+    add("--n-layers", type=int, default=1, help="rnn: layers of the encoder, and of the decoder")
+    add("--cell", default="lstm", choices=["lstm", "gru"], help="rnn: the recurrent unit")
+    add("--attention", default="luong", choices=["luong", "bahdanau"], help="rnn: the attention")
+    add("--input-feeding", action="store_true", help="rnn: the last attentional vector is read, too")
     add("--vocab-size", type=int, default=8000)
     add("--dropout", type=float, default=0.1, help="on embeddings and on each sublayer's output")
     add("--attention-dropout", type=float, default=0.0, help="on attention weights")
@@ -107,18 +112,11 @@ def main() -> None:
     args = parser.parse_args()
     pythons = harness.interpreters(parser, args, SETTINGS)
     args.work.mkdir(parents=True, exist_ok=True)
-    told = (
-        "steps",
-        "warmup",
-        "batch_tokens",
-        "n_encoder_layers",
-        "n_decoder_layers",
-        "d_model",
-        "d_ff",
-        "n_heads",
-    )
+    told = ("arch", "steps", "warmup", "batch_tokens", "d_model")
+    transformer = ("d_ff", "n_heads", "n_encoder_layers", "n_decoder_layers")
+    recurrent = ("n_layers", "cell", "attention", "input_feeding")
     dropouts = ("dropout", "attention_dropout", "hidden_dropout")
-    job: Job = {name: getattr(args, name) for name in (*told, *dropouts)}
+    job: Job = {name: getattr(args, name) for name in (*told, *transformer, *recurrent, *dropouts)}
     job |= {"name": "training", "activation": "relu", "label_smoothing": 0.1, "lr": 5e-4, "clip_norm": 1.0}
     job |= prepare(args.data, args.src, args.tgt, args.vocab_size, args.work)
     print(harness.machine(args.core), file=sys.stderr)
