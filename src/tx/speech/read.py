@@ -1,23 +1,124 @@
-"""A set of speech from what people have: a folder of media with subtitles, a table, a dataset saved on disk."""
+"""A set of speech from what people have: a folder of media with subtitles, a table, a dataset saved on disk.
 
-from collections.abc import Sequence
+Nothing is converted and no media is opened here. What cannot be used is named by file and line and left out.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tx.errors import TxError
-from tx.speech.items import SpeechSet
+from tx.files import sha256
+from tx.speech import media, saved, subtitles, tables
+from tx.speech.folders import read_folder, read_media_file
+from tx.speech.items import Item, Problem, SpeechSet
+
+SPLITS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "validation", "dev", "val"),
+    "test": ("test", "testing"),
+}
+_NAMES = {name for names in SPLITS.values() for name in names}
+_COMMON_VOICE = _NAMES | {"validated", "invalidated", "other"}  # the tables it has clips for
+_CONTROL = re.compile(r"<\|[^|<>]*\|>")
 
 
 def read_set(path: str | Path, language: str | None = None, split: str = "train") -> SpeechSet:
     """The items of one set and the problems met, without opening any media.
 
-    `path` is a folder of media with same-named .srt, .vtt or .txt files; a media file that has one; a .tsv, .csv or
-    .jsonl table; an audiofolder; a Common Voice folder; or a `datasets` folder saved on disk. `split` chooses where a
-    folder has several; `language` chooses between talk.de.srt and talk.en.srt. Raises TxError where there is nothing
-    that can be read.
+    `path` is a folder of media with same-named .srt, .vtt or .txt files; a media file that has one; a .tsv, .csv
+    or .jsonl table; an audiofolder; a Common Voice folder; or a `datasets` folder saved on disk. `split` (train,
+    valid or test) chooses where a folder has several; `language` chooses between talk.de.srt and talk.en.srt.
+    Raises TxError where there is nothing that can be read.
     """
-    raise TxError(f"{path} cannot be read yet", "")
+    return read_sets([path], language, split)
 
 
 def read_sets(paths: Sequence[str | Path], language: str | None = None, split: str = "train") -> SpeechSet:
-    """All of several sets as one; an item that an earlier one holds is a problem."""
-    raise TxError("not yet", "")
+    """All of several sets as one; an item that another one holds already is a problem. Raises as `read_set` does.
+
+    A subtitle file is left to the media file beside it where both are given, as a shell's `videos/*` does.
+    """
+    found, seen = SpeechSet(), _Seen()
+    given = dict.fromkeys(map(Path, paths))
+    media_stems = {path.with_suffix("") for path in given if path.suffix.lower() in media.SUFFIXES}
+    for path in given:
+        if path.suffix.lower() in subtitles.TEXTS and media_stems & set(subtitles.stems(path)):
+            continue
+        for item in _read(path, language, split):
+            problem = item if isinstance(item, Problem) else _fault(item, seen)
+            if problem is not None:
+                found.problems.append(problem)
+            elif isinstance(item, Item):
+                found.items.append(item)
+    return found
+
+
+def splits(path: str | Path) -> dict[str, Path]:
+    """The splits of a folder, as they are called there, with what each can be read from; none of what is one set."""
+    folder = Path(path)
+    if (folder / saved.DATASETS).is_file():
+        return {name: folder / name for name in saved.split_names(folder)}
+    if (folder / "clips").is_dir():
+        return {table.stem: table for table in sorted(folder.glob("*.tsv")) if table.stem in _COMMON_VOICE}
+    if not folder.is_dir() or (folder / saved.DATASET).is_file():
+        return {}
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    if any(entry.stem == "metadata" or entry.suffix.lower() in media.SUFFIXES for entry in entries):
+        return {}
+    return {entry.name: entry for entry in entries if entry.is_dir() and entry.name.lower() in _NAMES}
+
+
+def _read(path: Path, language: str | None, split: str) -> Iterator[Item | Problem]:
+    if not path.exists():
+        raise TxError(f"there is no {path}", "check the path; a relative one starts at this folder")
+    if parts := splits(path):
+        chosen = next((part for name, part in parts.items() if name.lower() in SPLITS[split]), None)
+        if chosen is None:
+            first = next(iter(parts.values()))
+            raise TxError(
+                f"{path} has no split for {split}: it has {', '.join(parts)}", f"name one of them: {first}"
+            )
+        path = chosen
+    if path.is_dir():
+        is_saved = (path / saved.DATASET).is_file()
+        return saved.read_saved(path) if is_saved else read_folder(path, language)
+    if tables.kind_of(path):
+        return tables.read_table(path)
+    return read_media_file(path, language)
+
+
+# --- what is wrong with an item ---
+
+
+def _fault(item: Item, seen: "_Seen") -> Problem | None:
+    if not any(character.isalnum() for character in item.text):
+        return Problem(item.origin, "empty text", "has no word in its text" if item.text else "has no text")
+    if found := _CONTROL.search(item.text):
+        return Problem(
+            item.origin, "control token in the text", f"holds {found[0]}, which is a command to Whisper"
+        )
+    if (twin := seen.twin(item)) is not None:
+        return Problem(item.origin, "duplicate", f"{item.media} is the same as {twin.media} in {twin.origin}")
+    return None
+
+
+class _Seen:
+    """The items so far, to find one again by the name of its sound, or by its content where size and text agree."""
+
+    def __init__(self) -> None:
+        self._names: dict[object, Item] = {}
+        self._alike: defaultdict[object, list[Item]] = defaultdict(list)
+
+    def twin(self, item: Item) -> Item | None:
+        """An earlier item with the same sound, else None; the item is seen then."""
+        name = Path.cwd() / item.media if isinstance(item.media, Path) else item.media
+        twin = self._names.setdefault((name, item.start, item.end), item)
+        if twin is not item or not isinstance(item.media, Path):
+            return None if twin is item else twin
+        alike = self._alike[item.media.stat().st_size, item.text, item.start, item.end]
+        twins = (other for other in alike if sha256(other.media) == sha256(item.media))  # type: ignore[arg-type]
+        found = next(twins, None)
+        alike.append(item)
+        return found

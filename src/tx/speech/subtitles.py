@@ -1,7 +1,7 @@
 """Subtitle files as people have them: SubRip (.srt) and WebVTT (.vtt), read into cues.
 
-SubRip has no standard, so what is taken for a cue is what players take: a line with two times, and the lines below it
-up to an empty one. Numbers, hours and the form of the decimal point are optional; markup is dropped.
+SubRip has no standard, so what is taken for a cue is what players take: a line with two times, and the lines below
+it up to an empty one. Numbers, hours and the form of the decimal point are optional; markup is dropped.
 """
 
 import html
@@ -14,9 +14,12 @@ from tx.errors import TxError
 from tx.text.lines import read_lines
 
 SUFFIXES = (".srt", ".vtt")
+TEXTS = (*SUFFIXES, ".txt")  # what may say the text of a media file; in this order where there are several
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
-_MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")  # <i>, <v Anna>, <00:01.000>; {\\an8}
+_MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")  # <i>, <v Anna>, <00:01.000>; {\an8}
+_EXAMPLE = "00:00:01,000 --> 00:00:04,000"
+_LANGUAGE = re.compile(r"(.+)\.([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")  # talk.de, talk.pt-BR, talk.en-orig
 
 
 @dataclass(frozen=True)
@@ -33,57 +36,64 @@ def read_cues(path: str | Path) -> list[Cue]:
 
     Raises TxError, with the line, where a time cannot be read, a cue ends before it starts, or the file holds none.
     """
-    return [cue for _, cue in read_numbered(path)]
+    cues, faults = scan(path)
+    for number, fault in faults:
+        raise TxError(f"{path}:{number} {fault}", "mend the line")
+    if not cues:
+        raise TxError(f"{path} holds no subtitles", f"a cue is a line like {_EXAMPLE} above its text")
+    return [cue for _, cue in cues]
 
 
-def read_numbered(path: str | Path) -> list[tuple[int, Cue]]:
-    """The same, each cue with the line (from 1) of its times."""
-    found = [(number, cue) for number, cue in _cues(path) if cue.text]
-    if not found:
-        raise TxError(
-            f"{path} holds no subtitles", "a cue is a line like 00:00:01,000 --> 00:00:04,000 above its text"
-        )
-    return sorted(found, key=lambda item: (item[1].start, item[1].end))
+def scan(path: str | Path) -> tuple[list[tuple[int, Cue]], list[tuple[int, str]]]:
+    """The cues with the lines (from 1) of their times, and what is wrong with others, with their lines.
 
-
-def _cues(path: str | Path) -> Iterator[tuple[int, Cue]]:
+    Raises TxError only for what is no text.
+    """
     is_vtt = Path(path).suffix.lower() == ".vtt"
-    at, times, text = 0, (0.0, 0.0), list[str]()
+    cues: list[tuple[int, Cue]] = []
+    faults: list[tuple[int, str]] = []
+    for number, line, below in _blocks(path):
+        text = _plain(below, is_vtt)
+        if (times := _TIMES.fullmatch(line)) is None:
+            faults.append((number, f"has no times like {_EXAMPLE}"))
+        elif (start := _seconds(*times.groups()[:4])) > (end := _seconds(*times.groups()[4:])):
+            faults.append((number, "ends before it starts"))
+        elif text:
+            cues.append((number, Cue(start, end, text)))
+    return sorted(cues, key=lambda item: (item[1].start, item[1].end)), faults
+
+
+def stems(path: Path) -> dict[Path, str | None]:
+    """The names, without suffix, of media whose text `path` may be: talk.de.srt belongs to talk.de, or to talk.
+
+    The values are the languages, None where the name says nothing about it.
+    """
+    stem = path.with_suffix("")
+    found: dict[Path, str | None] = {stem: None}
+    if suffixed := _LANGUAGE.fullmatch(stem.name):
+        found[stem.with_name(suffixed[1])] = suffixed[2].lower()
+    return found
+
+
+def _blocks(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Each line of times with its number and the lines below it."""
+    at, times = 0, ""
+    below: list[str] = []
     for number, line in enumerate((*read_lines(path), ""), start=1):
-        if "-->" in line:
-            if at:  # no empty line before it: what stands above is the number of this cue
-                yield (
-                    at,
-                    Cue(*times, _plain(text[:-1] if text[-1:] and _is_number(text[-1]) else text, is_vtt)),
-                )
-            at, times, text = number, _times(line, path, number), []
-        elif line.strip():
-            text.append(line)
-        elif at:
-            yield at, Cue(*times, _plain(text, is_vtt))
-            at, text = 0, []
-        else:
-            text = []  # a header, a note, a number
-
-
-def _is_number(line: str) -> bool:
-    return line.strip().isdecimal()
-
-
-def _times(line: str, path: str | Path, number: int) -> tuple[float, float]:
-    if (found := _TIMES.fullmatch(line)) is None:
-        raise TxError(f"{path}:{number} has no times like 00:00:01,000 --> 00:00:04,000", "mend the line")
-    start, end = _seconds(*found.groups()[:4]), _seconds(*found.groups()[4:])
-    if end < start:
-        raise TxError(f"{path}:{number} ends before it starts", "mend the line")
-    return start, end
+        if "-->" not in line and line.strip():
+            below.append(line)
+            continue
+        if at:
+            has_number = (
+                "-->" in line and below and below[-1].strip().isdecimal()
+            )  # of the cue that starts here
+            yield at, times, below[:-1] if has_number else below
+        at, times, below = (number, line, []) if "-->" in line else (0, "", [])
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    milliseconds = (int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)) * 1000 + int(
-        fraction.ljust(3, "0")
-    )
-    return milliseconds / 1000
+    whole = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)
+    return (whole * 1000 + int(fraction.ljust(3, "0"))) / 1000
 
 
 def _plain(lines: list[str], is_vtt: bool) -> str:

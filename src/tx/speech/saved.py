@@ -1,0 +1,121 @@
+"""A `datasets` folder saved on disk: its sound is decoded by tx, so that the library's own decoder is never needed.
+
+The library wants torchcodec, which wants a system FFmpeg of a fitting version; read with `decode=False`, a column of
+sound gives the bytes or the path that it holds.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tx.errors import TxError
+from tx.speech.items import Item, Problem
+from tx.speech.tables import LANGUAGE, PATH, TEXT
+
+DATASET, DATASETS = "state.json", "dataset_dict.json"
+
+
+@dataclass(frozen=True)
+class StoredSound:
+    """The sound in one row of a saved dataset; picklable, read where it is needed."""
+
+    folder: str
+    column: str
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.folder}, row {self.row}"
+
+    def open_sound(self) -> BinaryIO:
+        return io.BytesIO(_open(self.folder, self.column)[self.row][self.column]["bytes"])
+
+
+def split_names(folder: Path) -> list[str]:
+    """The splits of a saved `DatasetDict`."""
+    try:
+        return [str(name) for name in json.loads((folder / DATASETS).read_text(encoding="utf-8"))["splits"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TxError(f"cannot read {folder / DATASETS}: {error}", "save the dataset again") from error
+
+
+def read_saved(folder: Path) -> Iterator[Item | Problem]:
+    """The items of a saved `Dataset`, in its order. Raises TxError where it holds no sound or no text."""
+    dataset = _load(folder)
+    by_name = {name.lower(): name for name in dataset.column_names}
+    audio = next(iter(_audio_columns(dataset)), _named(by_name, PATH))
+    text, language = _named(by_name, TEXT), _named(by_name, LANGUAGE)
+    if audio is None or text is None:
+        what, name = ("sound", "audio") if audio is None else ("text", "text")
+        raise TxError(
+            f"{folder} has no column of {what}: it has {', '.join(dataset.column_names)}",
+            f"rename it: dataset.rename_column(NAME, '{name}').save_to_disk(FOLDER)",
+        )
+    # Without the sound, so that reading the texts does not read everything.
+    texts = dataset.select_columns([name for name in (text, language) if name])
+    for row, (media, values) in enumerate(zip(_media(folder, audio), texts, strict=True)):
+        origin = f"{folder}, row {row}"
+        if media is None:
+            yield Problem(origin, "missing media", "holds neither sound nor the path of a file that is there")
+            continue
+        words, spoken = str(values[text] or "").split(), values[language] if language else None
+        yield Item(
+            media, " ".join(words), language=spoken if isinstance(spoken, str) else None, origin=origin
+        )
+
+
+def _named(columns: Mapping[str, str], known: tuple[str, ...]) -> str | None:
+    return next((columns[name] for name in known if name in columns), None)
+
+
+def _media(folder: Path, column: str) -> Iterator[Path | StoredSound | None]:
+    """The sound of each row: looks which rows hold bytes, without reading them."""
+    row = 0
+    for chunk in _open(str(folder), column).data.column(column).chunks:
+        names = [chunk.type.field(i).name for i in range(chunk.type.num_fields)]
+        if names and not {"bytes", "path"} <= set(names):
+            raise TxError(
+                f"the column '{column}' of {folder} holds {', '.join(names)}, not sound as it is in files",
+                "save it with the feature Audio(), before the sound is decoded",
+            )
+        held = chunk.field("bytes").is_valid() if names else [None] * len(chunk)
+        for has_bytes, value in zip(held, chunk.field("path") if names else chunk, strict=True):
+            name = Path(str(value.as_py() or ""))
+            if has_bytes is not None and has_bytes.as_py():
+                yield StoredSound(str(folder), column, row)
+            else:
+                yield next((path for path in (name, folder / name) if path.is_file()), None)
+            row += 1
+
+
+@lru_cache(maxsize=8)
+def _open(folder: str, column: str) -> Any:
+    """The rows of a dataset with nothing but the undecoded sound."""
+    return _load(Path(folder)).select_columns([column])
+
+
+def _load(folder: Path) -> Any:
+    datasets = _datasets()
+    try:
+        dataset = datasets.load_from_disk(str(folder))
+        for name in _audio_columns(dataset):
+            dataset = dataset.cast_column(name, datasets.Audio(decode=False))
+    except Exception as error:  # whatever is wrong with the files of another library
+        reason = (str(error).split("\n") or [""])[0] or type(error).__name__
+        raise TxError(f"cannot read the dataset in {folder}: {reason}", "save it again") from error
+    return dataset
+
+
+def _audio_columns(dataset: Any) -> list[str]:
+    return [name for name, kind in dataset.features.items() if isinstance(kind, _datasets().Audio)]
+
+
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise TxError("a saved dataset needs the library datasets", "pip install 'tx[whisper]'") from error
+    return datasets
