@@ -34,7 +34,7 @@ def run(*arguments: str) -> Any:
 
 def test_the_list_of_flags_is_kept_short_on_purpose() -> None:
     """Whoever adds a flag changes this list, and thinks twice: `--set` reaches every key."""
-    data = ["--tokenizer", "--vocab-size"]
+    data = ["--tokenizer", "--vocab-size", "--embeddings"]
     size = [
         "--batch-tokens",
         "--batch-size",
@@ -146,7 +146,7 @@ def test_what_it_prints_is_the_same_configuration(name: str, tx: Any, tmp_path: 
     assert set(again.origins.values()) == {"run.toml"}
     assert first.stdout.endswith(tx("run.toml").stdout)
     sections = {"translation": {"model", "decode"}, "language-model": {"model"}, "vectors": {"word2vec"}}
-    sections["speech"] = {"finetune"}
+    sections |= {"speech": {"finetune"}, "tagging": {"model"}}
     assert set(tomllib.loads(first.stdout)) == {"arch", "seed", "data", "train"} | sections[again.config.task]
 
 

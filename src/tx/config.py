@@ -139,12 +139,7 @@ class TrainConfig:
     )
     grad_accum: int = option(1, "batches in one update", flag=True, ge=1, tasks=STEPS)
     lr: float = option(
-        1e-3,
-        "peak learning rate",
-        flag=True,
-        ge=0,
-        tasks=EVERY,
-        by_task={VECTORS: 0.025, SPEECH: 0.0},
+        1e-3, "peak learning rate", flag=True, ge=0, tasks=EVERY, by_task={VECTORS: 0.025, SPEECH: 0.0}
     )
     schedule: Literal["inverse-sqrt", "cosine", "linear", "constant"] = option(
         "inverse-sqrt",
@@ -154,12 +149,7 @@ class TrainConfig:
         by_task={SPEECH: "linear"},
     )
     warmup_steps: int = option(
-        1000,
-        "updates until the peak learning rate",
-        flag=True,
-        ge=0,
-        tasks=STEPS,
-        by_task={SPEECH: 10},
+        1000, "updates until the peak learning rate", flag=True, ge=0, tasks=STEPS, by_task={SPEECH: 10}
     )
     weight_decay: float = option(
         1e-4, "AdamW's decoupled weight decay", ge=0, tasks=STEPS, by_task={SPEECH: 0.0}
@@ -329,11 +319,7 @@ class FinetuneConfig:
         False, "hide bands of time and of pitch in training (SpecAugment)", tasks=MEDIA
     )
     speed: float = option(
-        0.0,
-        "play training items up to this share faster or slower, as in 0.1",
-        ge=0,
-        le=0.5,
-        tasks=MEDIA,
+        0.0, "play training items up to this share faster or slower, as in 0.1", ge=0, le=0.5, tasks=MEDIA
     )
     noise: float = option(
         0.0,

@@ -11,6 +11,7 @@ import typer
 from tx.cli import console
 from tx.cli.app import MEASURE, app
 from tx.cli.evaluate_language import evaluate_language
+from tx.cli.evaluate_tagging import evaluate_tagging
 from tx.cli.evaluate_translation import evaluate_translation
 from tx.cli.evaluate_vectors import evaluate_vectors
 from tx.errors import TxError, UsageError
@@ -20,17 +21,20 @@ from tx.package import Package, find
 TASKS: dict[str, Callable[..., None]] = {
     "translation": evaluate_translation,
     "language-model": evaluate_language,
+    "tagging": evaluate_tagging,
     "vectors": evaluate_vectors,
 }
 
-TRANSLATION, VECTORS = "Translation", "Vectors"
+TRANSLATION, TAGGING, VECTORS = "Translation", "Tagging", "Vectors"
 
 
 @app.command(rich_help_panel=MEASURE)
 def evaluate(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="DATA...", help="Source and references; text; analogies and word pairs."),
+        typer.Argument(
+            metavar="DATA...", help="Source and references; text; tagged columns; analogies and word pairs."
+        ),
     ],
     model: console.Model = None,
     output: Annotated[
@@ -75,6 +79,14 @@ def evaluate(
         str | None,
         typer.Option(metavar="add|mul", help="How analogies are answered (add).", rich_help_panel=VECTORS),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="Is the difference to this model significant?",
+            rich_help_panel=TAGGING,
+        ),
+    ] = None,
     store: Annotated[
         bool, typer.Option("--store/--no-store", help="Keep the scores in the package and its card.")
     ] = True,
@@ -84,14 +96,16 @@ def evaluate(
     quiet: console.Quiet = False,
 ) -> None:
     """Measure a model on a test set. A translator: BLEU and chrF with 95% intervals. A language model: its
-    loss on a text in nats a token, bits per character, and as perplexity. Vectors: the share of analogies they get
-    right (questions-words.txt), or how far they agree with people on similar words (WordSim-353, SimLex-999, MEN).
+    loss on a text in nats a token, bits per character, and as perplexity. A tagger: precision, recall and F1 of the
+    names it finds. Vectors: the share of analogies they get right (questions-words.txt), or how far they agree with
+    people on similar words (WordSim-353, SimLex-999, MEN).
 
     ```
     $ tx evaluate -m de-en test.de test.en
     $ tx evaluate -m de-en test.de test.en -b 1 --no-store -o test.hyp
     $ tx evaluate -m de-en test.de test.en --alignments test.gold
     $ tx evaluate -m bard valid.txt
+    $ tx evaluate -m names test.conll
     $ tx evaluate -m vectors questions-words.txt wordsim353.tsv
     ```
 
@@ -110,6 +124,7 @@ def evaluate(
         "alignments": alignments,
         "restrict": restrict,
         "method": method,
+        "against": against,
         "device": device,
         "threads": threads,
     }

@@ -15,9 +15,10 @@ from tx.models import load_model
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import Package, load_package
 from tx.text.alphabet import AlphabetTokenizer
-from tx.text.columns import OUTSIDE, Span, spans_of
+from tx.text.columns import Span, spans_of
 from tx.text.lexicon import Lexicon
 from tx.text.tokenizer import open_tokenizer
+from tx.text.words import Word
 
 MAX_WORDS = 200  # of a sentence, read at once; a longer one is read in parts
 BATCH_WORDS = 4000  # padding included
@@ -126,13 +127,10 @@ def open_tagger(path: Path, device: str = "auto", threads: int = 0) -> Tagger:
     return load_package(path, build, "tagging")
 
 
-def inline(words: Sequence[str], tags: Sequence[str]) -> str:
-    """Words between spaces, entities in brackets: "I work at [ORG OpenML] ."."""
-    written = list(words)
-    for span in spans_of(tags):
-        written[span.start] = f"[{span.type} {written[span.start]}"
-        written[span.end - 1] += "]"
-    return " ".join(written)
-
-
-__all__ = ["OUTSIDE", "Entity", "Found", "Tagger", "inline", "open_codebook", "open_tagger"]
+def inline(text: str, words: Sequence[Word], entities: Sequence[Entity], scores: bool = False) -> str:
+    """A line with its entities in brackets: "I work at [ORG OpenML]."; `scores` puts theirs behind the type."""
+    for entity in reversed(entities):
+        start, end = words[entity.span.start].start, words[entity.span.end - 1].end
+        label = f"{entity.span.type} {entity.score:.2f}" if scores else entity.span.type
+        text = f"{text[:start]}[{label} {text[start:end]}]{text[end:]}"
+    return text

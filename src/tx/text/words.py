@@ -4,6 +4,7 @@ The rules are those of the Penn Treebank as far as they need no dictionary, with
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # What words are made of: all but spaces, punctuation, symbols and emoji. Combining marks belong to their letters.
@@ -40,6 +41,15 @@ class Word:
 def split_words(line: str) -> list[Word]:
     """The words of a line of raw text; what stands between two of them is space, or nothing."""
     return [Word(found[0], *found.span()) for found in _WORD.finditer(line)]
+
+
+def spaced(words: Iterable[str]) -> tuple[str, list[Word]]:
+    """Words as a line with spaces between them, and where each stands in it."""
+    found, end = [], -1
+    for word in words:
+        found.append(Word(word, end + 1, end + 1 + len(word)))
+        end = found[-1].end
+    return " ".join(word.text for word in found), found
 
 
 def split_at_spaces(line: str) -> list[Word]:

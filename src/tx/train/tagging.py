@@ -10,16 +10,17 @@ from torch import nn
 
 from tx.config import RunConfig
 from tx.data.tagged import Codebook, TagSampler
-from tx.decode.tag import Tagger, inline, open_codebook
+from tx.decode.tag import Entity, Tagger, inline, open_codebook
 from tx.errors import TxError
 from tx.evaluate.tagging import span_scores
 from tx.files import sha256
 from tx.models import load_architecture
 from tx.package import Package, find
 from tx.text.alphabet import AlphabetTokenizer
-from tx.text.columns import Tagged, read_tagged, read_words
+from tx.text.columns import Tagged, read_tagged, read_words, spans_of
 from tx.text.lexicon import Lexicon, learn_lexicon
 from tx.text.tokenizer import Tokenizer, open_tokenizer
+from tx.text.words import spaced
 from tx.train.task import Evaluation, Material
 from tx.train.tokenizer import train_tokenizer
 from tx.vectors import WordVectors, open_vectors
@@ -110,6 +111,10 @@ def initial_words(lexicon: Lexicon, vectors: WordVectors) -> torch.Tensor:
     return torch.from_numpy(matrix)
 
 
+def _shown(words: Sequence[str], tags: Sequence[str]) -> str:
+    return inline(*spaced(words), [Entity(span, 1.0) for span in spans_of(tags)])
+
+
 class Validation:
     """F1 of the entities found in the validation sentences, and the loss of their tags."""
 
@@ -126,7 +131,7 @@ class Validation:
         samples: list[dict[str, str]] = []
         for s, tags in zip(self.valid, found, strict=True):
             if s.tags != tags and len(samples) < SAMPLES:
-                samples.append({"ref": inline(s.words, s.tags), "hyp": inline(s.words, tags)})
+                samples.append({"ref": _shown(s.words, s.tags), "hyp": _shown(s.words, tags)})
         loss = self._loss()
         values = {"valid_f1": score.f1, "valid_precision": score.precision, "valid_recall": score.recall}
         # Where nothing is found yet, F1 is 0 and the loss decides.
