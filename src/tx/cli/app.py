@@ -95,5 +95,5 @@ def main() -> None:
 
 # Each module registers its commands on `app`; the order here is the order of the help page.
 from tx.cli import train, config, translate, generate, tag, tokenize, analogy, neighbors, score, evaluate  # noqa: E402, F401, I001
-from tx.cli import plot, plot_vectors, plot_map, plot_skipgram, plot_curves, plot_neurons  # noqa: E402, F401
+from tx.cli import compare, attention, plot, plot_vectors, plot_map, plot_skipgram, plot_curves, plot_neurons  # noqa: E402, F401
 from tx.cli import demo, models, exchange  # noqa: E402, F401

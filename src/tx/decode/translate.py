@@ -122,9 +122,14 @@ class Translator:
                     translations[n].alignments[text] += [(s, t + n_words[n][text]) for s, t in found]
                     n_words[n][text] += len(self.tgt.decode(hypothesis.ids).split())
 
+    @property
+    def longest_source(self) -> int:
+        """Pieces that are translated at once: half of what fits leaves the target room to be longer."""
+        return max(1, self.max_len // 2 - 1)
+
     def _parts(self, ids: list[int]) -> list[list[int]]:
         """Cut ids that are too long into parts of about equal length, at word starts where there are any."""
-        limit = max(1, self.max_len // 2 - 1)  # leaves the target room to be longer than its source
+        limit = self.longest_source
         parts: list[list[int]] = []
         while len(ids) > limit:
             n_left = -(-len(ids) // limit)
