@@ -11,7 +11,18 @@ from tx.cli import console
 from tx.cli.app import MEASURE, app
 from tx.cli.score_model import score_model
 from tx.errors import UsageError
-from tx.evaluate.metrics import METRICS, SEED, Score, check, corpus_scores, paired_scores, sentence_scores
+from tx.evaluate.metrics import (
+    METRICS,
+    NORMALIZERS,
+    RATES,
+    SEED,
+    Score,
+    check,
+    check_metrics,
+    corpus_scores,
+    paired_scores,
+    sentence_scores,
+)
 from tx.text.lines import read_lines
 
 N_BOOTSTRAP = 1000
@@ -49,16 +60,25 @@ def score(
     ] = None,
     metric: Annotated[
         list[str],
-        typer.Option("--metric", metavar="|".join(METRICS), help="What to compute; can be repeated."),
+        typer.Option(
+            "--metric",
+            metavar="|".join((*METRICS, *RATES)),
+            help="What to compute; repeated, or with commas.",
+        ),
     ] = ["bleu", "chrf"],  # noqa: B006
-    all_metrics: Annotated[bool, typer.Option("--all", help="Compute every metric.")] = False,
+    all_metrics: Annotated[bool, typer.Option("--all", help="Compute every metric of translations.")] = False,
     tokenize: Annotated[
         str,
         typer.Option(metavar="NAME", help="How BLEU cuts up words: 13a, intl, zh, char, none and others."),
     ] = "13a",
-    lowercase: Annotated[
-        bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF (TER always does).")
-    ] = False,
+    lowercase: Annotated[bool, typer.Option("--lowercase", help="Ignore case (TER always does).")] = False,
+    normalize: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(NORMALIZERS),
+            help="How WER and CER normalise text, as Whisper's authors do: no case, no punctuation.",
+        ),
+    ] = "none",
     sentence: Annotated[
         bool, typer.Option("--sentence", help="Print the scores of each line instead.")
     ] = False,
@@ -84,12 +104,14 @@ def score(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    r"""Score translations against references: BLEU, chrF, chrF++ and TER as sacreBLEU computes them.
+    r"""Score translations against references: BLEU, chrF, chrF++ and TER as sacreBLEU computes them. Score
+    transcripts by the errors per word or character: WER and CER as jiwer computes them.
 
     ```
     $ tx translate -m de-en < test.de | tx score test.en
     $ tx score test.en -i baseline.hyp -i mine.hyp --all
     $ tx score test.en --score-only --metric bleu < test.hyp
+    $ tx score talk.ref --metric wer,cer --normalize basic < talk.txt
     $ tx score -m de-en test.de test.en
     $ printf 'my name is Jack\nmy name are Jack\n' | tx score -m bard
     ```
@@ -108,7 +130,9 @@ def score(
             "there is no reference to score against", "tx score REF... < HYP; with -m, text on stdin"
         )
     inputs = hyp or ["-"]
-    metrics = METRICS if all_metrics else tuple(dict.fromkeys(metric))
+    given = (name.strip() for names in metric for name in names.split(","))
+    metrics = METRICS if all_metrics else tuple(dict.fromkeys(given))
+    check_metrics(metrics, len(files))
     _refuse_repeated(inputs, files)
     if as_json and score_only:
         raise UsageError(
@@ -123,17 +147,16 @@ def score(
     for warning in warnings:
         console.warn(warning, always=True)  # no bare number for what looks wrong
     refs = list(references.values())
+    kind: dict[str, Any] = {"tokenize": tokenize, "lowercase": lowercase, "normalize": normalize}
     if sentence:
-        _print_sentences(systems[_shown(inputs[0])], refs, metrics, tokenize, lowercase, width, as_json)
+        _print_sentences(systems[_shown(inputs[0])], refs, metrics, kind, width, as_json)
         return
-    n_interval = N_BOOTSTRAP if confidence else 0
-    kind: dict[str, Any] = {"tokenize": tokenize, "lowercase": lowercase, "seed": seed}
+    kind |= {"seed": seed, "n_bootstrap": N_BOOTSTRAP if confidence else 0}
     if len(systems) > 1 and paired != "none":
-        kind |= {"test": paired, "n_samples": n_bootstrap or 0, "n_bootstrap": n_interval}
-        results = paired_scores(systems, refs, metrics, **kind)
+        kind |= {"test": paired, "n_samples": n_bootstrap or 0}
     else:
-        kind["n_bootstrap"] = n_bootstrap or n_interval
-        results = {name: corpus_scores(lines, refs, metrics, **kind) for name, lines in systems.items()}
+        kind["n_bootstrap"] = n_bootstrap or kind["n_bootstrap"]
+    results = _scores(systems, refs, metrics, kind)
     if as_json:
         _print_document(results, files, len(refs[0]), warnings)
     elif score_only:
@@ -175,16 +198,52 @@ def _print_numbers(scores: Sequence[Score], width: int, system: str | None = Non
     print("\t".join(numbers if system is None else [system, *numbers]))  # noqa: T201
 
 
+def _scores(
+    systems: dict[str, list[str]], refs: list[list[str]], metrics: Sequence[str], kind: dict[str, Any]
+) -> dict[str, list[Score]]:
+    """The scores of each system, in the order of `metrics`, whoever computes them."""
+    found: dict[str, dict[str, Score]] = {name: {} for name in systems}
+    if rates := [name for name in metrics if name in RATES]:
+        from tx.evaluate.speech import rate_scores  # imports numpy
+
+        _gather(found, rates, rate_scores(systems, refs[0], rates, **_without(kind, "tokenize")))
+    if others := [name for name in metrics if name not in RATES]:
+        kind = _without(kind, "normalize")
+        if "test" in kind:
+            _gather(found, others, paired_scores(systems, refs, others, **kind))
+        else:
+            each = {name: corpus_scores(lines, refs, others, **kind) for name, lines in systems.items()}
+            _gather(found, others, each)
+    return {name: [scores[metric] for metric in metrics] for name, scores in found.items()}
+
+
+def _gather(
+    found: dict[str, dict[str, Score]], metrics: Sequence[str], scores: dict[str, list[Score]]
+) -> None:
+    for name, row in scores.items():
+        found[name] |= dict(zip(metrics, row, strict=True))
+
+
+def _without(options: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != name}
+
+
 def _print_sentences(
     hyp: list[str],
     refs: list[list[str]],
     metrics: Sequence[str],
-    tokenize: str,
-    lowercase: bool,
+    kind: dict[str, Any],
     width: int,
     as_json: bool,
 ) -> None:
-    columns = [sentence_scores(hyp, refs, m, tokenize=tokenize, lowercase=lowercase) for m in metrics]
+    columns = []
+    for metric in metrics:
+        if metric in RATES:
+            from tx.evaluate.speech import sentence_rates  # imports numpy
+
+            columns.append(sentence_rates(hyp, refs[0], metric, **_without(kind, "tokenize")))
+        else:
+            columns.append(sentence_scores(hyp, refs, metric, **_without(kind, "normalize")))
     for scores in zip(*columns, strict=True):
         if as_json:
             console.print_json({score.name: score.value for score in scores})

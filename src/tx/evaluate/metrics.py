@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
 
 METRICS = ("bleu", "chrf", "chrf++", "ter")
+RATES = ("wer", "cer")  # of transcripts: tx.evaluate.speech computes them
+NORMALIZERS = ("none", "basic", "english")  # for them
 SEED = 12345  # sacreBLEU's own
 TESTS = {"bootstrap": ("bs", 1000), "randomization": ("ar", 10000)}  # our name -> theirs, default trials
 
@@ -29,7 +31,7 @@ Lines = Sequence[str]
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one system. `value` is on a scale of 100; higher is better, except for TER.
+    """One metric of one system. `value` is on a scale of 100; higher is better, except for TER, WER and CER.
 
     `mean` and `ci` are the bootstrap's mean and the half width of its 95% interval; `p_value` is that of the
     paired test against the baseline, two-sided. Each is None where it was not asked for.
@@ -68,6 +70,15 @@ def check(systems: Mapping[str, Lines], references: Mapping[str, Lines]) -> list
         missing = [not line.strip() and any(map(str.strip, refs)) for line, *refs in rows]
         warnings += [_blank(name, missing), _tokenized(name, hyp)]
     return [warning for warning in warnings if warning]
+
+
+def check_metrics(metrics: Iterable[str], n_refs: int) -> None:
+    """Refuse unknown names, and error rates against several references. Raises UsageError."""
+    for name in metrics:
+        if name not in (*METRICS, *RATES):
+            raise _unknown("metric", name, (*METRICS, *RATES))
+        if name in RATES and n_refs > 1:
+            raise UsageError(f"{name.upper()} is measured against one reference, not {n_refs}", "give one")
 
 
 def _check_lines(name: str, lines: Lines) -> None:
