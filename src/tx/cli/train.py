@@ -12,7 +12,7 @@ from tx.catalog import arch_named, arch_names, recipe_names
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.cli.options import collect_flags, config_flags, model_config
-from tx.config import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS, RunConfig
+from tx.config import LANGUAGE_MODEL, SPEECH, TAGGING, TRANSLATION, VECTORS, RunConfig
 from tx.errors import TxError, UsageError, did_you_mean
 from tx.resolve import Resolved, resolve
 from tx.text.lines import read_lines
@@ -74,6 +74,7 @@ def train(
     $ tx train char-rnn shakespeare.txt -o bard
     $ tx train word2vec text8 -o vectors
     $ tx train tagger train.conll --valid dev.conll --embeddings vectors -o names
+    $ tx train whisper videos/ --init-from whisper-base --language de -o my-whisper
     $ tx train bpe train.de train.en --vocab-size 8000 -o bpe8k
     $ tx config transformer-xs > run.toml && tx train run.toml train.de train.en -o de-en
     ```
@@ -145,8 +146,9 @@ def _config(
 def _check_files(config: RunConfig) -> None:
     """Raise UsageError unless there are as many files as the task needs, TxError for one that is not there."""
     data = config.data
-    if config.task in (LANGUAGE_MODEL, TAGGING, VECTORS) and not data.train:
-        raise UsageError("there is no text to learn from", f"tx train {config.arch} FILE... -o NAME")
+    if config.task != TRANSLATION and not data.train:
+        what, files = ("speech", "DATA") if config.task == SPEECH else ("text", "FILE")
+        raise UsageError(f"there is no {what} to learn from", f"tx train {config.arch} {files}... -o NAME")
     for key, paths in (("training", data.train), ("validation", data.valid)):
         n_files = f"{len(paths)} file{'s' * (len(paths) != 1)}"
         if config.task == TRANSLATION and len(paths) not in ((2,) if key == "training" else (0, 2)):
@@ -160,7 +162,7 @@ def _check_files(config: RunConfig) -> None:
                     "training reads its text more than once, and cannot read it from a pipe",
                     "write it to a file first: cat > train.txt",
                 )
-            if not (Path(path).is_file() or path == "-"):
+            if not (Path(path).is_file() or path == "-" or (config.task == SPEECH and Path(path).is_dir())):
                 raise TxError(
                     f"there is no file {path}", "check the path; a relative one starts at this folder"
                 )
@@ -225,6 +227,10 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
         from tx.cli.train_word2vec import run_word2vec
 
         return run_word2vec(resolved, out, resume, overwrite, dry_run)
+    if resolved.config.task == SPEECH:
+        from tx.cli.train_whisper import run_whisper
+
+        return run_whisper(resolved, out, resume, overwrite, dry_run)
     from tx.train.folder import claim
     from tx.train.prepare import prepare
     from tx.train.stop import sigterm_as_interrupt

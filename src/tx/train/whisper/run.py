@@ -1,0 +1,191 @@
+"""A run of fine-tuning, from media with their text to a package: what `tx train whisper DATA... -o NAME` does.
+
+The untouched model is scored first, and one batch goes through training and generation before that: what cannot work
+fails within a minute, not at the first validation. The best by normalised word error rate becomes the package.
+"""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tx.config import RunConfig, parse_duration
+from tx.errors import TxError
+from tx.files import recover_folder
+from tx.nn.device import use_bf16
+from tx.train.folder import check_inputs, clear, keep_inputs
+from tx.train.whisper.batch import Collator, Examples, Order
+from tx.train.whisper.model import lift_suppression, prepare
+from tx.train.whisper.session import Session, open_session, rank, world_size
+from tx.train.whisper.validate import generate
+
+EPOCHS = 10  # where no limit is given
+VALIDATIONS = 8  # in a run, where nothing else is asked for
+UNLIMITED = 10**7  # steps, where time is the limit
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, and how often to look."""
+
+    steps: int
+    per_epoch: int
+    eval_every: int
+    max_seconds: float
+
+
+def plan(config: RunConfig, n_items: int) -> Plan:
+    """The limits of a run over `n_items`: whichever is reached first; ten epochs where none is given."""
+    train = config.train
+    batches = math.ceil(n_items / (train.batch_size * world_size()))
+    per_epoch = math.ceil(batches / train.grad_accum)
+    limits = [n for n in (train.max_steps, train.max_epochs * per_epoch) if n]
+    steps = min(limits, default=UNLIMITED if train.max_time else EPOCHS * per_epoch)
+    chosen = per_epoch if steps == UNLIMITED else math.ceil(steps / VALIDATIONS)
+    return Plan(
+        steps,
+        per_epoch,
+        train.eval_every or chosen,
+        parse_duration(train.max_time) if train.max_time else 0.0,
+    )
+
+
+def make_trainer(session: Session, out: Path) -> Any:
+    """The trainer of a session whose run is in `out`/run."""
+    from transformers import Seq2SeqTrainingArguments
+
+    from tx.train.whisper.trainer import WhisperTrainer
+
+    config, train, finetune = session.config, session.config.train, session.config.finetune
+    limits = plan(config, len(session.data.train))
+    cpu = session.device.type == "cpu"
+    args = Seq2SeqTrainingArguments(
+        output_dir=str(out / "run"),
+        per_device_train_batch_size=train.batch_size,
+        gradient_accumulation_steps=train.grad_accum,
+        learning_rate=session.lr,
+        weight_decay=train.weight_decay,
+        adam_beta2=train.beta2,
+        max_grad_norm=train.clip_norm,
+        max_steps=limits.steps,
+        seed=config.seed,
+        bf16=train.precision != "fp16" and use_bf16(train.precision, session.device),
+        fp16=train.precision == "fp16",
+        use_cpu=cpu,
+        ddp_backend="gloo" if cpu and world_size() > 1 else None,
+        dataloader_num_workers=0 if cpu else min(8, max(1, (os.cpu_count() or 2) - 1)),
+        dataloader_pin_memory=not cpu,
+        eval_strategy="no",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+    )
+    args._n_gpu = min(1, args.n_gpu)  # several GPUs are for torchrun, not for threads
+    examples = Examples(session.data.train, session.labels, finetune, config.seed)
+    spoken = session.model.config
+    return WhisperTrainer(
+        session.model,
+        session.processor,
+        examples,
+        Collator(spoken.num_mel_bins, spoken.pad_token_id, finetune.audio_window, finetune.spec_augment),
+        Order(session.data.train, train.batch_size, config.seed),
+        args,
+        train,
+        out / "run",
+        limits.max_seconds,
+        limits.eval_every,
+        session.validate,
+        lambda validations, progress: session.publish(validations, progress, out),
+        session.listener,
+    )
+
+
+def smoke(trainer: Any, session: Session) -> None:
+    """One batch of the longest items through training and generation: what cannot work fails now, not in an hour.
+
+    Nothing is changed by it. Raises TxError if the machine has too little memory for such a batch.
+    """
+    windows = session.data.train
+    longest = sorted(range(len(windows)), key=lambda i: windows[i].end - windows[i].start)
+    rows = longest[-session.config.train.batch_size :]
+    try:
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in rows])
+        inputs = {name: tensor.to(session.device) for name, tensor in batch.items()}
+        session.model.to(session.device).train()
+        labels = inputs.pop("labels")
+        trainer._token_loss(session.model(**inputs), labels).backward()
+        session.model.zero_grad()
+        trainer._sums.zero_()
+        generate(session.model, session.processor, [windows[rows[0]]], 1)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TxError(
+            f"a batch of {len(rows)} items does not fit into memory",
+            "use a smaller --batch-size with --grad-accum, --set finetune.checkpointing=true or --lora 16",
+        ) from error
+
+
+def train_whisper(config: RunConfig, out: Path, resume: bool, listener: Any) -> Any:
+    """Fine-tune into the package `out`, whose run folder is claimed, or go on with the run there.
+
+    Returns where the run stands at its end. Raises TxError for faults in the data, the model or the configuration.
+    """
+    from tx.train.whisper.trainer import Progress, load_progress
+
+    run = out / "run"
+    progress = Progress()
+    if resume:
+        check_inputs(run, config)
+        recover_folder(run / "last")
+        resume = (run / "last").is_dir()  # a run that was killed before its first checkpoint begins anew
+    if resume:
+        progress = load_progress(run / "last")
+    session = open_session(config, listener)
+    digest = session.data.digest()
+    if resume and progress.data != digest:
+        raise TxError(
+            "the data has changed since the run began", "bring it back, or start a new run with another -o"
+        )
+    if resume and progress.finished and plan(config, len(session.data.train)).steps <= progress.step:
+        listener.say("this run is finished; a larger --max-steps or --max-epochs goes on with it")
+        return progress
+    session.model = prepare(session.model, config.finetune)
+    trainer = make_trainer(session, out)
+    _tell_plan(session, listener)
+    if resume:
+        progress.finished = ""
+        lift_suppression(session.model)
+        return trainer.start(run / "last", progress)
+    if rank() == 0:
+        clear(run)
+    smoke(trainer, session)
+    progress.data = digest
+    trainer.progress = progress
+    if rank() == 0:
+        keep_inputs(run, config, texts=())
+    trainer.score_first()
+    lift_suppression(session.model)
+    return trainer.start(None, progress)
+
+
+def _tell_plan(session: Session, listener: Any) -> None:
+    trained, total = session.n_parameters
+    limits = plan(session.config, len(session.data.train))
+    share = "" if trained == total else f" of {total:,}"
+    steps = "" if limits.steps == UNLIMITED else f"{limits.steps:,} steps, "
+    listener.say(
+        f"{trained:,}{share} parameters to train at {session.lr:g}; {steps}{limits.per_epoch:,} in an "
+        f"epoch, validation every {limits.eval_every:,}"
+    )
+
+
+def forecast(config: RunConfig, listener: Any) -> None:
+    """Say what a run would be; nothing is trained or kept. Raises TxError as a run does."""
+    session = open_session(config, listener)
+    session.model = prepare(session.model, config.finetune)
+    _tell_plan(session, listener)
