@@ -67,6 +67,8 @@ def decode(media: Media, start: float = 0.0, end: float | None = None) -> np.nda
         line = _TimeLine(start, float("inf") if end is None else end)
         line.read(container)
         announced = _announced(container)
+        if announced is not None and start >= announced:
+            return line.samples()
         if not line.held:
             raise TxError(f"{name} has a sound track in which nothing can be decoded", "play it to see")
         if announced is not None:

@@ -1,0 +1,162 @@
+"""Decoded media against the sound that was written into them, in every container that PyAV writes."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from media import CONTAINERS, RATE, beeps, write_media, write_silent_video
+from tx.errors import TxError
+from tx.speech import media
+from tx.speech.media import decode, duration, measure
+
+SECONDS = 6.0
+SOUND = beeps(SECONDS, at=(1.0, 4.0))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("media")
+    for name, *how in CONTAINERS:
+        write_media(folder / name, SOUND, *how)  # type: ignore[arg-type]
+    return folder
+
+
+def onsets(sound: np.ndarray) -> list[float]:
+    """The seconds at which the sound gets loud after silence."""
+    level = np.array([np.abs(sound[i : i + 80]).max(initial=0.0) for i in range(0, len(sound), 80)])
+    loud = level > 0.15
+    return [i / 200 for i in range(1, len(loud)) if loud[i] and not loud[max(i - 20, 0) : i].any()]
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in CONTAINERS])
+def test_sound_stands_at_its_time_in_every_container(folder: Path, name: str) -> None:
+    sound = decode(folder / name)
+    assert sound.dtype == np.float32 and sound.ndim == 1
+    assert len(sound) == pytest.approx(SECONDS * RATE, abs=0.05 * RATE)
+    assert onsets(sound) == pytest.approx([1.0, 4.0], abs=0.035)
+    tone = sound[round(1.1 * RATE) : round(1.4 * RATE)]
+    spectrum = np.abs(np.fft.rfft(tone))
+    assert np.argmax(spectrum) * RATE / len(tone) == pytest.approx(440, abs=5)
+    assert 0.2 < np.sqrt((tone**2).mean()) * np.sqrt(2) < 0.45  # two channels are not added up
+    assert duration(folder / name) == pytest.approx(SECONDS, abs=0.15)
+    assert measure(folder / name) == pytest.approx(SECONDS, abs=0.15)
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in CONTAINERS])
+def test_an_excerpt_is_that_part_of_the_whole(folder: Path, name: str) -> None:
+    whole, part = decode(folder / name), decode(folder / name, 3.5, 5.0)
+    assert len(part) == 1.5 * RATE
+    assert onsets(part) == pytest.approx([0.5], abs=0.035)
+    expected = whole[round(3.5 * RATE) : round(5.0 * RATE)]
+    scores = {
+        shift: np.dot(np.roll(part, shift), expected) for shift in range(-40, 41)
+    }  # the clock of some is 1 ms
+    best = max(scores.values())
+    assert best / np.linalg.norm(part) / np.linalg.norm(expected) > 0.99
+    assert len(decode(folder / name, 5.5, 100.0)) == pytest.approx(len(whole) - 5.5 * RATE, abs=32)
+
+
+def test_wav_is_exact(folder: Path) -> None:
+    assert np.abs(decode(folder / "a.wav") - SOUND).max() < 2 / 32768  # written in 16 bits
+    assert np.array_equal(
+        decode(folder / "a.wav", 0.5, 1.25), decode(folder / "a.wav")[RATE // 2 : RATE * 5 // 4]
+    )
+    assert len(decode(folder / "a.wav", 7.0)) == 0
+
+
+def test_sound_that_starts_late_or_pauses_keeps_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "late.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE)
+        stream.layout = "mono"
+        pictures = container.add_stream("mpeg4", rate=10)
+        pictures.width = pictures.height = 64
+        pictures.pix_fmt = "yuv420p"
+        black = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+        container.mux(pictures.encode(black))
+        for at in (2.0, 5.0):  # half a second of sound each, and nothing elsewhere
+            block = (beeps(0.5, (0.0,))[None] * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = RATE, round(at * RATE)
+            container.mux(stream.encode(frame))
+        container.mux(pictures.encode(None))
+    assert onsets(decode(path)) == pytest.approx([2.0, 5.0], abs=0.02)
+    assert onsets(decode(path, 4.0)) == pytest.approx([1.0], abs=0.02)
+
+
+def test_a_pipe_is_read_whatever_it_carries(folder: Path) -> None:
+    for name in ("a.mp4", "a.wav", "a.webm"):  # an MP4's index is at its end
+        code = "import sys; from tx.speech.media import decode; print(len(decode(sys.stdin.buffer)))"
+        data = (folder / name).read_bytes()
+        done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
+        assert int(done.stdout) == len(decode(folder / name))
+        assert done.stderr == b""
+    assert len(decode(io.BytesIO((folder / "a.mp3").read_bytes()))) == len(decode(folder / "a.mp3"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a.wav", "mulaw.wav", "a.mp3", "a.flac", "a.aiff", "a.m4a", "a.mp4", "a.mkv", "a.webm"]
+)
+def test_a_truncated_file_is_named(folder: Path, tmp_path: Path, name: str) -> None:
+    data = (folder / name).read_bytes()
+    half = tmp_path / name
+    half.write_bytes(data[: len(data) // 2])
+    for read in (decode, measure):
+        with pytest.raises(TxError, match="truncated") as error:
+            read(half)
+        assert str(half) in error.value.message and "\n" not in error.value.message
+
+
+def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
+    silent = write_silent_video(tmp_path / "silent.mp4")
+    (tmp_path / "notes.txt").write_text("hello\n" * 1000)
+    (tmp_path / "notes.mp3").write_text("hello\n" * 1000)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(1).bytes(50_000))
+    (tmp_path / "no such").mkdir()
+    expected = {
+        silent: "is a video without sound",
+        tmp_path / "notes.txt": "is no audio or video file",
+        tmp_path / "notes.mp3": "is no audio or video file",
+        tmp_path / "empty.wav": "is no audio or video file",
+        tmp_path / "noise.mp4": "is no audio or video file",
+        tmp_path / "no such": "is a folder",
+        tmp_path / "missing.wav": "there is no file",
+    }
+    for path, words in expected.items():
+        for read in (decode, duration, measure):
+            with pytest.raises(TxError, match=words) as error:
+                read(path)
+            assert str(path) in error.value.message and error.value.hint
+
+
+def test_names_are_never_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_media(tmp_path / "a.wav", SOUND)
+    Path("http:").mkdir()
+    for name in ("concat:a.wav|a.wav", "http:/x.wav", "-x.wav", "täst ünd.wav"):
+        Path(name).write_bytes(Path("a.wav").read_bytes())
+        assert len(decode(name)) == len(SOUND)
+    Path("list.m3u8").write_text("#EXTM3U\n#EXTINF:6,\nhttp://127.0.0.1:1/a.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(TxError):
+        decode("list.m3u8")
+
+
+def test_damaged_packets_do_not_stop_decoding(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "a.mp3", SOUND, "libmp3lame", 44_100)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 300] = bytes(300)
+    path.write_bytes(data)
+    assert onsets(decode(path)) == pytest.approx([1.0, 4.0], abs=0.1)  # an MP3's clock counts packets
+
+
+def test_without_pyav_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(TxError, match="PyAV") as error:
+        media.decode(tmp_path / "x.wav")
+    assert "tx[whisper]" in str(error.value.hint)
