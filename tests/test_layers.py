@@ -18,6 +18,7 @@ MAX_FILE, MAX_FUNCTION = 400, 60
 WRITERS = {
     "data/corpus.py": "into an atomic_folder",
     "data/stream.py": "into an atomic_folder",
+    "decode/transcribe/fast.py": "into an atomic_folder",
     "package/write.py": "into an atomic_folder",
     "text/lines.py": "to pipes and devices, which nothing can replace",
     "train/averaging.py": "into the folder of a package that is being written",

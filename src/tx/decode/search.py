@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tx.data.batch import Batch
 from tx.decode.sampling import Sampling, draw
 
 
@@ -25,10 +24,17 @@ class State(Protocol):
     def reorder(self, index: Tensor, width: int) -> None: ...
 
 
+class Sources(Protocol):
+    """B sources as tensors, whatever they are: a `tx.data.batch.Batch` for one."""
+
+    @property
+    def src(self) -> Tensor: ...
+
+
 class Decodable(Protocol):
     """A model that can be searched: see `tx.models`."""
 
-    def start(self, batch: Batch) -> Any: ...
+    def start(self, batch: Any) -> Any: ...
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]: ...
 
@@ -44,7 +50,8 @@ class Hypothesis:
 
 
 NEVER = float("-inf")
-ROWS = 32  # the sentences of a batch are a multiple of this, or of 8 when they are fewer
+ROWS = 32  # the sentences of a batch are a multiple of this, or of `LEAVE_IN` when they are fewer
+LEAVE_IN = 8
 
 
 class _Limits:
@@ -77,13 +84,13 @@ class _Limits:
         return logits
 
 
-def _still_there(is_open: Sequence[bool]) -> list[int]:
+def _still_there(is_open: Sequence[bool], leave_in: int) -> list[int]:
     """Which rows stay: the open ones, and so many finished ones that their number is one of few.
 
     Kernels are chosen, or compiled, for each shape: to compute some rows for nothing costs less than that.
     """
     n_open = sum(is_open)
-    step = ROWS if n_open > ROWS else 8
+    step = ROWS if n_open > ROWS else leave_in
     spare = min(-(-n_open // step) * step, len(is_open)) - n_open
     kept = []
     for i, wanted in enumerate(is_open):
@@ -95,7 +102,7 @@ def _still_there(is_open: Sequence[bool]) -> list[int]:
 
 def beam_search(
     model: Decodable,
-    batch: Batch,
+    batch: Sources,
     *,
     beam_size: int,
     n_best: int = 1,
@@ -104,6 +111,7 @@ def beam_search(
     bos_id: int,
     eos_id: int,
     prefixes: Sequence[Sequence[int]] | None = None,
+    leave_in: int = LEAVE_IN,
 ) -> list[list[Hypothesis]]:
     """The `n_best` best finished hypotheses of each sentence, best first, by a beam search of `beam_size`.
 
@@ -143,7 +151,7 @@ def beam_search(
         for n, top in zip(sentences, total[:, 0].tolist(), strict=True):
             if _finished(found[n], top / length**length_penalty, beam_size, n_best):
                 is_open[n] = False
-        rows = _still_there([is_open[n] for n in sentences])
+        rows = _still_there([is_open[n] for n in sentences], leave_in)
         keep = torch.tensor(rows, dtype=torch.long, device=device)
         if len(rows) < len(sentences):
             sentences = [sentences[i] for i in rows]
@@ -187,7 +195,7 @@ def choose(logits: Tensor, sampling: Sampling, sources: Sequence[np.random.Gener
 
 def generate(
     model: Decodable,
-    batch: Batch,
+    batch: Sources,
     *,
     sampling: Sampling | None = None,
     length_penalty: float = 1.0,
@@ -197,11 +205,13 @@ def generate(
     prefixes: Sequence[Sequence[int]] | None = None,
     lines: Sequence[int] | None = None,
     with_scores: bool = True,
+    leave_in: int = LEAVE_IN,
 ) -> list[list[Hypothesis]]:
     """One hypothesis a sentence: the likeliest token at each step, or with `sampling` a random one.
 
     The draws of a sentence depend on the seed and its number in `lines` alone, not on the batch it stands in.
-    Without `with_scores` log-probabilities are not computed, and stand as 0.
+    Without `with_scores` log-probabilities are not computed, and stand as 0. For a model of which a row costs more
+    than a new shape, finished sentences may `leave_in` ones.
     """
     state = model.start(batch)
     device, n_sentences = batch.src.device, batch.src.size(0)
@@ -230,7 +240,7 @@ def generate(
                 is_open[n] = False
             elif is_open[n]:
                 ids[n].append(token)
-        rows = _still_there([is_open[n] for n in sentences])
+        rows = _still_there([is_open[n] for n in sentences], leave_in)
         if len(rows) < len(sentences):
             keep = torch.tensor(rows, dtype=torch.long, device=device)
             sentences = [sentences[i] for i in rows]

@@ -1,0 +1,64 @@
+"""What is believed of what was heard: the thresholds and the fallback of the Whisper paper, section 4.5.
+
+A text that says the same again and again, or that is improbable, is heard again at a higher temperature, where
+chance leads out of the loop.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tx.decode.transcribe.options import Options
+from tx.decode.transcribe.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was understood in a window: its tokens, and how far that is to be believed."""
+
+    tokens: list[int]
+    logprob: float  # mean of the tokens, in nats
+    no_speech: float  # the probability that nobody speaks
+    compression: float
+    temperature: float
+
+
+def judged(
+    tokens: list[int], logprob: float, no_speech: float, temperature: float, vocabulary: Vocabulary
+) -> Heard:
+    """What a search found, of log-probability `logprob` in all, its end counted as a token."""
+    ratio = compression(vocabulary.decode(tokens).strip())
+    return Heard(tokens, logprob / (len(tokens) + 1), no_speech, ratio, temperature)
+
+
+def compression(text: str) -> float:
+    """How many times shorter zlib makes a text: above 2.4 it says the same again and again."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def is_silence(heard: Heard, options: Options) -> bool:
+    """Whether nobody speaks, and what was heard is made up."""
+    return heard.no_speech > options.no_speech_threshold and heard.logprob < options.logprob_threshold
+
+
+def is_doubtful(heard: Heard, options: Options) -> bool:
+    """Whether another temperature should be tried."""
+    improbable = heard.logprob < options.logprob_threshold
+    return (improbable or heard.compression > options.compression_threshold) and not is_silence(
+        heard, options
+    )
+
+
+def insist(
+    attempt: Callable[[list[int], float], Sequence[Heard]], n_windows: int, options: Options
+) -> list[Heard]:
+    """What `attempt` (windows by their numbers, temperature) hears, tried again where that is doubtful."""
+    heard: dict[int, Heard] = {}
+    left = list(range(n_windows))
+    for temperature in options.temperatures:
+        heard |= zip(left, attempt(left, temperature), strict=True)
+        left = [i for i in left if is_doubtful(heard[i], options)]
+        if not left:
+            break
+    return [heard[i] for i in range(n_windows)]

@@ -1,0 +1,135 @@
+"""Where somebody speaks: stretches of sound that stand out from the background, packed into windows.
+
+A level in decibels for each 20 ms, low hum taken away by differences of neighbouring samples. What lies clearly
+above the background (the quiet tenth of the minute around it) begins a stretch, and half a second below it ends
+one: a threshold that follows the recording, with hysteresis, as in Rabiner and Sambur's detector of 1975. It is meant
+to let all speech pass and to keep out silence: in steady noise or music all is taken for speech, and Whisper has to
+say what it is. faster-whisper ships Silero's network, which tells speech from other sounds; `silero` uses that.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tx.errors import TxError
+from tx.speech.features import RATE, WINDOW, Audio
+
+FRAME = RATE // 50  # samples: 20 ms
+SILENCE = -75.0  # dB below full scale: nothing, whatever stands beside it
+MARGIN = 0.25  # of the way from the background to the loud parts: where speech begins ...
+LEAST_RANGE = 8.0  # dB between both; less is one sound all through
+LEAVE = 3.0  # dB below that: where it ends
+AROUND = 30 * 50  # frames on each side that make up the background
+SHORTEST, LONGEST_PAUSE, PADDING = 4, 25, 10  # frames: 80 ms, 0.5 s, 0.2 s
+FARTHEST = 4 * RATE  # samples of silence inside a window
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of the audio, in samples, the end not included."""
+
+    start: int
+    end: int
+
+
+def find_speech(audio: Audio) -> list[Stretch]:
+    """The stretches of mono audio at 16 kHz in which there may be speech; none in silence."""
+    levels = _levels(audio)
+    if not levels.size or levels.max() < SILENCE:
+        return []
+    enter = _thresholds(levels)
+    frames = list(_joined(_runs(levels, enter, enter - LEAVE)))
+    return [
+        Stretch(max(0, start - PADDING) * FRAME, min(len(audio), (end + PADDING) * FRAME))
+        for start, end in frames
+    ]
+
+
+def _levels(audio: Audio) -> NDArray[np.float32]:
+    """The level of each frame in dB; full scale at 0."""
+    n = len(audio) // FRAME
+    change = np.diff(audio[: n * FRAME], prepend=np.float32(0)).reshape(n, FRAME)
+    power: NDArray[np.float32] = np.einsum("ij,ij->i", change, change) / FRAME
+    levels: NDArray[np.float32] = (10 * np.log10(power + 1e-12)).astype(np.float32)
+    return levels
+
+
+def _thresholds(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The level at which speech begins, for each frame: by the quiet and the loud part of its surroundings."""
+    wanted, step = np.empty_like(levels), AROUND // 3
+    for at in range(0, len(levels), step):
+        near = levels[max(0, at + step // 2 - AROUND) : at + step // 2 + AROUND]
+        near = near[near >= SILENCE]
+        quiet, loud = np.percentile(near, (10, 95)) if near.size else (0.0, 0.0)
+        threshold = quiet + MARGIN * (loud - quiet) if loud - quiet >= LEAST_RANGE else SILENCE
+        wanted[at : at + step] = max(threshold, SILENCE)
+    return wanted
+
+
+def _runs(
+    levels: NDArray[np.float32], enter: NDArray[np.float32], leave: NDArray[np.float32]
+) -> Iterator[tuple[int, int]]:
+    """The runs of frames above `leave` in which at least one is above `enter`."""
+    above = np.concatenate(([False], levels >= np.maximum(leave, SILENCE), [False]))
+    edges = np.flatnonzero(above[1:] != above[:-1])
+    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if bool((levels[start:end] >= enter[start:end]).any()):
+            yield start, end
+
+
+def _joined(runs: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Runs with a short pause between them as one; what is short even so is a click, and left away."""
+    last: tuple[int, int] | None = None
+    for start, end in runs:
+        if last is not None and start - last[1] <= LONGEST_PAUSE:
+            last = last[0], end
+            continue
+        if last is not None and last[1] - last[0] >= SHORTEST:
+            yield last
+        last = start, end
+    if last is not None and last[1] - last[0] >= SHORTEST:
+        yield last
+
+
+def pack(audio: Audio, speech: Sequence[Stretch]) -> list[list[Stretch]]:
+    """The stretches in groups, each at most a window (30 s) from its start to its end.
+
+    A longer stretch is cut where it is quietest; a long silence between two is left out of the windows.
+    """
+    groups: list[list[Stretch]] = []
+    for whole in speech:
+        for part in _cut(audio, whole):
+            group = groups[-1] if groups else []
+            near = group and part.start - group[-1].end <= FARTHEST and part.end - group[0].start <= WINDOW
+            if near:
+                group.append(part)
+            else:
+                groups.append([part])
+    return groups
+
+
+def _cut(audio: Audio, stretch: Stretch) -> Iterator[Stretch]:
+    """The stretch in parts of at most a window, cut in the quietest fifth of a second of the last 15 s."""
+    start = stretch.start
+    while stretch.end - start > WINDOW:
+        begin = start + WINDOW // 2
+        levels = _levels(audio[begin : start + WINDOW])
+        smooth = np.convolve(10 ** (levels / 10), np.ones(10), mode="valid")
+        cut = begin + (int(smooth.argmin()) + 5) * FRAME
+        yield Stretch(start, cut)
+        start = cut
+    yield Stretch(start, stretch.end)
+
+
+def find_speech_silero(audio: Audio) -> list[Stretch]:
+    """The same by Silero's network, as faster-whisper ships it. Raises TxError where that is missing."""
+    try:
+        from faster_whisper.vad import VadOptions, get_speech_timestamps
+    except ImportError:
+        raise TxError(
+            "Silero's voice activity comes with faster-whisper", "pip install 'tx[ctranslate2]'"
+        ) from None
+    options = VadOptions(min_silence_duration_ms=500, speech_pad_ms=200)
+    return [Stretch(found["start"], found["end"]) for found in get_speech_timestamps(audio, options)]
