@@ -75,7 +75,9 @@ def stop_at(problems: Sequence[Problem]) -> None:
     """Raise TxError that counts the problems by kind and names the first, if there is one: for `--strict`."""
     if problems:
         counts = Counter(problem.kind for problem in problems)
-        told = ", ".join(f"{n:,} x {kind}" for kind, n in counts.most_common())
+        told = ", ".join(f"{n:,} {kind}" for kind, n in counts.most_common())
+        items = f"{len(problems):,} items" if len(problems) > 1 else "1 item"
         raise TxError(
-            f"{problems[0]} ({told})", "`tx data check` lists them all; without --strict they are skipped"
+            f"{items} cannot be used ({told}); the first: {problems[0]}",
+            "`tx data check` names them all; without --strict they are left out",
         )

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from tx.errors import TxError
 from tx.speech.items import Item, Problem
-from tx.speech.tables import LANGUAGE, PATH, TEXT
+from tx.speech.tables import LANGUAGE, PATH, TEXT, language_code
 
 DATASET, DATASETS = "state.json", "dataset_dict.json"
 
@@ -62,9 +62,7 @@ def read_saved(folder: Path) -> Iterator[Item | Problem]:
             yield Problem(origin, "missing media", "holds neither sound nor the path of a file that is there")
             continue
         words, spoken = str(values[text] or "").split(), values[language] if language else None
-        yield Item(
-            media, " ".join(words), language=spoken if isinstance(spoken, str) else None, origin=origin
-        )
+        yield Item(media, " ".join(words), language=language_code(spoken), origin=origin)
 
 
 def _named(columns: Mapping[str, str], known: tuple[str, ...]) -> str | None:

@@ -6,6 +6,7 @@ taken for path and text.
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,14 @@ def _item(row: Row, origin: str, bases: Sequence[Path]) -> Item | Problem:
         start,
         end,
         cues,
-        str(language) if language else None,
+        language_code(language),
         origin,
     )
+
+
+def language_code(value: Any) -> str | None:
+    """The language of a locale: "sv" for sv-SE."""
+    return re.split("[-_]", value)[0].lower() if isinstance(value, str) and value else None
 
 
 def _first(row: Row, keys: Sequence[str]) -> Any:
