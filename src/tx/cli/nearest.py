@@ -40,6 +40,8 @@ class WithMinus(TyperCommand):
                 break
             if re.match(r"-[^-]", arg) and arg != "-h":
                 hint = f"put -- before the expression and after all options: tx {self.name} -- {arg}"
+                if arg == "-m":
+                    hint = "the model is named by --model: -m might begin an expression"
                 raise UsageError(f"'{arg}' looks like an option", hint)
         return super().parse_args(ctx, args)
 
