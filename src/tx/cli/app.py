@@ -97,4 +97,4 @@ def main() -> None:
 from tx.cli import train, config, translate, transcribe, generate, tag, tokenize, analogy, neighbors, score, evaluate  # noqa: E402, F401, I001
 from tx.cli import compare, explain, attention, plot, plot_vectors, plot_map, plot_skipgram  # noqa: E402, F401
 from tx.cli import plot_curves, plot_neurons, plot_positions  # noqa: E402, F401
-from tx.cli import demo, models, exchange  # noqa: E402, F401
+from tx.cli import demo, models, exchange, data  # noqa: E402, F401

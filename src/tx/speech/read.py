@@ -40,19 +40,35 @@ def read_sets(paths: Sequence[str | Path], language: str | None = None, split: s
 
     A subtitle file is left to the media file beside it where both are given, as a shell's `videos/*` does.
     """
-    found, seen = SpeechSet(), _Seen()
-    given = dict.fromkeys(map(Path, paths))
-    media_stems = {path.with_suffix("") for path in given if path.suffix.lower() in media.SUFFIXES}
-    for path in given:
+    merged = SpeechSet()
+    for found in _read_each([_chosen(Path(path), split) for path in paths], language).values():
+        merged.items += found.items
+        merged.problems += found.problems
+    return merged
+
+
+def read_all(paths: Sequence[str | Path], language: str | None = None) -> dict[str, SpeechSet]:
+    """Each of several sets by its name, with every split as a set of its own; else as `read_sets`.
+
+    So what stands in a training set and in its test set is found as well.
+    """
+    return _read_each([part for path in paths for part in splits(path).values() or [Path(path)]], language)
+
+
+def _read_each(paths: Sequence[Path], language: str | None) -> dict[str, SpeechSet]:
+    found, seen = {path: SpeechSet() for path in paths}, _Seen()
+    media_stems = {path.with_suffix("") for path in found if path.suffix.lower() in media.SUFFIXES}
+    for path in list(found):
         if path.suffix.lower() in subtitles.TEXTS and media_stems & set(subtitles.stems(path)):
+            del found[path]
             continue
-        for item in _read(path, language, split):
+        for item in _read(path, language):
             problem = item if isinstance(item, Problem) else _fault(item, seen)
             if problem is not None:
-                found.problems.append(problem)
+                found[path].problems.append(problem)
             elif isinstance(item, Item):
-                found.items.append(item)
-    return found
+                found[path].items.append(item)
+    return {str(path): each for path, each in found.items()}
 
 
 def splits(path: str | Path) -> dict[str, Path]:
@@ -70,17 +86,21 @@ def splits(path: str | Path) -> dict[str, Path]:
     return {entry.name: entry for entry in entries if entry.is_dir() and entry.name.lower() in _NAMES}
 
 
-def _read(path: Path, language: str | None, split: str) -> Iterator[Item | Problem]:
+def _chosen(path: Path, split: str) -> Path:
+    """The part of `path` that `split` names, where it has parts."""
+    parts = splits(path)
+    chosen = next((part for name, part in parts.items() if name.lower() in SPLITS[split]), None)
+    if chosen is None and parts:
+        first = next(iter(parts.values()))
+        raise TxError(
+            f"{path} has no split for {split}: it has {', '.join(parts)}", f"name one of them: {first}"
+        )
+    return chosen or path
+
+
+def _read(path: Path, language: str | None) -> Iterator[Item | Problem]:
     if not path.exists():
         raise TxError(f"there is no {path}", "check the path; a relative one starts at this folder")
-    if parts := splits(path):
-        chosen = next((part for name, part in parts.items() if name.lower() in SPLITS[split]), None)
-        if chosen is None:
-            first = next(iter(parts.values()))
-            raise TxError(
-                f"{path} has no split for {split}: it has {', '.join(parts)}", f"name one of them: {first}"
-            )
-        path = chosen
     if path.is_dir():
         is_saved = (path / saved.DATASET).is_file()
         return saved.read_saved(path) if is_saved else read_folder(path, language)

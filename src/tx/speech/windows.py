@@ -91,12 +91,22 @@ class Labels:
             return [self._id("<|startofprev|>"), *before, *ids], len(before) + 1
         return ids, 0
 
+    def knows(self, language: str | None) -> bool:
+        """Whether a window in `language` can be labelled; one of which nobody says it can, once it is named."""
+        code = self._language or language
+        return (
+            not self._multilingual or code is None or self._tokenizer.token_to_id(f"<|{code}|>") is not None
+        )
+
     def count(self, cues: Iterable[str], language: str | None = None) -> int:
         """How many labels a window of cues with these texts has, timestamps included."""
-        around = len(
-            self._prefix(self._language or language)
-        )  # as many labels: its end comes, its start goes
+        around = 1 + 2 * len(self._task)  # language and task before the text, the end behind it
         return around + sum(len(self._text(text, language)) + 2 for text in cues)
+
+    def count_of(self, window: Window) -> int:
+        """How many labels a window has with timestamps, which is the most it can have."""
+        texts = [cue.text for cue in window.cues] or [window.text]
+        return self.count(texts, window.language) + (window.crossing is not None)
 
     def _timed(self, window: Window) -> list[int]:
         cues = window.cues or (Cue(window.start, window.end, window.text),)
@@ -157,6 +167,9 @@ def cut(
     problems: list[Problem] = []
     known: dict[Path | Stored, float] = {}
     for item in items:
+        if labels is not None and not labels.knows(item.language):
+            problems.append(Problem(item.origin, "unknown language", f"the model knows no '{item.language}'"))
+            continue
         try:
             if item.media not in known:
                 known[item.media] = seconds(item.media)
@@ -167,17 +180,12 @@ def cut(
         for found in _packed(item, length, labels) if item.cues else _clip(item, length):
             if isinstance(found, Problem):
                 problems.append(found)
-            elif (n := _n_labels(found, labels)) > MAX_LABELS:
+            elif labels is not None and (n := labels.count_of(found)) > MAX_LABELS:
                 what = f"{n:,} tokens of text, and Whisper takes {MAX_LABELS}"
                 problems.append(Problem(found.origin, "label too long", what))
             else:
                 windows.append(found)
     return windows, problems
-
-
-def _n_labels(window: Window, labels: Labels | None) -> int:
-    texts = [cue.text for cue in window.cues] or [window.text]
-    return 0 if labels is None else labels.count(texts, window.language) + (window.crossing is not None)
 
 
 def _clip(item: Item, seconds: float) -> Iterator[Window | Problem]:
