@@ -23,7 +23,7 @@ _LAUNCH = "import os, sys; a = sys.argv; os.dup2(int(a[1]), 3); os.dup2(int(a[2]
 
 
 class Page:
-    """One open page."""
+    """What is open in the browser."""
 
     def __init__(self, to: int, of: int) -> None:
         self.to, self.of, self.rest, self.number, self.session = to, of, b"", 0, ""
@@ -46,6 +46,12 @@ class Page:
                 assert "error" not in found, found
                 return found["result"]
 
+    def open(self, url: str) -> None:
+        """Go to a page and wait until it is there."""
+        self.call("Page.navigate", url=url)
+        while self.run("document.readyState + ' ' + location.href") != f"complete {url}":
+            pass
+
     def run(self, script: str) -> Any:
         """The value of an expression in the page."""
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
@@ -53,11 +59,10 @@ class Page:
         return result["result"].get("value")
 
     def place(self, selector: str) -> tuple[float, float]:
-        box = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-            " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
-        )
-        return box[0], box[1]
+        found = f"const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
+        box = "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2];"
+        x, y = self.run(f"(() => {{ {found} {box} }})()")
+        return x, y
 
     def hover(self, selector: str) -> None:
         x, y = self.place(selector)
@@ -73,14 +78,14 @@ class Page:
 
 
 @contextmanager
-def opened(url: str, folder: Path) -> Iterator[Page]:
-    """A page at `url`, loaded; `folder` is for what Chromium writes."""
+def started(folder: Path) -> Iterator[Page]:
+    """A browser with one empty page; `folder` is for what it writes."""
     ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for pipe in (os.pipe(), os.pipe()) for end in pipe]
     its_in, our_out, our_in, its_out = ends
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"]
+    options += ["--window-size=1280,1000", f"--user-data-dir={folder / 'profile'}"]
     process = subprocess.Popen(
-        [sys.executable, "-c", _LAUNCH, str(its_in), str(its_out), str(PROGRAM), *options]
-        + ["--window-size=1280,1000", f"--user-data-dir={folder / 'profile'}"],
+        [sys.executable, "-c", _LAUNCH, str(its_in), str(its_out), str(PROGRAM), *options],
         pass_fds=(its_in, its_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -91,9 +96,6 @@ def opened(url: str, folder: Path) -> Iterator[Page]:
     try:
         target = page.call("Target.createTarget", url="about:blank")["targetId"]
         page.session = page.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page.call("Page.navigate", url=url)
-        while page.run("document.readyState + location.href.slice(0, 4)") != "completefile":
-            pass
         yield page
         page.session = ""
         page.call("Browser.close")

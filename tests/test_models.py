@@ -2,6 +2,7 @@
 
 import functools
 import random
+import re
 from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
@@ -21,9 +22,11 @@ from tx.data.batch import Batch, make_batch
 from tx.decode.search import generate
 from tx.errors import TxError
 from tx.models import architectures, load_architecture, load_model, model_config, weights_of
+from tx.nn.attention import watch
 from tx.package import WEIGHTS, Package, write_package
 from tx.train.optim import Optimizer
 
+WATCHED = r"(encoder|decoder|cross) [1-9]\d*"
 V = 29  # target vocabulary; ids 0 </s>, 1 <unk>, 28 <pad>
 PAD = V - 1
 SMALL = {
@@ -282,6 +285,55 @@ def test_a_state_without_rows_is_no_error(arch: str) -> None:
     batch = batch_of(model, pairs(model))
     _, state = model.step(batch.tgt_in[:, 0], model.start(batch))
     state.reorder(torch.tensor([], dtype=torch.long), 1)
+
+
+# --- attention ---
+
+
+@every_model
+@torch.inference_mode()
+def test_attention_is_shown_by_layer_and_head(arch: str, variant: str) -> None:
+    """Every row is a distribution over real pieces of the past, and to watch changes nothing."""
+    model = model_of(arch, variant)
+    chosen = pairs(model, 7)
+    batch = batch_of(model, chosen)
+    n_rows, logits = {"encoder": batch.src.size(1)}, model(batch)
+    with watch(model.attentions()) as seen:
+        close(model(batch), logits)
+    assert list(seen) == list(model.attentions()) and all(re.fullmatch(WATCHED, name) for name in seen)
+    assert bool(seen) == (getattr(model.config, "attention", "") != "none")
+    for name, calls in seen.items():
+        kind, weights = name.split()[0], torch.cat(calls, dim=2)  # [B, H, T, S]
+        assert weights.size(1) == getattr(model.config, "n_heads", 1)
+        assert weights.size(2) == n_rows.get(kind, batch.tgt_in.size(1))
+        close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
+        for row, (src, _) in zip(weights, chosen, strict=True):
+            if kind != "decoder":
+                assert not row[..., len(src) + 1 :].any()
+            else:
+                assert not row.triu(1).any()
+    model(batch)
+    assert all(module.seen is None for module in model.attentions().values()), "nobody watches any more"
+
+
+@every_model
+@torch.inference_mode()
+def test_a_step_shows_the_row_of_its_position(arch: str, variant: str) -> None:
+    model = model_of(arch, variant)
+    batch = batch_of(model, pairs(model, 2, ((5, 11), (9, 11))))
+    with watch(model.attentions()) as seen:
+        model(batch)
+    whole = {name: torch.cat(calls, dim=2) for name, calls in seen.items()}
+    state = model.start(batch)
+    for t in range(12):
+        with watch(model.attentions()) as step:
+            _, state = model.step(batch.tgt_in[:, t], state)
+        for name, calls in step.items():
+            if not name.startswith("encoder"):
+                (row,) = calls
+                width = min(whole[name].size(3), row.size(3))
+                close(row[:, :, 0, :width], whole[name][:, :, t, :width])
+                assert not row[..., width:].any() and not whole[name][:, :, t, width:].any()
 
 
 # --- training ---

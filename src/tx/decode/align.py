@@ -6,6 +6,7 @@ al. (2015) looked at them first; how well they align words, Koehn and Knowles (2
 Shape letters: B pairs, H heads, T target pieces, S source pieces, both with `</s>`; V vocabulary.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ Array = NDArray[np.float32]
 Links = list[tuple[int, int]]  # (source word, target word), both from 0
 Words = list[int | None]  # the word of each piece; None: of none
 CROSS = "cross"
+_BYTE = re.compile("(?:##)?<0x([0-9A-F]{2})>")  # how tokenizers spell what they have no piece for
 
 
 def check_attends(model: Any) -> None:
@@ -55,19 +57,28 @@ def words_of(tokenizer: Tokenizer, ids: Sequence[int], line: str | None = None) 
     Words are what stands between whitespace: of `line`, the raw text that `ids` encode, else of the decoded `ids`.
     """
     found: list[int] = []
-    start, number = 0, 0  # a piece is read after the last one that is clear; that one is in word `number`
-    for end in range(1, len(ids) + 1):
+    number = start = 0  # the last letter is in word `number`, and its pieces start at `start`
+    while len(found) < len(ids):
+        end = len(found) + 1
+        while end < len(ids) and _goes_on(tokenizer.piece(ids[end])):
+            end += 1
         text = tokenizer.decode(ids[start:end])
         n = len(text.split())
-        open_end = not n or text[-1].isspace()
-        found.append(number + n - (not open_end))
-        if not open_end and text[-1] != "\ufffd":  # which may be the first bytes of a letter
-            start, number = end - 1, found[-1]
+        is_space = not n or text[-1].isspace()
+        if not is_space:
+            start, number = len(found), number + n - 1
+        found += [number + n if is_space else number] * (end - len(found))
     n_words = len(tokenizer.decode(ids).split())
     numbers = list(range(n_words))
     if line is not None:  # normalizing may make several words of one, or none
         numbers = [n for n, word in enumerate(line.split()) for _ in tokenizer.normalize(word).split()]
     return [numbers[n] if n < len(numbers) else None for n in found]
+
+
+def _goes_on(piece: str) -> bool:
+    """Whether a piece is a byte that continues a letter."""
+    byte = _BYTE.fullmatch(piece)
+    return byte is not None and 0x80 <= int(byte[1], 16) < 0xC0
 
 
 def by_word(weights: Array, src: Words, tgt: Words) -> Array:

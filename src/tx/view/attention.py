@@ -82,10 +82,13 @@ def read(
     Raises TxError for a line that is blank or too long.
     """
     source, target = canonical(source), target and canonical(target)
+    if not source.strip():
+        raise TxError("the source has no words", "give one sentence")
     src, limit = translator.src.encode(source), translator.longest_source
-    if not source.strip() or len(src) > limit:
-        size = f"{len(src):,} pieces, and the model reads {limit:,} at once" if src else "no words"
-        raise TxError(f"the source has {size}", "give one sentence")
+    if len(src) > limit:
+        raise TxError(
+            f"the source has {len(src):,} pieces, and the model reads {limit:,} at once", "give one sentence"
+        )
     if target is None:
         (result,) = translator.translate([source], options)
         tgt = result.hypotheses[0].ids
