@@ -156,9 +156,11 @@ def test_words_begin_as_their_vectors_also_those_no_sentence_has(tmp_path: Path)
     done = fork_tx(arguments(out, "--embeddings", str(vectors()), train__lr=0, train__max_steps=1))
     assert done.status == 0, done.err
     tagger = open_tagger(out, "cpu", 1)
-    weight, book = tagger.model.reader.embedding.weight.detach(), tagger.codebook.lexicon
-    assert weight.shape == (len(book), 7)
+    reader, book = tagger.model.reader, tagger.codebook.lexicon
+    weight = torch.cat((reader.embedding.weight.detach(), reader.others))
+    assert weight.shape == (len(book), 7) and reader.others.shape == (1, 7)
     rome, helsinki, unknown = (weight[book.id(word)] for word in ("Rome", "HELSINKI", "lives"))
+    assert torch.equal(helsinki, reader.others[0])
     assert torch.equal(rome, helsinki) and not torch.equal(rome, unknown)
     known = torch.stack(
         [weight[book.id(word)] for word in ("the", "rome", "paris", "bern", "anna", "helsinki")]

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tx.config import option
 from tx.data.tagged import N_SHAPES, TagBatch
@@ -33,6 +34,7 @@ class Config:
 
     vocab_size: int = option(0, "pieces, <pad> included", ge=0, derived=True)
     n_words: int = option(0, "ids of the lexicon", ge=0, derived=True)
+    n_trained: int = option(0, "the first of them, whose embeddings are trained", ge=0, derived=True)
     n_characters: int = option(0, "characters, <pad> included", ge=0, derived=True)
     types: list[str] = field(default_factory=list, metadata={"help": "types of entities", "derived": True})
     encoder: Literal["lstm", "transformer"] = option("lstm", "what reads a sentence in both directions")
@@ -49,7 +51,6 @@ class Config:
     filter_width: int = option(3, "characters that such a pattern spans", ge=1)
     dropout: float = option(0.5, "dropout before and after the encoder", ge=0, le=0.99)
     word_dropout: float = option(0.1, "share of words that are read as unknown in training", ge=0, le=0.99)
-    freeze_words: bool = option(False, "leave the embeddings of words as they are")
     crf: bool = option(True, "crf")
 
     def __post_init__(self) -> None:
@@ -75,7 +76,10 @@ class WordReader(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(config.n_words, config.d_word)
+        self.n_trained, n_others = config.n_trained, config.n_words - config.n_trained
+        self.embedding = nn.Embedding(config.n_trained, config.d_word)
+        # Words that no sentence had in training: they stay as they came, and cost training nothing.
+        self.others = nn.Parameter(torch.zeros(n_others, config.d_word), False) if n_others else None
         self.characters = nn.Embedding(
             config.n_characters, config.d_character, config.n_characters - 1
         )  # <pad>: 0
@@ -84,6 +88,22 @@ class WordReader(nn.Module):
         )
         self.width = config.d_word + config.n_filters + N_SHAPES
         self.word_dropout = config.word_dropout
+
+    def embed(self, words: Tensor) -> Tensor:
+        """The embeddings of `words`, `[..., d_word]`."""
+        if self.others is None:
+            return self.embedding(words)  # type: ignore[no-any-return]
+        trained = words < self.n_trained
+        other = F.embedding((words - self.n_trained).clamp(min=0), self.others)
+        return torch.where(trained[..., None], self.embedding(words * trained), other)
+
+    @torch.no_grad()
+    def start(self, vectors: Tensor) -> None:
+        """Begin with `vectors` `[n_words, d_word]`; a row of zeros leaves what there is."""
+        weight, n = self.embedding.weight, self.n_trained
+        weight.copy_(torch.where(vectors[:n].any(dim=1, keepdim=True), vectors[:n], weight))
+        if self.others is not None:
+            self.others.copy_(vectors[n:])
 
     def forward(self, batch: TagBatch) -> Tensor:
         """`[B, W, width]`."""
@@ -96,7 +116,7 @@ class WordReader(nn.Module):
         length = (batch.characters != self.characters.num_embeddings - 1).sum(dim=2).view(-1, 1, 1)
         inside = torch.arange(found.size(2), device=x.device) < length + found.size(2) - c
         found = found.masked_fill(~inside, -torch.inf).amax(dim=2).relu()
-        return torch.cat((self.embedding(words), found.view(b, w, -1), batch.shapes), dim=-1)
+        return torch.cat((self.embed(words), found.view(b, w, -1), batch.shapes), dim=-1)
 
 
 class TransformerEncoder(nn.Module):
@@ -147,16 +167,8 @@ class Tagger(nn.Module):
             nn.init.normal_(embedding.weight, std=0.5)
         with torch.no_grad():
             self.reader.characters.weight[-1] = 0
-        self.reader.embedding.weight.requires_grad = not self.config.freeze_words
         if not self.config.crf:
             self.chain.transitions.requires_grad = False
-
-    @torch.no_grad()
-    def start_words(self, vectors: Tensor) -> None:
-        """Begin with `vectors` `[n_words, d_word]` for words; a row of zeros leaves what there is."""
-        weight = self.reader.embedding.weight
-        known = vectors.any(dim=1, keepdim=True)
-        weight.copy_(torch.where(known, vectors, weight))
 
     def forward(self, batch: TagBatch) -> Tensor:
         """The emissions, the score of each tag for each word by itself, `[B, W, K]`."""

@@ -50,10 +50,13 @@ class Lexicon:
 
 
 def learn_lexicon(sentences: Iterable[Iterable[str]], known: Iterable[str] = ()) -> Lexicon:
-    """The words `known`, as they stand, and in lower case those of the sentences that are not among them."""
-    words = dict.fromkeys(known)
+    """The words of the sentences, and behind them the others among `known`.
+
+    A word stands as `known` has it; in lower case where `known` has it in no other way.
+    """
+    others = dict.fromkeys(known)
+    words = dict[str, None]()
     for sentence in sentences:
         for word in map(canonical, sentence):
-            if word not in words:
-                words.setdefault(word.lower())
-    return Lexicon(word for word in words if word and "\n" not in word)
+            words.setdefault(word if word in others else word.lower())
+    return Lexicon(word for word in (words | others) if word and "\n" not in word)

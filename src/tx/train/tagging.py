@@ -81,13 +81,19 @@ def types_of(sentences: Sequence[Tagged]) -> list[str]:
 
 
 def build_model(
-    config: RunConfig, codebook: Codebook, types: list[str], vectors: WordVectors | None, device: torch.device
+    config: RunConfig,
+    codebook: Codebook,
+    train: Sequence[Tagged],
+    types: list[str],
+    vectors: WordVectors | None,
+    device: torch.device,
 ) -> nn.Module:
     """A new model for these vocabularies, initialised from the seed, its words from the vectors."""
     architecture = load_architecture(config.arch)
     derived: dict[str, Any] = {
         "vocab_size": len(codebook.tokenizer),
         "n_words": len(codebook.lexicon),
+        "n_trained": 1 + max(codebook.lexicon.id(word) for s in train for word in s.words),
         "n_characters": len(codebook.characters),
         "types": types,
     }
@@ -96,7 +102,7 @@ def build_model(
     torch.manual_seed(config.seed)
     model: Any = architecture.Model(architecture.Config(**config.model | derived))
     if vectors is not None:
-        model.start_words(initial_words(codebook.lexicon, vectors))
+        model.reader.start(initial_words(codebook.lexicon, vectors))
     return model.to(device)  # type: ignore[no-any-return]
 
 
@@ -156,7 +162,7 @@ def gather(
     types = types_of([*train, *valid])
     vectors = open_vectors(config.data.embeddings) if config.data.embeddings else None
     codebook = fit_codebook(config, train, vectors, say) if kept is None else open_codebook(kept)
-    model = build_model(config, codebook, types, vectors, device)
+    model = build_model(config, codebook, train, types, vectors, device)
     batch_size = config.train.batch_size
     validation = Validation(model, codebook, valid, batch_size)
     ids = {tag: id for id, tag in enumerate(validation.tagger.tags)}
