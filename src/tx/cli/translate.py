@@ -125,13 +125,9 @@ def translate(
             "sampling draws one translation a line",
             "leave --n-best and --beam-size away, or run it with other seeds",
         )
-    if alignments == output and not (alignments == "-" and as_json):
-        where = "stdout" if output == "-" else output
-        raise UsageError(f"translations and alignments would both go to {where}", "add -o FILE, or --json")
     path = find(model, "translation")
-    batches, writer = line_batches(files, input, ramp=True), LineWriter(output)
-    apart = alignments is not None and not (as_json and alignments == "-")
-    aligned = LineWriter(alignments if apart and alignments else os.devnull)
+    writer, aligned = _writers(output, alignments, as_json)
+    batches = line_batches(files, input, ramp=True)
     from tx.decode.sampling import Sampling
     from tx.decode.translate import SearchOptions, open_translator
 
@@ -163,6 +159,15 @@ def translate(
         with_alignments=alignments is not None,
     )
     _pipe(translator, options, batches, writer, aligned, prefix, scores, as_json)
+
+
+def _writers(output: str, alignments: str | None, as_json: bool) -> tuple[LineWriter, LineWriter]:
+    """Where translations go, and where alignments do: with --json and `-` into the translations' own lines."""
+    if alignments == output and not (alignments == "-" and as_json):
+        where = "stdout" if output == "-" else output
+        raise UsageError(f"translations and alignments would both go to {where}", "add -o FILE, or --json")
+    apart = alignments is not None and not (alignments == "-" and as_json)
+    return LineWriter(output), LineWriter(alignments if apart and alignments else os.devnull)
 
 
 def _pipe(
