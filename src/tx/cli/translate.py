@@ -126,8 +126,7 @@ def translate(
             "leave --n-best and --beam-size away, or run it with other seeds",
         )
     path = find(model, "translation")
-    writer, aligned = _writers(output, alignments, as_json)
-    batches = line_batches(files, input, ramp=True)
+    batches, (writer, aligned) = line_batches(files, input, ramp=True), _writers(output, alignments, as_json)
     from tx.decode.sampling import Sampling
     from tx.decode.translate import SearchOptions, open_translator
 
