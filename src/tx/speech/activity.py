@@ -18,7 +18,7 @@ from tx.speech.features import RATE, WINDOW, Audio
 
 FRAME = RATE // 50  # samples: 20 ms
 SILENCE = -75.0  # dB below full scale: nothing, whatever stands beside it
-MARGIN = 0.25  # of the way from the background to the loud parts: where speech begins ...
+MARGIN = 0.2  # of the way from the background to the loud parts: where speech begins ...
 LEAST_RANGE = 8.0  # dB between both; less is one sound all through
 LEAVE = 3.0  # dB below that: where it ends
 AROUND = 30 * 50  # frames on each side that make up the background

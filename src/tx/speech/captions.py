@@ -18,6 +18,7 @@ FORMATS = ("text", "srt", "vtt", "tsv", "json")
 LONGEST_LINE = 600  # characters of text without the end of a sentence
 PAUSE = 2.0  # seconds of silence that end a line of text
 _SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’»)\]]*$")
+_PUNCTUATION = ".,:;!?…–—"
 _SPACES = re.compile(r"\s+")
 
 
@@ -146,7 +147,9 @@ def _balanced(text: str, n_cues: int, layout: Layout) -> list[str]:
         wrapped = wrap(rest, layout.width)
         if len(wrapped) <= layout.lines:
             return [*parts, rest]
-        most = len(" ".join(wrapped[: layout.lines]))
+        most = 0
+        for line in wrapped[: layout.lines]:
+            most = rest.index(line, most) + len(line)
         aim = min(most, max(len(text) // n_cues, 1))
         cut = _break_near(rest, aim, most)
         parts.append(rest[:cut].strip())
@@ -167,10 +170,15 @@ def _break_near(text: str, aim: int, most: int) -> int:
 
 
 def _even(text: str, width: int) -> list[str]:
-    """The text in as few lines as `width` allows, all about as long: what is broken early reads better."""
+    """The text in as few lines as `width` allows, about equally long, or broken after punctuation."""
     n_lines = len(wrap(text, width))
-    narrow = next(w for w in range(max(1, len(text) // n_lines), width + 1) if len(wrap(text, w)) <= n_lines)
-    return wrap(text, narrow)
+    ways = [wrap(text, w) for w in range(max(1, len(text) // n_lines), width + 1)]
+
+    def cost(lines: list[str]) -> float:
+        broken_well = sum(line[-1] in _PUNCTUATION for line in lines[:-1])
+        return (len(max(lines, key=len)) - len(min(lines, key=len))) / width - 0.35 * broken_well
+
+    return min((lines for lines in ways if len(lines) <= n_lines), key=cost)
 
 
 def wrap(text: str, width: int) -> list[str]:

@@ -13,6 +13,7 @@ from tx.decode.transcribe.folder import GENERATION, TOKENIZER, Folder
 from tx.errors import TxError, UsageError, did_you_mean
 
 STEP = 0.02  # seconds between two timestamp tokens
+SMALLEST_MULTILINGUAL = 51865  # tokens: how to tell models whose generation_config.json does not say
 # The languages of Whisper by the names that people type; the codes are ISO 639, with three of Whisper's own.
 NAMES = {
     "en": "english", "zh": "chinese", "de": "german", "es": "spanish", "ru": "russian", "ko": "korean",
@@ -82,10 +83,8 @@ class Vocabulary:
     @cached_property
     def languages(self) -> dict[str, int]:
         """The id of each language's token by its code; none: an English-only model."""
-        if self._folder.generation.get("is_multilingual") is False or self.size < 51865:
-            codes: list[str] = []
-        else:
-            codes = list(NAMES)
+        told = self._folder.generation.get("is_multilingual")
+        codes = NAMES if (self.size >= SMALLEST_MULTILINGUAL if told is None else told) else {}
         found = {code: self._tokenizer.token_to_id(f"<|{code}|>") for code in codes}
         return {code: i for code, i in found.items() if i is not None and i < self.size}
 

@@ -1,0 +1,110 @@
+"""Voice activity against sound whose speech is known because the test put it there."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tx.speech.activity import FARTHEST, Stretch, find_speech, find_speech_silero, pack
+from tx.speech.features import RATE, WINDOW
+
+DATA = os.environ.get("TX_TEST_DATA")
+HISS = np.tile(np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32), 100)
+SLACK = 0.35  # seconds: 0.2 of padding and what a frame rounds off
+
+
+def babble(seconds: float, seed: int = 0) -> np.ndarray:
+    """Syllables of noise, four a second, as speech goes up and down."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    noise = np.random.default_rng(seed).normal(0, 0.1, len(time))
+    return (noise * (0.3 + np.abs(np.sin(2 * np.pi * 2 * time)))).astype(np.float32)
+
+
+def recording(seconds: float, at: dict[float, float], background: float = 0.0) -> np.ndarray:
+    """Noise of the level `background` with babble of some length at some times."""
+    sound = np.random.default_rng(1).normal(0, 1, round(seconds * RATE)).astype(np.float32) * background
+    for start, length in at.items():
+        sound[round(start * RATE) : round((start + length) * RATE)] += babble(length)
+    return sound
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-5, 1e-4])
+def test_silence_holds_no_speech(level: float) -> None:
+    assert find_speech(recording(10, {}, level)) == []
+    assert find_speech(np.zeros(0, np.float32)) == find_speech(np.zeros(100, np.float32)) == []
+
+
+@pytest.mark.parametrize("background", [0.0, 1e-4, 1e-3, 1e-2])
+def test_speech_is_found_where_it_is(background: float) -> None:
+    found = find_speech(recording(40, {3: 4, 10: 1, 20: 12}, background))
+    times = [(part.start / RATE, part.end / RATE) for part in found]
+    assert len(times) == 3
+    for (start, end), (begin, length) in zip(times, {3: 4, 10: 1, 20: 12}.items(), strict=True):
+        assert begin - SLACK <= start <= begin and begin + length <= end <= begin + length + SLACK
+
+
+def test_hum_clicks_and_an_offset_are_no_speech() -> None:
+    sound = recording(10, {}, 1e-4)
+    time = np.arange(len(sound)) / RATE
+    sound += (0.05 * np.sin(2 * np.pi * 50 * time) + 0.1).astype(np.float32)
+    sound[3 * RATE] += 0.5
+    speech = find_speech(sound + recording(10, {6: 2}))
+    assert [(round(s.start / RATE), round(s.end / RATE)) for s in speech] == [(6, 8)]
+
+
+def test_what_is_loud_all_through_is_left_to_the_model() -> None:
+    assert find_speech(recording(10, {}, 0.1)) == [Stretch(0, 10 * RATE)]
+
+
+def test_a_quiet_speaker_after_a_loud_one_is_heard() -> None:
+    sound = recording(130, {5: 5, 100: 5}, 1e-5)
+    sound[90 * RATE :] *= 0.01
+    assert [round(part.start / RATE) for part in find_speech(sound)] == [5, 100]
+
+
+@settings(max_examples=50, deadline=None)
+@given(gaps=st.lists(st.tuples(st.integers(0, 12), st.integers(1, 70)), min_size=1, max_size=12))
+def test_packs_fit_a_window_and_lose_nothing(gaps: list[tuple[int, int]]) -> None:
+    speech, at = list[Stretch](), 0
+    for gap, length in gaps:
+        start = at + gap * RATE + (RATE // 2 if speech else 0)
+        at = start + length * RATE
+        speech.append(Stretch(start, at))
+    groups = pack(HISS, speech)
+    parts = [part for group in groups for part in group]
+    assert all(group[-1].end - group[0].start <= WINDOW for group in groups)
+    assert all(b.start - a.end <= FARTHEST for group in groups for a, b in pairwise(group))
+    joined: list[Stretch] = []
+    for part in parts:  # cuts lie inside a stretch, so joining what touches gives the stretches again
+        if joined and joined[-1].end == part.start:
+            joined[-1] = Stretch(joined[-1].start, part.end)
+        else:
+            joined.append(part)
+    assert joined == speech
+
+
+def test_long_speech_is_cut_in_a_pause() -> None:
+    sound = babble(50)
+    sound[round(22.0 * RATE) : round(22.4 * RATE)] = 0  # too short to end a stretch
+    (first, *_), *_ = groups = pack(sound, find_speech(sound))
+    assert len(groups) == 2 and 22.0 <= first.end / RATE <= 22.4
+
+
+@pytest.mark.skipif(not DATA, reason="needs TX_TEST_DATA")
+def test_on_human_speech_nothing_is_lost_that_silero_hears() -> None:
+    pytest.importorskip("faster_whisper")
+    from tx.speech.media import decode
+
+    files = sorted((Path(str(DATA)) / "speech-de" / "audio").glob("*.flac"))
+    pause = np.zeros(2 * RATE, np.float32)
+    sound = np.concatenate([part for file in files for part in (decode(file), pause)])
+    ours, theirs = np.zeros(len(sound), bool), np.zeros(len(sound), bool)
+    for mask, find in ((ours, find_speech), (theirs, find_speech_silero)):
+        for part in find(sound):
+            mask[part.start : part.end] = True
+    assert (ours & theirs).sum() / theirs.sum() > 0.98
+    assert ours.mean() < theirs.mean() + 0.15  # and the pauses are left out
