@@ -30,6 +30,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from tx.errors import TxError, did_you_mean
 from tx.package import WEIGHTS, Package
@@ -50,6 +51,16 @@ def load_architecture(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
+class _Unfilled(TorchFunctionMode):
+    """Leaves parameters as they are allocated. To draw them on the device `meta` would import torch's compiler,
+    which takes as long as torch itself, and where they are loaded next it is work for nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def load_model(package: Package, device: torch.device) -> nn.Module:
     """The model in a package, in evaluation mode. Raises TxError if its weights do not fit its configuration.
 
@@ -59,7 +70,7 @@ def load_model(package: Package, device: torch.device) -> nn.Module:
 
     architecture = load_architecture(package.arch or "")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             model: nn.Module = architecture.Model(architecture.Config(**package.config))
     except (TxError, TypeError, ValueError, RuntimeError, KeyError, ArithmeticError) as error:
         raise TxError(f"{package.path}: its config does not describe a {package.arch}: {error}") from error
@@ -72,7 +83,8 @@ def load_model(package: Package, device: torch.device) -> nn.Module:
                 f"and {expected.get(name, 'nothing')} was expected",
                 "the package was put together from different models; export it again from where it was made",
             )
-    model = architecture.Model(architecture.Config(**package.config))
+    with _Unfilled():
+        model = architecture.Model(architecture.Config(**package.config))
     weights = load_file(package.file(WEIGHTS))
     for name, value in weights.items():
         if not bool(value.isfinite().all()):
