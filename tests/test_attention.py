@@ -174,8 +174,8 @@ def test_what_is_shown_is_the_mean_over_what_was_not_chosen() -> None:
     assert np.allclose(choose(reading, "cross", None, 1).values, layers[:, 0].mean(0))
     table = choose(reading, "decoder", 1, 2)
     assert table.rows == reading.tgt.pieces and table.columns == reading.read.pieces
-    assert table.title == "decoder, layer 1, head 2"
-    assert choose(reading, "encoder").title == "encoder, mean of 6 heads"
+    assert table.title == "attention within the translation, layer 1, head 2"
+    assert choose(reading, "encoder").title == "attention within the source, mean of 6 heads"
     words = choose(reading, "encoder", words=True)
     assert words.rows == words.columns == [*LINE.split(), "</s>"]
     assert np.allclose(words.values.sum(axis=1), 1, atol=1e-5)
@@ -187,8 +187,8 @@ def test_what_is_shown_is_the_mean_over_what_was_not_chosen() -> None:
 def test_an_rnn_has_one_attention_and_no_rollout() -> None:
     reading = read(rnn(), LINE, None, GREEDY)
     assert list(reading.weights) == ["cross"] and len(reading.weights["cross"]) == 1
-    assert choose(reading, "cross").title == "cross"
-    with pytest.raises(UsageError, match="no encoder attention"):
+    assert choose(reading, "cross").title == "attention from the translation to the source"
+    with pytest.raises(UsageError, match="no attention within the source"):
         choose(reading, "encoder")
     with pytest.raises(UsageError, match="one alone"):
         choose(reading, "cross", rolled=True)
@@ -376,7 +376,7 @@ def test_tx_attention_prints_a_grid(tmp_path: Path) -> None:
     assert done.status == 0, done.err
     rows = done.out.rstrip("\n").split("\n")
     assert [row.split()[0] for row in rows[-3:]] == ["Sie", "essen.", "</s>"]
-    assert "cross, mean of" in done.err
+    assert "to the source, mean of" in done.err
     document = json.loads(
         attention("They will eat a cake.", "--kind", "decoder", "--layer", "1", "--json").out
     )

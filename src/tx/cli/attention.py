@@ -96,7 +96,7 @@ def attention(
         save(draw_attention(table, table.title), output)
     elif as_json:
         rows = [[round(float(value), 6) for value in row] for row in table.values]
-        document = {"source": source, "translation": reading.translation, "kind": table.title}
+        document = {"source": source, "translation": reading.translation, "kind": kind, "title": table.title}
         console.print_json(document | {"rows": table.rows, "columns": table.columns, "weights": rows})
     else:
         print_grid(table)

@@ -22,7 +22,11 @@ from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError, UsageError
 from tx.text.tokenizer import canonical
 
-KINDS = ("cross", "encoder", "decoder")
+KINDS = {
+    "cross": "from the translation to the source",
+    "encoder": "within the source",
+    "decoder": "within the translation",
+}
 START, END = "<s>", "</s>"
 
 
@@ -175,7 +179,7 @@ def choose(
     """
     if kind not in reading.weights:
         has = ", ".join(reading.weights) or "none"
-        raise UsageError(f"this model has no {kind} attention", f"the kinds of attention it has: {has}")
+        raise UsageError(f"this model has no attention {KINDS[kind]}", f"the kinds that it has: {has}")
     layers = reading.weights[kind]
     for value, count, name in ((layer, len(layers), "layer"), (head, layers[0].shape[0], "head")):
         if value is not None and not 1 <= value <= count:
@@ -186,14 +190,16 @@ def choose(
             raise UsageError(
                 "rollout follows attention through layers, and this model has one alone", "leave it away"
             )
-        values, title = tables[kind], f"{kind}, rollout"
+        values, title = tables[kind], f"attention {KINDS[kind]}, rollout"
     else:
         chosen = layers if layer is None else [layers[layer - 1]]
         heads = slice(None) if head is None else slice(head - 1, head)
         values = np.mean([weights[heads].mean(axis=0) for weights in chosen], axis=0)
         n = len(chosen) * (layers[0].shape[0] if head is None else 1)
         named = [f"layer {layer}" if layer else "", f"head {head}" if head else ""]
-        title = ", ".join(filter(None, [kind, *named, f"mean of {n} heads" if n > 1 else ""]))
+        title = ", ".join(
+            filter(None, [f"attention {KINDS[kind]}", *named, f"mean of {n} heads" if n > 1 else ""])
+        )
     rows, columns = reading.axes(kind)
     if words:
         return Table(rows.words, columns.words, by_word(values, columns.of, rows.of), title)
