@@ -8,33 +8,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer
 
 from tx.errors import TxError
 from tx.speech.items import Item
 from tx.speech.subtitles import Cue
 from tx.speech.windows import MAX_LABELS, Labels, Window, cut
-
-SPECIAL = [
-    "<|endoftext|>",
-    "<|startoftranscript|>",
-    "<|en|>",
-    "<|de|>",
-    "<|zh|>",
-    "<|translate|>",
-    "<|transcribe|>",
-]
-SPECIAL += ["<|startofprev|>", "<|notimestamps|>", *(f"<|{i * 0.02:.2f}|>" for i in range(1501))]
+from whisper import byte_tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    """Bytes as tokens, and Whisper's special ones behind them."""
-    vocab = {symbol: i for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(vocab, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
-    return tokenizer
+    return byte_tokenizer()
 
 
 def tokens(tokenizer: Tokenizer, ids: list[int]) -> str:
