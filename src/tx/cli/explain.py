@@ -61,8 +61,8 @@ def _title(text: str) -> None:
 
 
 def _print_source(found: "Explanation") -> None:
-    _title("The source in pieces, and what each looks at")
     layers = [name for name in found.glances if name.startswith("encoder")]
+    _title("The source in pieces" + (", and what each looks at" if layers else ""))
     pieces = zip(found.reading.src.pieces, found.src_ids, strict=True)
     rows = [
         (n, piece, id, *(_glance(found.glances[layer][n]) for layer in layers))
