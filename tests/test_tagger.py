@@ -245,8 +245,17 @@ def test_a_package_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
         open_tagger(keep(tagger, tmp_path / "b", words=demo_tokenizer()), "cpu", 1)
 
 
-@pytest.mark.parametrize("config", [{"d_model": 7}, {"encoder": "transformer", "n_heads": 3}])
-def test_widths_that_do_not_work_out(config: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"d_model": 7},
+        {"encoder": "transformer", "n_heads": 3},
+        {"types": ["a\nb"]},
+        {"types": [1]},
+        {"n_words": 1, "n_trained": 2},
+    ],
+)
+def test_what_is_no_configuration(config: dict[str, Any]) -> None:
     with pytest.raises(TxError):
         Config(**config)
 

@@ -8,6 +8,7 @@ Read from the top: the configuration, what is known of a word, the encoder, the 
 Shape letters: B sentences, W words, P pieces, C characters of a word, D d_model, K tags.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +45,7 @@ class Config:
     n_layers: int = option(1, "layers", ge=1)
     d_ff: int = option(400, "transformer: width inside the feed-forward layers", ge=1)
     n_heads: int = option(4, "transformer: attention heads; they divide d_model", ge=1)
+    layer_dropout: float = option(0.1, "transformer: dropout on each residual", ge=0, le=0.99)
     d_piece: int = option(50, "width of the embeddings of pieces", ge=1)
     d_word: int = option(100, "width of the embeddings of words; with data.embeddings theirs", ge=1)
     d_character: int = option(30, "width of the embeddings of characters", ge=1)
@@ -51,10 +53,9 @@ class Config:
     filter_width: int = option(3, "characters that such a pattern spans", ge=1)
     dropout: float = option(0.5, "dropout before and after the encoder", ge=0, le=0.99)
     word_dropout: float = option(0.1, "share of words that are read as unknown in training", ge=0, le=0.99)
-    crf: bool = option(True, "crf")
 
     def __post_init__(self) -> None:
-        """Raise TxError for widths that do not work out."""
+        """Raise TxError for widths that do not work out, and for what no training makes."""
         if self.d_model % 2:
             raise TxError(
                 f"two directions cannot share a d_model of {self.d_model}", "choose an even d_model"
@@ -64,6 +65,11 @@ class Config:
                 f"{self.n_heads} heads cannot share a d_model of {self.d_model} equally",
                 "choose a d_model that is a multiple of n_heads",
             )
+
+        if not all(isinstance(type, str) and type and not re.search(r"\s", type) for type in self.types):
+            raise TxError(f"{self.types} are no types of entities", "a type is a word")
+        if not 0 <= self.n_trained <= self.n_words:
+            raise TxError(f"of {self.n_words} words {self.n_trained} cannot be trained")
 
     @property
     def tags(self) -> list[str]:
@@ -128,11 +134,11 @@ class TransformerEncoder(nn.Module):
         self.input = nn.Linear(d_input, d)
         self.attentions = nn.ModuleList(Attention(d, config.n_heads) for _ in range(n))
         self.feed_forwards = nn.ModuleList(FeedForward(d, config.d_ff, "relu") for _ in range(n))
-        self.residuals = nn.ModuleList(Residual(d, config.dropout / 2) for _ in range(2 * n))
+        self.residuals = nn.ModuleList(Residual(d, config.layer_dropout) for _ in range(2 * n))
         self.norm = nn.LayerNorm(d)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """`x` `[B, P, d_input]` to `[B, P, D]`."""
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor]:
+        """`x` `[B, P, d_input]` to `[B, P, D]`, alone in a tuple: a recurrent encoder has last states beside it."""
         p = x.size(1)
         mask = (torch.arange(p, device=x.device) < lengths[:, None])[:, None, None]
         x = self.input(x)
@@ -140,7 +146,7 @@ class TransformerEncoder(nn.Module):
         for n, (attention, feed_forward) in enumerate(zip(self.attentions, self.feed_forwards, strict=True)):
             x = self.residuals[2 * n](x, lambda y, attention=attention: attention(y, mask))
             x = self.residuals[2 * n + 1](x, feed_forward)
-        return self.norm(x)  # type: ignore[no-any-return]
+        return (self.norm(x),)
 
 
 class Tagger(nn.Module):
@@ -163,30 +169,23 @@ class Tagger(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """torch's, but for embeddings: N(0, 1/4), a little below what word vectors are scaled to."""
         for embedding in (self.embedding, self.reader.embedding, self.reader.characters):
             nn.init.normal_(embedding.weight, std=0.5)
         with torch.no_grad():
             self.reader.characters.weight[-1] = 0
-        if not self.config.crf:
-            self.chain.transitions.requires_grad = False
 
     def forward(self, batch: TagBatch) -> Tensor:
         """The emissions, the score of each tag for each word by itself, `[B, W, K]`."""
         known = self.reader(batch)  # [B, W, width]
         known = known.gather(1, batch.word_of[:, :, None].expand(-1, -1, known.size(2)))
         x = self.dropout(torch.cat((self.embedding(batch.pieces), known), dim=-1))  # [B, P, ...]
-        x = self.encoder(x, batch.n_pieces)
-        x = x[0] if isinstance(x, tuple) else x
+        x = self.encoder(x, batch.n_pieces)[0]
         x = x.gather(1, batch.first[:, :, None].expand(-1, -1, x.size(2)))  # [B, W, D]
         return self.output(self.dropout(x)).float()  # type: ignore[no-any-return]
 
     def loss(self, batch: TagBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
         """The sum of the sentences' losses in nats, and the number of their words."""
-        if not self.config.crf:
-            e = self(batch)
-            return nn.functional.cross_entropy(
-                e[batch.mask], batch.tags[batch.mask], reduction="sum"
-            ), batch.n_tokens
         return self.chain.loss(self(batch), batch.tags, batch.mask), batch.n_tokens
 
 
