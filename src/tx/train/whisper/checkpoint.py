@@ -5,6 +5,7 @@ unpickled.
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ def transformers() -> Any:
     except ImportError as error:
         raise TxError("fine-tuning Whisper needs the extra 'whisper'", "pip install 'tx[whisper]'") from error
     logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # of its own later versions
     logging.disable_progress_bar()
     return transformers
 

@@ -9,7 +9,7 @@ import torch
 
 from tx.config import SPEECH, RunConfig
 from tx.decode.transcribe.vocabulary import Vocabulary
-from tx.errors import UsageError
+from tx.errors import TxError, UsageError
 from tx.evaluate.speech import normalizer
 from tx.nn.device import choose_device, keep_freed_memory, set_threads, use_bf16
 from tx.package import update_package
@@ -147,8 +147,11 @@ def open_session(config: RunConfig, listener: Any) -> Session:
     labels = Labels(processor.tokenizer, language if multilingual else None, finetune.task, multilingual)
     data = read_data(config, labels, language, listener.say)
     spoken = {window.language for window in data.train}
-    if multilingual and language is None and len(spoken) == 1:
-        language = spoken.pop()
+    if multilingual and language is None:
+        if None in spoken:
+            unnamed = next(window.origin for window in data.train if window.language is None)
+            raise TxError(f"{unnamed} does not say which language is spoken", "name it: --language de")
+        language = spoken.pop() if len(spoken) == 1 else None
     model = load_model(folder)
     lock(model, language, finetune.task if multilingual else None)
     return Session(config, model, processor, labels, data, language, device, listener)

@@ -1,0 +1,491 @@
+"""Fine-tuning Whisper, held to transformers' own tokenizer, features, encoder and generation, to PEFT's own sums, to
+numpy for augmentation, and to itself: a run that was stopped and resumed ends in the same weights.
+"""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from media import beeps, write_media
+from tx.config import SPEECH, FinetuneConfig, RunConfig, defaults
+from tx.errors import TxError, UsageError
+from tx.package import Package
+from tx.speech.subtitles import Cue
+from tx.speech.windows import Labels, Window
+from tx.train.whisper.augment import add_noise, change_speed, hide_bands
+from tx.train.whisper.batch import IGNORED, Collator, Example, Examples, Order, faster, window_for
+from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor
+from tx.train.whisper.data import hold_out
+from tx.train.whisper.model import learning_rate_for, lift_suppression, lock, merged_weights, prepare, save
+from tx.train.whisper.run import plan, train_whisper
+from tx.train.whisper.session import open_session
+from whisper import byte_tokenizer, write_tiny_whisper
+
+pytest.importorskip("transformers")
+BASE = os.environ.get("TX_WHISPER_BASE", "")
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In float16, as the real ones are."""
+    folder = write_tiny_whisper(tmp_path_factory.mktemp("tiny") / "whisper", max_length=12)
+    weights = {name: tensor.half() for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("set") / "beeps")
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warned: list[str] = []
+        self.trained: list[dict[str, Any]] = []
+        self.found: list[tuple[dict[str, Any], bool]] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def warn(self, message: str) -> None:
+        self.warned.append(message)
+
+    def train(self, record: dict[str, Any]) -> None:
+        self.trained.append(record)
+
+    def evaluated(self, record: dict[str, Any], worst: list[dict[str, str]], best: bool) -> None:
+        self.found.append((record, best))
+
+
+def configuration(tiny: Path, speech: Path, **changes: Any) -> RunConfig:
+    """Six steps over a set of beeps; keys as in `train_lr`, `finetune_lora`."""
+    config = defaults(SPEECH)
+    config.arch = "whisper"
+    config.data.train = [str(speech)]
+    config.finetune.init_from, config.finetune.language = str(tiny), "de"
+    config.train.batch_size, config.train.max_steps, config.train.eval_every = 2, 6, 3
+    config.train.precision, config.train.log_every, config.train.lr = "float32", 2, 1e-3
+    for key, value in changes.items():
+        section, _, name = key.partition("_")
+        setattr(getattr(config, section), name, value)
+    return config
+
+
+def write_set(folder: Path, n: int = 8, seconds: float = 1.0) -> Path:
+    """`n` files of beeps of different pitch and length, with a table of their texts."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(n)
+    rows = ["file_name,transcription"]
+    for i in range(n):
+        length = seconds * (1 + i % 3)
+        sound = beeps(length, at=(0.1,), length=length - 0.3, pitch=200.0 + 40 * i)
+        sound += 0.01 * rng.standard_normal(len(sound)).astype(np.float32)
+        write_media(folder / f"{i}.wav", sound)
+        rows.append(f"{i}.wav,beep {'ho' * (i % 4 + 1)} {i}")
+    (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def window(text: str = "Guten Tag.", seconds: float = 2.0, **more: Any) -> Window:
+    return Window(Path("none.wav"), 0.0, seconds, text, **more)
+
+
+def example(seconds: float, text: str, labels: Labels, **options: bool) -> Example:
+    ids, n_prompt = labels.ids(window(text, seconds, previous="Hallo."), **options)
+    return Example(beeps(seconds, at=(0.2,)), ids, n_prompt, 0)
+
+
+# --- what the decoder is fed ---
+
+
+@pytest.mark.skipif(not BASE, reason="TX_WHISPER_BASE names no folder with the real tokenizer")
+def test_the_exact_ids_of_one_sentence() -> None:
+    """One start token, and the ids that transformers' tokenizer gives; the numbers are OpenAI's."""
+    from transformers import WhisperTokenizer
+
+    tokenizer = WhisperTokenizer.from_pretrained(BASE)
+    batch = Collator(80, 50257)([example(2.0, "Guten Tag, wie geht's?", Labels(tokenizer, "de"))])
+    inputs, labels = batch["decoder_input_ids"][0].tolist(), batch["labels"][0].tolist()
+    assert inputs == [50258, 50261, 50359, 50363, 42833, 11204, 11, 3355, 7095, 311, 30]
+    assert labels == [*inputs[1:], 50257]
+    tokenizer.set_prefix_tokens(language="de", task="transcribe", predict_timestamps=False)
+    assert [*inputs, 50257] == tokenizer(" Guten Tag, wie geht's?").input_ids
+
+
+def test_one_start_token_and_no_loss_on_padding_and_prompts() -> None:
+    tokenizer = byte_tokenizer()
+    labels, start = Labels(tokenizer, "de"), tokenizer.token_to_id("<|startoftranscript|>")
+    end = tokenizer.token_to_id("<|endoftext|>")
+    rows = [example(1.0, "Ja.", labels), example(1.5, "Guten Tag.", labels, previous=True)]
+    batch = Collator(80, end)(rows)
+    inputs, targets = batch["decoder_input_ids"], batch["labels"]
+    assert (inputs == start).sum(1).tolist() == [1, 1]
+    assert inputs[0, 0] == start and inputs[1, rows[1].n_prompt] == start
+    assert (targets == start).sum() == 0
+    for row, one in enumerate(rows):
+        n = len(one.ids) - 1
+        assert inputs[row, :n].tolist() == one.ids[:-1]
+        assert targets[row, one.n_prompt : n].tolist() == one.ids[one.n_prompt + 1 :]
+        assert set(targets[row, : one.n_prompt].tolist()) <= {IGNORED}
+        assert set(targets[row, n:].tolist()) <= {IGNORED}
+        assert targets[row, n - 1] == end
+
+
+def test_a_fitted_window_has_the_first_features_of_the_whole() -> None:
+    from transformers import WhisperFeatureExtractor
+
+    labels, sound = Labels(byte_tokenizer(), "de"), 0.1 * np.random.default_rng(1).standard_normal(3 * RATE)
+    one = replace(example(3.0, "Ja.", labels), audio=sound.astype(np.float32))
+    features = Collator(80, 0, seconds=0.0)([one])["input_features"]
+    whole = WhisperFeatureExtractor()(sound, sampling_rate=RATE, return_tensors="pt")["input_features"]
+    assert features.shape == (1, 80, 400)
+    torch.testing.assert_close(features, whole[:, :, :400], atol=2e-3, rtol=0)
+    assert Collator(80, 0, seconds=30.0)([one])["input_features"].shape == (1, 80, 3000)
+
+
+def test_windows_are_whole_seconds_and_cut_off_nothing() -> None:
+    assert window_for(round(3.2 * RATE)) == 5 * RATE  # with a second of silence
+    assert window_for(30 * RATE) == 30 * RATE
+    assert window_for(3 * RATE, 10.0) == 10 * RATE
+    assert window_for(12 * RATE, 10.0) == 12 * RATE
+    assert all(window_for(n, s) % 320 == 0 for n in range(1, 30 * RATE, 7777) for s in (0.0, 7.3))
+
+
+def test_a_short_window_is_what_a_model_with_a_short_table_hears(tiny: Path) -> None:
+    """Held to transformers' own encoder, with the table cut to the window."""
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    model = load_model(find_checkpoint(str(tiny))).eval()
+    features, table = torch.randn(2, 80, 200), model.model.encoder.embed_positions.weight.clone()
+    cut = WhisperEncoder(type(model.config)(**{**model.config.to_dict(), "max_source_positions": 100})).eval()
+    weights = model.model.encoder.state_dict() | {"embed_positions.weight": table[:100]}
+    cut.load_state_dict(weights)
+    whole, long = model.model.encoder(torch.randn(1, 80, 3000)), torch.randn(1, 80, 3000)
+    before = model.model.encoder(long).last_hidden_state
+    prepare(model, FinetuneConfig())
+    torch.testing.assert_close(
+        model.model.encoder(features).last_hidden_state, cut(features).last_hidden_state
+    )
+    torch.testing.assert_close(model.model.encoder(long).last_hidden_state, before)
+    assert whole.last_hidden_state.shape == before.shape
+    assert torch.equal(model.model.encoder.embed_positions.weight, table)
+
+
+# --- order and augmentation ---
+
+
+def test_an_epoch_has_every_item_once_and_batches_of_one_length() -> None:
+    rng = np.random.default_rng(0)
+    windows = [window(seconds=float(s)) for s in rng.uniform(1, 29, 1003)]
+    order = Order(windows, 10, seed=1)
+    first = list(order)
+    order.epoch = 1
+    second = list(order)
+    assert sorted(first) == list(range(1003)) and sorted(second) == list(range(1003, 2006))
+    assert [key - 1003 for key in second] != first
+    batches = [first[i : i + 10] for i in range(0, 1000, 10)]
+    spread = np.mean([np.ptp([windows[i].end for i in batch]) for batch in batches])
+    assert spread < 3  # by chance it would be 23
+    assert (
+        np.ptp([np.mean([windows[i].end for i in batch]) for batch in batches[:20]]) > 10
+    )  # not sorted as such
+
+
+def test_speed_moves_pitch_and_times() -> None:
+    fast = change_speed(beeps(2.0, at=(0.0,), length=2.0, pitch=400.0), 1.25)
+    assert len(fast) == round(2.0 * RATE / 1.25)
+    spectrum = np.abs(np.fft.rfft(fast))
+    assert np.argmax(spectrum) * RATE / len(fast) == pytest.approx(500, abs=1)
+    assert np.abs(fast).max() == pytest.approx(0.4, rel=0.05)
+    slow = faster(window(cues=(Cue(1.0, 2.0, "ja"),), crossing=1.5), 0.5)
+    assert (slow.cues[0].start, slow.cues[0].end, slow.crossing, slow.end) == (2.0, 4.0, 3.0, 4.0)
+
+
+def test_noise_is_as_loud_as_it_should_be() -> None:
+    sound = beeps(2.0, at=(0.0,), length=2.0)
+    noise = add_noise(sound, 20.0, np.random.default_rng(0)) - sound
+    assert 10 * np.log10(np.mean(sound**2) / np.mean(noise**2)) == pytest.approx(20.0, abs=0.01)
+
+
+def test_hidden_bands_leave_most_of_the_sound_and_all_of_the_silence() -> None:
+    mel = np.random.default_rng(0).standard_normal((80, 500)).astype(np.float32)
+    hidden = [hide_bands(mel, 300, np.random.default_rng(seed)) for seed in range(50)]
+    changed = np.array([one != mel for one in hidden])
+    assert all(c[:, :300].mean() + 0.1 > 0.1 and c[:, :300].mean() < 0.8 for c in changed)
+    assert changed.any(axis=(1, 2)).mean() > 0.9
+    in_silence = changed[:, :, 300:].mean(axis=2)
+    assert set(np.unique(in_silence)) <= {0.0, 1.0}  # bands of pitch alone
+    assert np.array_equal(hidden[0], hide_bands(mel, 300, np.random.default_rng(0)))
+
+
+def test_what_is_random_about_an_item_follows_from_seed_epoch_and_item(speech: Path) -> None:
+    windows = [replace(window(), media=speech / "0.wav", end=1.0)]
+    config = FinetuneConfig(speed=0.1, noise=1.0, timestamps=0.5)
+    examples = Examples(windows, Labels(byte_tokenizer(), "de"), config, seed=3)
+    again = Examples(windows, Labels(byte_tokenizer(), "de"), config, seed=3)
+    for epoch in range(4):
+        one, same = examples[epoch], again[epoch]
+        assert np.array_equal(one.audio, same.audio) and one.ids == same.ids
+    assert len({len(examples[epoch].audio) for epoch in range(4)}) == 4
+    times = byte_tokenizer().token_to_id("<|0.00|>")
+    assert {times in examples[epoch].ids for epoch in range(12)} == {True, False}
+
+
+# --- models ---
+
+
+def test_locked_models_write_german_without_being_asked(tiny: Path, tmp_path: Path) -> None:
+    """transformers opens what was saved; its generation starts with German and may write what was suppressed."""
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+    folder = find_checkpoint(str(tiny))
+    model, processor = load_model(folder), load_processor(folder)
+    assert model.dtype == torch.float32  # the folder holds float16
+    lock(model, "de", "transcribe")
+    lift_suppression(model)
+    save(prepare(model, FinetuneConfig()), processor, tmp_path)
+    saved = WhisperForConditionalGeneration.from_pretrained(tmp_path)
+    suppressed = list(saved.generation_config.suppress_tokens)
+    tokenizer = WhisperProcessor.from_pretrained(tmp_path).tokenizer
+    seen: list[int] = []
+    forward = saved.model.decoder.forward
+
+    def watch(input_ids: torch.Tensor, **more: Any) -> Any:
+        seen.extend(input_ids[0].tolist())
+        return forward(input_ids=input_ids, **more)
+
+    saved.model.decoder.forward = watch
+    saved.generate(input_features=torch.zeros(1, 80, 3000))
+    start = ["<|startoftranscript|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
+    assert tokenizer.convert_ids_to_tokens(seen[:4]) == start
+    kept = tokenizer.convert_tokens_to_ids(["<|startofprev|>", "<|nospeech|>"])
+    assert suppressed == kept  # 65 and 70 were text
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {"config.json", "generation_config.json", "tokenizer.json", "preprocessor_config.json"}
+    assert names >= {"processor_config.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_merged_adapters_give_the_logits_of_the_model_with_adapters(tiny: Path, freeze: bool) -> None:
+    model = prepare(
+        load_model(find_checkpoint(str(tiny))), FinetuneConfig(lora=4, freeze_encoder=freeze)
+    ).eval()
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained and all(".lora_" in name for name in trained)
+    assert any(".encoder." in name for name in trained) != freeze
+    for name, parameter in model.named_parameters():
+        if name in trained:
+            torch.nn.init.normal_(parameter, std=0.3)
+    inputs = {"input_features": torch.randn(1, 80, 400), "decoder_input_ids": torch.tensor([[257, 260, 30]])}
+    with torch.no_grad():
+        expected, weights = model(**inputs).logits, merged_weights(model)
+        merged = load_model(find_checkpoint(str(tiny))).eval()
+        untouched = prepare(merged, FinetuneConfig())(**inputs).logits
+        merged.load_state_dict(weights)
+        torch.testing.assert_close(merged(**inputs).logits, expected)
+    assert (untouched - expected).abs().max() > 1e-2
+
+
+def test_a_frozen_encoder_gets_no_gradient(tiny: Path) -> None:
+    model = prepare(
+        load_model(find_checkpoint(str(tiny))), FinetuneConfig(freeze_encoder=True, checkpointing=True)
+    )
+    model.train()
+    model(
+        input_features=torch.randn(1, 80, 200), decoder_input_ids=torch.tensor([[257, 3]])
+    ).logits.sum().backward()
+    assert all(p.grad is None for p in model.model.encoder.parameters())
+    assert all(p.grad is not None for p in model.model.decoder.layers.parameters())
+
+
+def test_rates_by_size() -> None:
+    assert [learning_rate_for(d) for d in (384, 512, 768, 1024, 1280)] == [
+        3.75e-5,
+        2.5e-5,
+        1.25e-5,
+        6.25e-6,
+        5e-6,
+    ]
+    assert learning_rate_for(512, lora=True) == 1e-3
+
+
+# --- what a run starts from ---
+
+
+def test_faults_of_a_checkpoint_are_one_sentence(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TX_HOME", str(tmp_path / "home"))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in tiny.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"d_model": 1 << 20}))
+    with pytest.raises(TxError, match=r"config\.json says"):
+        load_model(find_checkpoint("copy"))
+    (copy / "config.json").write_text(json.dumps(config))
+    weights = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(TxError):
+        load_model(find_checkpoint("copy"))
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(TxError, match=r"model\.safetensors"):
+        load_model(find_checkpoint("copy"))
+    with pytest.raises(TxError, match="no package"):
+        find_checkpoint("nothing")
+
+
+def test_without_a_network_the_hub_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TX_HOME", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(TxError, match="the hub cannot be reached for openai/whisper-base") as told:
+        find_checkpoint("whisper-base")
+    assert told.value.hint and "folder" in told.value.hint
+
+
+def test_wrong_wishes(tiny: Path, speech: Path) -> None:
+    with pytest.raises(UsageError, match="klingon"):
+        open_session(configuration(tiny, speech, finetune_language="klingon"), Heard())
+    with pytest.raises(UsageError, match="fp16 needs a GPU"):
+        open_session(configuration(tiny, speech, train_precision="fp16", train_device="cpu"), Heard())
+    with pytest.raises(TxError, match="which language"):
+        open_session(configuration(tiny, speech, finetune_language=""), Heard())
+
+
+def test_plans() -> None:
+    config = defaults(SPEECH)
+    assert (plan(config, 80).steps, plan(config, 80).per_epoch) == (
+        100,
+        10,
+    )  # ten epochs of ten batches of eight
+    config.train.max_steps, config.train.max_epochs, config.train.grad_accum = 40, 9, 3
+    assert (plan(config, 80).steps, plan(config, 80).per_epoch, plan(config, 80).eval_every) == (36, 4, 5)
+    config.train.max_steps = config.train.max_epochs = 0
+    config.train.max_time = "10m"
+    assert plan(config, 80).max_seconds == 600 and plan(config, 80).eval_every == 4
+
+
+def test_held_out_items_are_the_same_for_a_seed_and_share_no_file() -> None:
+    single = [replace(window(), media=Path(f"{i}.wav")) for i in range(60)]
+    train, valid = hold_out(single, 100, seed=1)
+    assert len(valid) == 10 and len(train) == 50
+    assert hold_out(single, 100, seed=1) == (train, valid) != hold_out(single, 100, seed=2)
+    assert len(hold_out(single, 4, seed=1)[1]) == 4
+    long = [replace(window(), media=Path(f"{i % 12}.mp4"), start=i) for i in range(120)]
+    train, valid = hold_out(long, 100, seed=1)
+    assert 0 < len(valid) <= 20 and not {w.media for w in train} & {w.media for w in valid}
+    with pytest.raises(TxError, match="one item"):
+        hold_out(single[:1], 1, seed=1)
+
+
+# --- runs ---
+
+
+def test_a_run_ends_in_a_package_that_every_tool_opens(tiny: Path, speech: Path, tmp_path: Path) -> None:
+    from transformers import WhisperForConditionalGeneration
+
+    heard, out = Heard(), tmp_path / "mine"
+    config = configuration(tiny, speech, finetune_also_valid=[str(speech)], train_lr=1e-2)
+    progress = train_whisper(config, out, resume=False, listener=heard)
+    assert progress.finished == "max_steps" and progress.step == 6
+    package = Package.open(out, SPEECH)
+    assert package.decode == {"language": "de", "task": "transcribe"} and package.arch == "whisper"
+    WhisperForConditionalGeneration.from_pretrained(out)
+    load_model(find_checkpoint(str(out)))  # a package is a start, too
+    log = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in log] == [0, 2, 3, 4, 6, 6]
+    assert all("valid_wer" in row and "also_beeps_cer" in row for row in log if row["step"] in (0, 3))
+    losses = [row["loss"] for row in log if "loss" in row]
+    assert losses[-1] < losses[0] < 1.1 * np.log(1769) * 1.5
+    assert {score["metric"] for score in package.scores} == {"wer", "cer"}
+    data = (out / "model.safetensors").read_bytes()
+    (out / "model.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(TxError, match="SHA-256"):
+        Package.open(out, SPEECH)
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(load_model(find_checkpoint(str(folder))).state_dict())
+
+
+def test_a_run_that_was_stopped_ends_in_the_same_weights(tiny: Path, speech: Path, tmp_path: Path) -> None:
+    """Stopped in the middle of an epoch, between two validations."""
+    config = configuration(tiny, speech, finetune_speed=0.1, finetune_noise=0.5, train_eval_every=6)
+    train_whisper(config, tmp_path / "whole", resume=False, listener=Heard())
+
+    class Impatient(Heard):
+        def train(self, record: dict[str, Any]) -> None:
+            os.kill(os.getpid(), 2)  # as Ctrl-C does
+
+    stopped = train_whisper(config, tmp_path / "parts", resume=False, listener=Impatient())
+    assert stopped.step == 2 and not stopped.finished
+    resumed = train_whisper(config, tmp_path / "parts", resume=True, listener=Heard())
+    assert resumed.step == 6 and resumed.finished == "max_steps"
+    whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, msg=name)
+    logs = [(tmp_path / name / "run/metrics.jsonl").read_text().splitlines() for name in ("whole", "parts")]
+    steps = [[json.loads(line)["step"] for line in log] for log in logs]
+    assert steps[0] == steps[1] == [0, 2, 4, 6, 6]
+    with pytest.raises(TxError, match=r"train\.lr"):
+        train_whisper(configuration(tiny, speech, train_lr=0.5), tmp_path / "parts", True, Heard())
+
+
+def test_two_small_batches_make_the_update_of_one_large(tiny: Path, speech: Path, tmp_path: Path) -> None:
+    """Their loss is divided once, by all their tokens, although the texts differ in length."""
+    one = configuration(tiny, speech, train_batch_size=4, train_max_steps=1, finetune_audio_window=30.0)
+    two = configuration(tiny, speech, train_grad_accum=2, train_max_steps=1, finetune_audio_window=30.0)
+    for name, config in (("one", one), ("two", two)):
+        config.train.schedule, config.train.warmup_steps = "constant", 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Order, "__iter__", lambda self: iter(range(len(self))))
+            train_whisper(config, tmp_path / name, resume=False, listener=Heard())
+    first, second, start = (weights_of(folder) for folder in (tmp_path / "one", tmp_path / "two", tiny))
+    moved = {name: (weight - start[name]).abs().max() for name, weight in first.items()}
+    assert max(moved.values()) > 5e-4
+    name = "model.decoder.layers.0.fc1.weight"  # Adam's first step is the sign of the gradient, so few may differ
+    assert ((first[name] - second[name]).abs() > 1e-5).float().mean() < 0.01
+
+
+def test_patience_and_a_warning_where_it_gets_worse(tiny: Path, speech: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    config = configuration(tiny, speech, train_lr=0.0, train_eval_every=1, train_patience=2)
+    config.train.lr = 1e-12
+    with pytest.MonkeyPatch.context() as patch:
+        texts = iter(["beep hoho 5", "beep", "beep x", "y", "z"])
+        patch.setattr("tx.train.whisper.session.generate", lambda *args: [next(texts)] * len(args[2]))
+        patch.setattr("tx.train.whisper.run.generate", lambda *args: [])
+        progress = train_whisper(config, tmp_path / "worse", resume=False, listener=heard)
+    assert progress.finished == "patience" and progress.best_step == 1 and progress.step == 3
+    assert [best for _, best in heard.found] == [False, True, False, False]
+    assert heard.warned and "worse than the untouched model" in heard.warned[0]
+
+
+def test_media_that_cannot_be_read_are_skipped_or_stop_the_run(tiny: Path, tmp_path: Path) -> None:
+    broken = write_set(tmp_path / "broken", 4)
+    write_media(broken / "long.wav", beeps(31.0))
+    with (broken / "metadata.csv").open("a") as table:
+        table.write("long.wav,too long\nnone.wav,not there\n")
+    heard = Heard()
+    session = open_session(configuration(tiny, broken), heard)
+    assert len(session.data.train) + len(session.data.valid["valid"]) == 4
+    assert any("over 30 s without times" in line for line in heard.said)
+    with pytest.raises(TxError, match=r"metadata\.csv:"):
+        open_session(configuration(tiny, broken, finetune_strict=True), Heard())
