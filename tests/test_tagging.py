@@ -322,6 +322,7 @@ def test_intervals_and_significance() -> None:
 # -- pipes -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(120)
 def test_a_line_is_answered_before_the_next_one_comes() -> None:
     command = [sys.executable, "-m", "tx", "tag", "-m", str(straight()[0]), "--threads", "1"]
     pipe = subprocess.PIPE
