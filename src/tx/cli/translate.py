@@ -114,8 +114,8 @@ def translate(
     translation that ended at the length limit.
 
     Alignments are read off the attention, the mean over all layers and heads: 2-1 links word 2 of the line to word
-    1 of its translation, counted from 0, where each is the other's best match. Words are what stands between
-    spaces.
+    1 of its translation, counted from 0, where each is the other's best match; some words have none. Words are
+    what stands between spaces.
     """
     console.set_quiet(quiet)
     if not sample and (temperature, top_k, top_p, seed) != (None, None, None, None):
