@@ -112,6 +112,27 @@ def test_a_truncated_file_is_named(folder: Path, tmp_path: Path, name: str) -> N
         assert str(half) in error.value.message and "\n" not in error.value.message
 
 
+def test_a_guessed_length_is_no_announcement(tmp_path: Path) -> None:
+    """An MP3 of varying bit rate without a header of frames: FFmpeg guesses 36 s from its loud start."""
+    path, noise = tmp_path / "vbr.mp3", np.random.default_rng(1).normal(0, 0.2, 20 * RATE)
+    for sound in (np.concatenate([noise, np.zeros(40 * RATE)]), np.concatenate([np.zeros(40 * RATE), noise])):
+        with av.open(str(path), "w", options={"write_xing": "0", "id3v2_version": "0"}) as container:
+            stream = container.add_stream("libmp3lame", rate=RATE)
+            stream.layout = "mono"
+            stream.codec_context.flags |= 2  # qscale
+            stream.codec_context.global_quality = 4 * 118
+            for start in range(0, len(sound), 576):
+                block = np.clip(sound[None, start : start + 576], -1, 1).astype(np.float32)
+                frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+                frame.sample_rate, frame.pts = RATE, start
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        with av.open(str(path)) as container:
+            assert abs((container.duration or 0) / 1e6 - 60) > 10  # what FFmpeg says
+        assert duration(path) == pytest.approx(60, abs=0.2)
+        assert len(decode(path)) / RATE == pytest.approx(60, abs=0.2)
+
+
 def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
     silent = write_silent_video(tmp_path / "silent.mp4")
     (tmp_path / "notes.txt").write_text("hello\n" * 1000)

@@ -86,6 +86,35 @@ def test_markup_and_entities_go(tmp_path: Path) -> None:
     assert read(tmp_path, "00:01,0 --> 00:02,0\nQ&amp;A {sic}\n") == [Cue(1.0, 2.0, "Q&amp;A {sic}")]
 
 
+def test_rolling_captions_are_taken_once(tmp_path: Path) -> None:
+    text = """WEBVTT
+Kind: captions
+
+00:00:00.160 --> 00:00:02.470 align:start position:0%
+~
+so<00:00:00.480><c> weit</c>
+
+00:00:02.470 --> 00:00:02.480 align:start position:0%
+so weit
+~
+
+00:00:02.480 --> 00:00:04.990 align:start position:0%
+so weit
+so<00:00:02.700><c> gut</c>
+
+00:00:04.990 --> 00:00:05.000 align:start position:0%
+so gut
+~
+
+"""
+    assert read(tmp_path, text.replace("~", " "), "a.vtt") == [
+        Cue(0.16, 2.47, "so weit"),
+        Cue(2.48, 4.99, "so gut"),
+    ]
+    plain = "WEBVTT\n\n00:01.000 --> 00:02.000\nNein.\n\n00:02.000 --> 00:03.000\nNein.\n"
+    assert len(read(tmp_path, plain, "b.vtt")) == 2  # said twice
+
+
 def test_missing_empty_lines_and_numbers_do_no_harm(tmp_path: Path) -> None:
     text = "1\n00:01,0 --> 00:02,0\nEins\n2\n00:03,0 --> 00:04,0\nZwei\n\n\n\n00:05,0-->00:06,0\nDrei"
     assert [cue.text for cue in read(tmp_path, text)] == ["Eins", "Zwei", "Drei"]

@@ -168,10 +168,21 @@ def _announced(container: "InputContainer") -> float | None:
             hours, minutes, seconds = tag.split(":")
             return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
+        length = float(stream.duration * stream.time_base)
+        return None if _goes_by_size(container, length) else length
     if container.duration is not None and not container.streams.video:
         return float(container.duration) / 1e6
     return None  # of a video, the container's length may be that of the pictures alone
+
+
+def _goes_by_size(container: "InputContainer", seconds: float) -> bool:
+    """Whether the length of an MP3 may be FFmpeg's guess from size and bit rate, far off where that varies."""
+    rate = container.streams.audio[0].bit_rate
+    return (
+        container.format.name == "mp3"
+        and bool(rate)
+        and abs(container.size * 8 / rate - seconds) < 0.02 * seconds
+    )
 
 
 def _held(container: "InputContainer") -> float:

@@ -18,6 +18,7 @@ TEXTS = (*SUFFIXES, ".txt")  # what may say the text of a media file; in this or
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 _MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")  # <i>, <v Anna>, <00:01.000>; {\an8}
+_INLINE = re.compile(r"<\d\d:\d\d")  # the time of a word
 _EXAMPLE = "00:00:01,000 --> 00:00:04,000"
 _LANGUAGE = re.compile(r"(.+)\.([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")  # talk.de, talk.pt-BR, talk.en-orig
 
@@ -47,13 +48,19 @@ def read_cues(path: str | Path) -> list[Cue]:
 def scan(path: str | Path) -> tuple[list[tuple[int, Cue]], list[tuple[int, str]]]:
     """The cues with the lines (from 1) of their times, and what is wrong with others, with their lines.
 
-    Raises TxError only for what is no text.
+    Captions that roll, as those that are made by machine for the web, show each line twice or three times: it is
+    taken once. Raises TxError only for what is no text.
     """
     is_vtt = Path(path).suffix.lower() == ".vtt"
+    blocks = list(_blocks(path, is_vtt))
+    rolls = is_vtt and any(_INLINE.search(line) for _, _, below in blocks for line in below)
     cues: list[tuple[int, Cue]] = []
     faults: list[tuple[int, str]] = []
-    for number, line, below in _blocks(path):
-        text = _plain(below, is_vtt)
+    shown: list[str] = []  # the lines on the screen before
+    for number, line, below in blocks:
+        lines = [_plain(text, is_vtt) for text in below]
+        text = " ".join(text for text in lines if text and not (rolls and text in shown))
+        shown = lines
         if (times := _TIMES.fullmatch(line)) is None:
             faults.append((number, f"has no times like {_EXAMPLE}"))
         elif (start := _seconds(*times.groups()[:4])) > (end := _seconds(*times.groups()[4:])):
@@ -75,12 +82,12 @@ def stems(path: Path) -> dict[Path, str | None]:
     return found
 
 
-def _blocks(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
+def _blocks(path: str | Path, is_vtt: bool) -> Iterator[tuple[int, str, list[str]]]:
     """Each line of times with its number and the lines below it."""
     at, times = 0, ""
     below: list[str] = []
     for number, line in enumerate((*read_lines(path), ""), start=1):
-        if "-->" not in line and line.strip():
+        if "-->" not in line and (line if is_vtt else line.strip()):  # in WebVTT a blank is text
             below.append(line)
             continue
         if at:
@@ -96,7 +103,7 @@ def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> fl
     return (whole * 1000 + int(fraction.ljust(3, "0"))) / 1000
 
 
-def _plain(lines: list[str], is_vtt: bool) -> str:
-    """The text of a cue in one line, without markup."""
-    text = _MARKUP.sub("", " ".join(lines))
+def _plain(line: str, is_vtt: bool) -> str:
+    """A line of a cue without markup."""
+    text = _MARKUP.sub("", line)
     return " ".join((html.unescape(text) if is_vtt else text).split())
