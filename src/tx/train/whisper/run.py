@@ -82,6 +82,9 @@ def make_trainer(session: Session, out: Path) -> Any:
         save_strategy="no",
         logging_strategy="no",
         report_to="none",
+        log_level="error",
+        log_level_replica="error",
+        ddp_find_unused_parameters=False if world_size() > 1 else None,
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=["labels"],
@@ -118,8 +121,11 @@ def smoke(trainer: Any, session: Session) -> None:
         batch = trainer.data_collator([trainer.train_dataset[i] for i in rows])
         inputs = {name: tensor.to(session.device) for name, tensor in batch.items()}
         session.model.to(session.device).train()
-        labels = inputs.pop("labels")
-        trainer._token_loss(session.model(**inputs), labels).backward()
+        labels, fp16 = inputs.pop("labels"), session.config.train.precision == "fp16"
+        low = torch.float16 if fp16 else torch.bfloat16
+        with torch.autocast(session.device.type, low, enabled=fp16 or trainer.args.bf16):
+            outputs = session.model(**inputs)
+        trainer._token_loss(outputs, labels).backward()
         session.model.zero_grad()
         trainer._sums.zero_()
         generate(session.model, session.processor, [windows[rows[0]]], 1)
