@@ -26,8 +26,9 @@ SUFFIX = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv", "json": "
 @app.command(rich_help_panel=USE)
 def transcribe(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Audio, video, or folders of them; - is stdin.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="Audio, video, or folders of them; - is stdin."),
+    ] = None,
     model: console.Model = None,
     output: Annotated[
         str,
@@ -101,6 +102,13 @@ def transcribe(
     engine: Annotated[
         Literal["native", "ctranslate2"], typer.Option(help="ctranslate2: faster, in 8 bits.")
     ] = "native",
+    check: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Transcribed speech, on which the engine ctranslate2 and the native one are scored.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
     quiet: console.Quiet = False,
@@ -114,6 +122,7 @@ def transcribe(
     $ tx transcribe -m my-whisper talk.mp4 | tx translate -m de-en > talk.en
     $ curl -s https://example.org/talk.mp3 | tx transcribe -m my-whisper -
     $ tx transcribe -m my-whisper talk.mp4 --json | jq -r .text
+    $ tx transcribe -m my-whisper --engine ctranslate2 --check test/ talk.mp4
     ```
 
     Text has a line for each sentence; with --json each segment is a line, with its times, the file, and how far it
@@ -121,7 +130,11 @@ def transcribe(
     form can be named with -m ./FOLDER. Silence gives nothing.
     """
     console.set_quiet(quiet)
-    sources = list(_sources(files))
+    if not files and not check:
+        raise UsageError(
+            "there is nothing to transcribe", "name files, or - for stdin: tx transcribe FILE..."
+        )
+    sources = list(_sources(files or []))
     outputs, chosen = _outputs(sources, output, "json" if as_json else format)
     path = find(model, "speech")
     from tx.decode.transcribe import Options, open_transcriber
@@ -140,8 +153,31 @@ def transcribe(
         activity=activity,
         seed=seed,
     )
+    if check and engine == "native":
+        raise UsageError(
+            "--check compares the engines", "add --engine ctranslate2; `tx evaluate` scores a model"
+        )
     transcriber = open_transcriber(path, engine, device, threads, console.note)
+    if check:
+        _compare(transcriber, path, check, options)
     _write(transcriber, options, sources, outputs, chosen, (width, lines))
+
+
+def _compare(transcriber: "Transcriber", path: Path, data: str, options: "Options") -> None:
+    """Say on stderr how well the converted model does beside the one it was made of."""
+    from tx.decode.transcribe import open_transcriber
+    from tx.evaluate.recognition import measure
+    from tx.speech.read import read_set
+
+    items = read_set(data, options.language, split="test").items
+    if not items:
+        raise TxError(f"there is nothing usable in {data}", f"`tx data check {data}` names every problem")
+    for engine, one in (("native", open_transcriber(path)), ("ctranslate2", transcriber)):
+        found = measure(one, items, options)
+        wer, cer = 100 * found.normalized.wer, 100 * found.normalized.cer
+        console.note(
+            f"{data}, {len(found.heard):,} items, {engine}: WER {wer:.1f} %, CER {cer:.1f} % ({found.normalizer})"
+        )
 
 
 def _sources(files: list[str]) -> Iterator[str]:
@@ -205,7 +241,9 @@ def _write(
     from tx.speech.captions import Layout, caption_lines
 
     failed: list[TxError] = []
-    together = LineWriter(outputs[0]) if len(set(outputs)) == 1 else None
+    together = (
+        LineWriter(outputs[0]) if len(set(outputs)) == 1 else None
+    )  # what is wrong with its name is told now
     with together or nullcontext():
         for source, output in zip(sources, outputs, strict=True):
             said = _watched(transcriber.transcribe(_opened(source), options), source, len(sources))

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from tx.config import SPEECH
 from tx.decode.transcribe.belief import Heard
-from tx.decode.transcribe.folder import FEATURES, Folder, open_folder
+from tx.decode.transcribe.folder import FEATURES, Folder, folder_of, open_folder
 from tx.decode.transcribe.longform import tracks, transcribe
 from tx.decode.transcribe.options import Options, Segment
 from tx.decode.transcribe.vocabulary import Vocabulary
 from tx.errors import TxError
+from tx.package import MANIFEST, load_package
 from tx.speech.features import RATE, WINDOW, Audio
 from tx.speech.media import Media, decode
 
@@ -127,16 +129,21 @@ def open_transcriber(
     The engine `ctranslate2` works on a conversion that is made at the first use and kept in the folder (see
     `fast`), as `say` hears. Raises TxError where there is no such model, or a package that is needed is missing.
     """
-    folder = open_folder(path)
-    check_features(folder)
-    vocabulary = Vocabulary(folder)
-    if engine == "ctranslate2":
-        from tx.decode.transcribe.fast import open_fast
 
-        return Transcriber(folder, vocabulary, open_fast(folder, vocabulary, device, threads, say))
-    from tx.decode.transcribe.native import open_native  # imports torch
+    def opened(folder: Folder) -> Transcriber:
+        check_features(folder)
+        vocabulary = Vocabulary(folder)
+        if engine == "ctranslate2":
+            from tx.decode.transcribe.fast import open_fast
 
-    return Transcriber(folder, vocabulary, open_native(folder, vocabulary, device, threads))
+            return Transcriber(folder, vocabulary, open_fast(folder, vocabulary, device, threads, say))
+        from tx.decode.transcribe.native import open_native  # imports torch
+
+        return Transcriber(folder, vocabulary, open_native(folder, vocabulary, device, threads))
+
+    if (Path(path) / MANIFEST).is_file():  # opened once more if a training run replaces it meanwhile
+        return load_package(path, lambda package: opened(folder_of(Path(path), package)), SPEECH)
+    return opened(open_folder(path))
 
 
 def check_features(folder: Folder) -> None:

@@ -4,10 +4,11 @@ Only JSON and safetensors are opened. What the JSON claims is checked against wh
 shapes of the weights are compared with the configuration before anything is allocated (see `network`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tx.config import SPEECH
 from tx.errors import TxError
 from tx.package import MANIFEST, Package
 from tx.package.manifest import parse_json
@@ -61,11 +62,12 @@ class Folder:
         return [self.file(name) for name in names]
 
     def identity(self) -> str:
-        """What changes when the model does: the digest in model.json, else the sizes and times of the files."""
+        """What changes when the model does: their digests in model.json, else the sizes and times of the files."""
+        names = [name for name in (CONFIG, GENERATION, TOKENIZER, FEATURES) if self.has(name)]
         if self.package is not None:
-            return str(self.package.manifest["sha256"])
-        names = (CONFIG, GENERATION, TOKENIZER, FEATURES)
-        files = [*self.weight_files(), *(self.path / name for name in names if self.has(name))]
+            listed = self.package.manifest["files"]
+            return " ".join(f"{name}:{listed[name]['sha256']}" for name in (*names, SINGLE))
+        files = [*self.weight_files(), *(self.path / name for name in names)]
         return " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
 
     def number(self, name: str) -> int:
@@ -87,15 +89,20 @@ def open_folder(path: Path | str) -> Folder:
     path = Path(path)
     if not path.is_dir():
         raise TxError(f"there is no folder {path}", HINT)
-    package = Package.open(path, "speech") if (path / MANIFEST).is_file() else None
-    config = _read(path / CONFIG)
+    return folder_of(path, Package.open(path, SPEECH) if (path / MANIFEST).is_file() else None)
+
+
+def folder_of(path: Path, package: Package | None) -> Folder:
+    """The folder at `path`, whose files are those of `package` if it is one. Raises TxError as `open_folder` does."""
+    place = package.file if package else path.joinpath
+    config = _read(place(CONFIG))
     if config.get("model_type") != "whisper":
         kind = config.get("model_type")
         raise TxError(
             f"{path} is no Whisper model" + (f" but a {kind}" if isinstance(kind, str) else ""), HINT
         )
-    generation = _read(path / GENERATION) if (path / GENERATION).is_file() else {}
-    return Folder(path, config, generation, package)
+    folder = Folder(path, config, {}, package)
+    return replace(folder, generation=folder.read(GENERATION)) if folder.has(GENERATION) else folder
 
 
 def _read(path: Path) -> dict[str, Any]:
