@@ -112,7 +112,7 @@ def links(weights: Array) -> Links:
 
 
 def mean_cross(weights: Mapping[str, Tensor]) -> Tensor:
-    """The attention to the source, `[B, T, S]`: the mean over all layers and heads, which aligned words better than
-    any single layer did."""
+    """The attention to the source, `[B, T, S]`: the mean over all layers and heads, which aligned words as well as
+    the best single layer did."""
     layers = [value.mean(dim=1) for name, value in weights.items() if name.startswith(CROSS)]
     return torch.stack(layers).mean(dim=0)
