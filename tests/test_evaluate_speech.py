@@ -11,16 +11,20 @@ from typing import Any
 import jiwer
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from media import beeps, write_media, write_silent_video
 from tx.cli.app import app
 from tx.decode.transcribe import Options, Segment
 from tx.errors import TxError, UsageError
-from tx.evaluate.recognition import changes, measure, worst
+from tx.evaluate.edits import align
+from tx.evaluate.recognition import Heard, by_cue, changes, measure, worst
 from tx.evaluate.speech import basic, error_rates
 from tx.package import Package, write_package
 from tx.speech.items import Item
+from tx.speech.subtitles import Cue
 from whisper import write_tiny_whisper
 
 
@@ -99,6 +103,25 @@ def test_items_are_heard_in_batches_of_one_language(folder: Path, tmp_path: Path
     with pytest.raises(TxError, match="nothing could be read: a:4"):
         measure(transcriber, items[3:4], Options())  # type: ignore[arg-type]
     assert measure(transcriber, items[4:], Options(language="en")).normalizer == "english"  # type: ignore[arg-type]
+
+
+texts = st.lists(st.sampled_from(["a", "b,", "B", "c", "–"]), max_size=6).map(" ".join)
+
+
+@given(st.lists(texts.filter(bool), min_size=2, max_size=5), texts)
+def test_a_talk_is_cut_where_its_cues_are(said: list[str], heard: str) -> None:
+    cues = tuple(Cue(i, i + 1, text) for i, text in enumerate(said))
+    item = Item(Path("talk.mp4"), " ".join(said), cues=cues, origin="talk.srt", lines=tuple(range(len(said))))
+    parts = by_cue(Heard(item, heard))
+    assert [part.item.text for part in parts] == said
+    assert [part.item.origin for part in parts] == [f"talk.srt:{i}" for i in range(len(said))]
+    assert " ".join(part.text for part in parts if part.text) == heard
+    keys = [[basic(word) for word in text.split()] for text in (item.text, heard)]
+    whole = sum(kind != "hit" for kind, _, _ in align(*keys))
+    pairs = [
+        ([basic(w) for w in part.item.text.split()], [basic(w) for w in part.text.split()]) for part in parts
+    ]
+    assert sum(kind != "hit" for pair in pairs for kind, _, _ in align(*pair)) == whole
 
 
 def test_the_worst_and_what_differs() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tx.errors import TxError, UsageError
+from tx.evaluate import edits
 from tx.evaluate.edits import align
 from tx.evaluate.speech import (
     basic,
@@ -68,11 +69,11 @@ def test_long_transcripts_are_jiwers_too() -> None:
 
 @given(st.text("abc", max_size=30), st.text("abc", max_size=30))
 def test_an_alignment_is_one_and_the_shortest(ref: str, hyp: str) -> None:
-    edits = align(ref, hyp)
-    assert [i for kind, i, _ in edits if kind != "insertion"] == list(range(len(ref)))
-    assert [j for kind, _, j in edits if kind != "deletion"] == list(range(len(hyp)))
+    found = align(ref, hyp)
+    assert [i for kind, i, _ in found if kind != "insertion"] == list(range(len(ref)))
+    assert [j for kind, _, j in found if kind != "deletion"] == list(range(len(hyp)))
     assert all(
-        (ref[i] == hyp[j]) == (kind == "hit") for kind, i, j in edits if kind in ("hit", "substitution")
+        (ref[i] == hyp[j]) == (kind == "hit") for kind, i, j in found if kind in ("hit", "substitution")
     )
     table = np.zeros((len(ref) + 1, len(hyp) + 1), int)
     table[:, 0], table[0] = range(len(ref) + 1), range(len(hyp) + 1)
@@ -81,7 +82,18 @@ def test_an_alignment_is_one_and_the_shortest(ref: str, hyp: str) -> None:
             table[i + 1, j + 1] = min(
                 table[i, j + 1] + 1, table[i + 1, j] + 1, table[i, j] + (ref[i] != hyp[j])
             )
-    assert sum(kind != "hit" for kind, _, _ in edits) == table[-1, -1]
+    assert sum(kind != "hit" for kind, _, _ in found) == table[-1, -1]
+
+
+@given(st.text("abc", max_size=40), st.text("abc", max_size=40))
+def test_an_alignment_in_halves_is_as_short(ref: str, hyp: str) -> None:
+    whole = sum(kind != "hit" for kind, _, _ in align(ref, hyp))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(edits, "_MOST_BITS", 20)
+        halves = align(ref, hyp)
+    assert [i for kind, i, _ in halves if kind != "insertion"] == list(range(len(ref)))
+    assert [j for kind, _, j in halves if kind != "deletion"] == list(range(len(hyp)))
+    assert sum(kind != "hit" for kind, _, _ in halves) == whole
 
 
 def test_blank_references_and_transcripts() -> None:

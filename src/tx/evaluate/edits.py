@@ -7,9 +7,11 @@ deletions and insertions are counted alike.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import accumulate
 from typing import Literal
 
+_MOST_BITS = 1 << 28  # of each of the two vectors of all columns: 64 MB together
 Edit = tuple[Literal["hit", "substitution", "deletion", "insertion"], int, int]
 
 
@@ -29,8 +31,10 @@ def align(ref: Sequence[Hashable], hyp: Sequence[Hashable]) -> list[Edit]:
 
 
 def _backwards(ref: Sequence[Hashable], hyp: Sequence[Hashable]) -> list[Edit]:
+    if len(ref) * len(hyp) > _MOST_BITS and len(hyp) > 1:
+        return _in_halves(ref, hyp)
     edits: list[Edit] = []
-    columns = _columns(ref, hyp)
+    columns = list(_columns(ref, hyp))
     i, j = len(ref), len(hyp)
     while i and j:
         if columns[j - 1][0] >> (i - 1) & 1:
@@ -48,19 +52,38 @@ def _backwards(ref: Sequence[Hashable], hyp: Sequence[Hashable]) -> list[Edit]:
     return edits
 
 
-def _columns(ref: Sequence[Hashable], hyp: Sequence[Hashable]) -> list[tuple[int, int]]:
+def _in_halves(ref: Sequence[Hashable], hyp: Sequence[Hashable]) -> list[Edit]:
+    """The same where all columns would not fit in memory: where the shortest path crosses the middle of `hyp` is told
+    by the last columns from both ends (Hirschberg, 1975)."""
+    middle = len(hyp) // 2
+    before, behind = _distances(ref, hyp[:middle]), _distances(ref[::-1], hyp[: middle - 1 : -1])
+    cut = min(range(len(ref) + 1), key=lambda i: before[i] + behind[len(ref) - i])
+    right = [(kind, cut + i, middle + j) for kind, i, j in align(ref[cut:], hyp[middle:])]
+    return [*align(ref[:cut], hyp[:middle]), *right][::-1]
+
+
+def _distances(ref: Sequence[Hashable], hyp: Sequence[Hashable]) -> list[int]:
+    """The distance of `hyp` from each beginning of `ref`."""
+    rises, falls = (1 << len(ref)) - 1, 0
+    for rises, falls in _columns(ref, hyp):  # noqa: B007
+        pass
+    bits = (f"{column:0{len(ref)}b}"[::-1] for column in (rises, falls))
+    return list(
+        accumulate(((up == "1") - (down == "1") for up, down in zip(*bits, strict=True)), initial=len(hyp))
+    )
+
+
+def _columns(ref: Sequence[Hashable], hyp: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
     """For each symbol of `hyp`: bit i says whether the distance rises, or falls, from ref[:i] to ref[:i + 1]."""
     places: defaultdict[Hashable, int] = defaultdict(int)
     for i, symbol in enumerate(ref):
         places[symbol] |= 1 << i
     all_bits = (1 << len(ref)) - 1
     rises, falls = all_bits, 0
-    columns = []
     for symbol in hyp:
         match = places.get(symbol, 0)
         diagonal = ((match & rises) + rises ^ rises) | match | falls
         right_rises = (falls | ~(diagonal | rises)) << 1 | 1
         right_falls = (diagonal & rises) << 1
         rises, falls = (right_falls | ~(diagonal | right_rises)) & all_bits, right_rises & diagonal & all_bits
-        columns.append((rises, falls))
-    return columns
+        yield rises, falls

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tx.errors import TxError
 from tx.evaluate.edits import align
-from tx.evaluate.speech import Normalizer, Rates, error_rates, normalizer
+from tx.evaluate.speech import Normalizer, Rates, basic, error_rates, normalizer
 from tx.speech.items import Item, Problem
 from tx.speech.media import RATE, decode
 from tx.speech.windows import SECONDS
@@ -48,10 +49,11 @@ def measure(
 ) -> Measured:
     """Transcribe `items` and count the errors. Without `normalize`, English is normalised as such.
 
-    Raises TxError if none of them can be read, and as `tx.evaluate.speech.normalizer` does.
+    An item with subtitles is transcribed as a whole, and counts as many utterances as it has cues. Raises TxError
+    if none of them can be read, and as `tx.evaluate.speech.normalizer` does.
     """
     found = list(transcribe_items(transcriber, items, options, batch_size))
-    heard = [one for one in found if one.problem is None]
+    heard = [part for one in found if one.problem is None for part in by_cue(one)]
     problems = [one.problem for one in found if one.problem is not None]
     if not heard:
         raise TxError(f"nothing could be read: {problems[0]}", "`tx data check` names every problem")
@@ -62,6 +64,30 @@ def measure(
     refs, hyps = [one.item.text for one in heard], [one.text for one in heard]
     normalized = error_rates(refs, hyps, normalizer(name, _spelling(transcriber)))
     return Measured(heard, problems, error_rates(refs, hyps), normalized, name)
+
+
+def by_cue(heard: Heard) -> list[Heard]:
+    """What was heard of each cue of an item: the whole is aligned once, and cut where the cues are."""
+    cues = heard.item.cues
+    if len(cues) < 2:
+        return [heard]
+    starts = list(accumulate((len(cue.text.split()) for cue in cues), initial=0))
+    words = heard.text.split()
+    parts: list[list[str]] = [[] for _ in cues]
+    cue = 0
+    for kind, i, j in align(
+        [basic(word) for word in heard.item.text.split()], [basic(word) for word in words]
+    ):
+        # What was put in between two cues belongs to the earlier one.
+        while i >= starts[cue + 1] + (kind == "insertion") and cue + 1 < len(cues):
+            cue += 1
+        if kind != "deletion":
+            parts[cue].append(words[j])
+    places = zip(cues, heard.item.cue_origins(), parts, strict=True)
+    return [
+        Heard(replace(heard.item, text=c.text, cues=(), origin=origin), " ".join(part))
+        for c, origin, part in places
+    ]
 
 
 def _spelling(transcriber: "Transcriber") -> dict[str, str]:
