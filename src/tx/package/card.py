@@ -13,8 +13,9 @@ from typing import Any
 from tx.package.manifest import Manifest
 
 _MARK = re.compile(r"<!-- tx rewrites this card until it is edited: ([0-9a-f]{16}) -->\n?")
-_LAST = {"loss", "perplexity", "ppl"}  # comparable between models of one vocabulary only
-_LOWER_IS_BETTER = _LAST | {"ter", "wer", "cer", "bits per character", "bpc"}
+_LOSSES = {"loss", "perplexity", "ppl"}  # comparable between models of one vocabulary only
+_LAST = _LOSSES | {"aer", "alignment precision", "alignment recall"}
+_LOWER_IS_BETTER = _LOSSES | {"aer", "ter", "wer", "cer", "bits per character", "bpc"}
 _USE = {
     "translation": [
         "tx translate -m {name} < input.txt > output.txt",
