@@ -24,6 +24,7 @@ from tx.evaluate.tagging import count, f1_of, interval, p_value, span_scores
 from tx.package import Package
 from tx.text.columns import Span, read_tagged
 from tx.vectors import write_vectors
+from tx.view.curves import metrics_of, read_run
 
 PEOPLE = ["Anna", "Bob Hope", "Carl", "Dora Maar", "Emil", "Jiaqi"]
 PLACES = ["Rome", "New York", "Shenzhen", "Paris", "Bern"]
@@ -120,6 +121,7 @@ def test_a_run_learns_and_says_what_it_found() -> None:
     assert "ref  " in said and "hyp  " in said
     assert f"try: tx tag -m {out} --from columns" in said
     scores = {score["metric"]: score["value"] for score in Package.open(out).scores}
+    assert metrics_of([read_run(str(out))]) == ["loss", "f1"]
     assert scores["F1"] > 90 and set(scores) == {"F1", "precision", "recall", "loss"}
     card = (out / "README.md").read_text()
     assert f"tx tag -m {out.name}" in card and "sentences: 120" in card

@@ -28,7 +28,8 @@ def curves(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="loss|bpc|ppl|bleu", help="What to show, repeatable; else loss, and BLEU if measured."
+            metavar="loss|bpc|ppl|bleu|f1",
+            help="What to show, repeatable; else loss, and BLEU or F1 if measured.",
         ),
     ] = None,
     by: Annotated[

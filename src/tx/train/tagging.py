@@ -180,6 +180,8 @@ def gather(
             "files": [{"name": Path(path).name, "sha256": sha256(Path(path))} for path in config.data.train],
             "sentences": len(train),
             "words": sum(len(s.words) for s in train),
+            "held_out": 0 if config.data.valid else len(valid),
+            "embeddings": vectors.name if vectors else "",
         },
         shown={
             "valid_f1": "F1",

@@ -30,7 +30,9 @@ METRICS = {
     "bpc": "bits per character",
     "ppl": "perplexity a token",
     "bleu": "BLEU",
+    "f1": "F1 of entities",
 }
+SCORES = ("bleu", "f1")  # of which more is better
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b58900", "#56b4e9", "#882255", "#444444")
 
@@ -60,7 +62,7 @@ class Run:
 
     def best(self, metric: str) -> tuple[float, float, float]:
         """Step, minutes and value of the best validation."""
-        sign = -1 if metric == "bleu" else 1
+        sign = -1 if metric in SCORES else 1
         return min(self.valid[metric].rows, key=lambda row: sign * row[2])
 
 
@@ -140,8 +142,9 @@ class Curve:
 
 
 def metrics_of(runs: Iterable[Run]) -> list[str]:
-    """The metrics to show where none is asked for: the loss, and BLEU where it was measured."""
-    return ["loss", "bleu"] if any("bleu" in run.valid for run in runs) else ["loss"]
+    """The metrics to show where none is asked for: the loss, and the scores that were measured."""
+    measured = {metric for run in runs for metric in run.valid}
+    return ["loss", *(score for score in SCORES if score in measured)]
 
 
 def curves_of(runs: Sequence[Run], metric: str, axis: Axis) -> list[Curve]:
