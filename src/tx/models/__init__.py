@@ -19,6 +19,14 @@ The contract of a language model, whose batches are those of `tx.data.stream`, a
     read(tokens [N, T], State)     (logits of the next token, the State after `tokens`)
     step(tokens [N], State)        the same for one token of each row
 
+The contract of a tagger, whose batches are those of `tx.data.tagged`:
+
+    config.types, config.tags      the types of entities, and the tags in BIO by their numbers
+    loss(batch, label_smoothing)   (sum of the sentences' losses in nats, number of words)
+    model(batch)                   the score of each tag for each word, of which `chain` chooses
+    chain                          a `tx.nn.chain.Chain`
+    reader.start(vectors)          begin with these embeddings of the lexicon's words
+
 Logits leave out `<pad>`, which is last in every vocabulary. A model with `config.max_len` reads no more tokens.
 """
 
