@@ -8,7 +8,7 @@ measures=${2:-}
 
 tx train word2vec "$text" --overwrite -o vectors
 tx analogy king-man+woman --model vectors --top 3
-printf 'paris-france+italy\nwalking-walking+walked\nuncle-man+woman\nberlin-germany+france\n' |
+printf 'berlin-germany+france\nfather-man+woman\nbigger-big+small\nfrench-france+spain\nathens-greece+italy\n' |
     tx analogy --model vectors --top 1
 tx neighbors physics --model vectors --top 5
 if [ -n "$measures" ]; then
