@@ -108,8 +108,11 @@ def test_linked_are_those_that_are_each_others_best(n: int, m: int, seed: int) -
         if all(match[t, s] >= match[t, o] for o in range(m))
         and all(match[t, s] >= match[o, s] for o in range(n))
     ]
-    assert links(table) == expected
-    assert links(np.zeros((n, m), np.float32)) == links(np.zeros((0, m), np.float32)) == []
+    src, tgt = list(range(m)), list(range(n))
+    assert links(table, src, tgt) == expected
+    split = np.repeat(np.repeat(table, 2, axis=0), 2, axis=1) / 4  # every word in two pieces
+    assert links(split, sorted(2 * src), sorted(2 * tgt)) == expected
+    assert links(np.zeros((n, m), np.float32), src, tgt) == links(np.zeros((0, m), np.float32), src, []) == []
 
 
 class Turning(nn.Module):

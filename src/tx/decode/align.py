@@ -83,32 +83,38 @@ def _goes_on(piece: str) -> bool:
 
 def by_word(weights: Array, src: Words, tgt: Words) -> Array:
     """`weights` `[T, S]` of pieces as those of words: summed over what is looked at, averaged over who looks."""
+    n_pieces = np.maximum(_membership(tgt).sum(axis=0), 1)
+    return (_summed(weights, src, tgt) / n_pieces[:, None]).astype(np.float32)
 
-    def belongs(words: Words) -> Array:
-        numbers = [number for number in words if number is not None]
-        table = np.zeros((len(words), max(numbers, default=-1) + 1), np.float32)
-        for piece, number in enumerate(words):
-            if number is not None:
-                table[piece, number] = 1
-        return table
 
-    rows = belongs(tgt)
-    table: Array = (rows / np.maximum(rows.sum(axis=0), 1)).T @ weights @ belongs(src)
+def links(weights: Array, src: Words, tgt: Words) -> Links:
+    """The word alignment that `weights` `[T, S]` of pieces amount to: words that are each other's best match.
+
+    How well two words match is the weight between all their pieces, times the share that it has of all that the
+    source word got: some words, and marks like the full stop, are looked at from everywhere. A target word without
+    a source of its own stays without a link.
+    """
+    table = _summed(weights, src, tgt)
+    if not table.size:
+        return []
+    match = table**2 / np.maximum(table.sum(axis=0), 1e-9)
+    best_src, best_tgt = match.argmax(axis=1), match.argmax(axis=0)
+    return sorted((int(s), t) for t, s in enumerate(best_src) if best_tgt[s] == t and match[t, s] > 0)
+
+
+def _summed(weights: Array, src: Words, tgt: Words) -> Array:
+    table: Array = _membership(tgt).T @ weights @ _membership(src)
     return table
 
 
-def links(weights: Array) -> Links:
-    """The links of a table of words `[T, S]`: where target word and source word are each other's best match.
-
-    How well two words match is the weight times the share that it has of all that the source word got: some words,
-    and marks like the full stop, are looked at from everywhere. A target word without a source of its own stays
-    without a link.
-    """
-    if not weights.size:
-        return []
-    match = weights**2 / np.maximum(weights.sum(axis=0), 1e-9)
-    src, tgt = match.argmax(axis=1), match.argmax(axis=0)
-    return sorted((int(s), t) for t, s in enumerate(src) if tgt[s] == t and match[t, s] > 0)
+def _membership(words: Words) -> Array:
+    """`[pieces, words]`, 1 where a piece belongs to a word."""
+    numbers = [number for number in words if number is not None]
+    table = np.zeros((len(words), max(numbers, default=-1) + 1), np.float32)
+    for piece, number in enumerate(words):
+        if number is not None:
+            table[piece, number] = 1
+    return table
 
 
 def mean_cross(weights: Mapping[str, Tensor]) -> Tensor:

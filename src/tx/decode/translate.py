@@ -15,7 +15,7 @@ from torch import nn
 
 from tx.config import DecodeConfig
 from tx.data.batch import make_batch
-from tx.decode.align import Array, Links, attend, by_word, check_attends, links, mean_cross, words_of
+from tx.decode.align import Array, Links, attend, check_attends, links, mean_cross, words_of
 from tx.decode.sampling import Sampling
 from tx.decode.search import Hypothesis, beam_search, generate
 from tx.models import load_model
@@ -118,7 +118,7 @@ class Translator:
             for text, hypothesis in enumerate(hypotheses):
                 table = next(tables)
                 if text < len(n_words[n]):
-                    found = links(by_word(table, words, words_of(self.tgt, hypothesis.ids)))
+                    found = links(table, words, words_of(self.tgt, hypothesis.ids))
                     translations[n].alignments[text] += [(s, t + n_words[n][text]) for s, t in found]
                     n_words[n][text] += len(self.tgt.decode(hypothesis.ids).split())
 
@@ -230,7 +230,7 @@ class Translator:
         pairs = self._pairs(src, tgt)
         found = []
         for table, (a, b), line, other in zip(self._tables(pairs), pairs, src, tgt, strict=True):
-            found.append(links(by_word(table, words_of(self.src, a, line), words_of(self.tgt, b, other))))
+            found.append(links(table, words_of(self.src, a, line), words_of(self.tgt, b, other)))
         return found
 
     def _pairs(self, src: Sequence[str], tgt: Sequence[str]) -> list[tuple[list[int], list[int]]]:
