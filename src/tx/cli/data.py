@@ -80,8 +80,9 @@ def check(
     from tx.speech.summary import summarize
     from tx.speech.windows import cut
 
-    labels = _labels(model, language) if model is not None else None
-    found = read_all(sets, language)
+    code = None if language is None else _code(language)
+    labels = _labels(model, code) if model is not None else None
+    found = read_all(sets, code)
     n_items, checked = sum(len(each.items) for each in found.values()), 0
 
     def watched(items: "Iterable[Item]") -> "Iterator[Item]":
@@ -107,6 +108,14 @@ def check(
         _print_problems([problem for summary in summaries for problem in summary.problems], shown)
     if strict and any(summary.problems for summary in summaries):
         raise typer.Exit(1)
+
+
+def _code(language: str) -> str:
+    """Whisper's code for a language given as de or German."""
+    from tx.decode.transcribe.vocabulary import NAMES
+
+    plain = language.strip().lower()
+    return next((code for code, name in NAMES.items() if name == plain), plain)
 
 
 def _labels(model: str, language: str | None) -> "Labels":

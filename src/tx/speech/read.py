@@ -101,12 +101,18 @@ def _chosen(path: Path, split: str) -> Path:
 def _read(path: Path, language: str | None) -> Iterator[Item | Problem]:
     if not path.exists():
         raise TxError(f"there is no {path}", "check the path; a relative one starts at this folder")
-    if path.is_dir():
-        is_saved = (path / saved.DATASET).is_file()
-        return saved.read_saved(path) if is_saved else read_folder(path, language)
-    if tables.kind_of(path):
-        return tables.read_table(path)
-    return read_media_file(path, language)
+    try:
+        if (path / saved.DATASET).is_file():
+            yield from saved.read_saved(path)
+        elif path.is_dir():
+            yield from read_folder(path, language)
+        elif tables.kind_of(path):
+            yield from tables.read_table(path)
+        else:
+            yield from read_media_file(path, language)
+    except OSError as error:
+        name = error.filename or path
+        raise TxError(f"cannot read {name}: {error.strerror or error}", "check its permissions") from error
 
 
 # --- what is wrong with an item ---
