@@ -121,11 +121,7 @@ def evaluate(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Measure a model on a test set. A translator: BLEU and chrF with 95% intervals. A language model: its
-    loss on a text in nats a token, bits per character, and as perplexity. A tagger: precision, recall and F1 of the
-    names it finds. A speech recogniser: errors per word (WER) and per character (CER), as written and normalised,
-    and its worst sentences. Vectors: the share of analogies they get right (questions-words.txt), or how far they
-    agree with people on similar words (WordSim-353, SimLex-999, MEN).
+    """Measure a model on a test set, by what is usual for its task.
 
     ```
     $ tx evaluate -m de-en test.de test.en
@@ -136,6 +132,12 @@ def evaluate(
     $ tx evaluate -m my-whisper talks/ --against whisper-base
     $ tx evaluate -m vectors questions-words.txt wordsim353.tsv
     ```
+
+    A translator: BLEU and chrF with 95% intervals. A language model: its loss on a text in nats a token, bits per
+    character, and as perplexity. A tagger: precision, recall and F1 of the names it finds. A speech recogniser:
+    errors per word (WER) and per character (CER), as written and normalised, and its worst sentences. Vectors: the share of
+    analogies they get right (questions-words.txt), or how far they agree with people on similar words (WordSim-353,
+    SimLex-999, MEN).
 
     The scores are kept in the package, with how they came about and the name of the test set.
     """

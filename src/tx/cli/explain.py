@@ -24,14 +24,16 @@ def explain(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     quiet: console.Quiet = False,
 ) -> None:
-    """Walk one sentence through a translator: its pieces and their ids, what each layer looks at, the first steps
-    with their likeliest pieces, and what greedy search, beam search and sampling choose.
+    """Walk one sentence through a translator, step by step.
 
     ```
     $ tx explain -m de-en "Ein Hund läuft durch den Schnee."
     $ tx explain -m de-en "Ein Hund läuft." --steps 3 --top 3 --samples 0
     $ tx explain -m de-en "Ein Hund läuft." --json | jq .choices
     ```
+
+    Shown are its pieces and their ids, what each layer looks at, the first steps with their likeliest pieces, and
+    what greedy search, beam search and sampling choose.
 
     Under a layer stands the piece that was looked at most there, as the mean over its heads, with its share. The
     steps are those of the translation that `tx translate` gives; the first word of each line of candidates is

@@ -104,8 +104,7 @@ def score(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    r"""Score translations against references: BLEU, chrF, chrF++ and TER as sacreBLEU computes them. Score
-    transcripts by the errors per word or character: WER and CER as jiwer computes them.
+    r"""Score translations or transcripts against references: BLEU, chrF, TER, WER and others.
 
     ```
     $ tx translate -m de-en < test.de | tx score test.en
@@ -116,8 +115,9 @@ def score(
     $ printf 'my name is Jack\nmy name are Jack\n' | tx score -m bard
     ```
 
-    In a pipe the columns are separated by tabs, and those of several systems have a header; --json names
-    everything. With a model: natural logarithms, and the perplexity or the bits per character of all lines on
+    BLEU, chrF, chrF++ and TER are as sacreBLEU computes them, WER and CER, the errors per word and per character of
+    transcripts, as jiwer does. In a pipe the columns are separated by tabs, and those of several systems have a
+    header; --json names everything. With a model: natural logarithms, and the perplexity or the bits per character of all lines on
     stderr. Text is cut into pieces anew, perhaps others than those that `tx translate` chose: its scores may differ.
     """
     console.set_quiet(quiet)
