@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tx.config import SPEECH
-from tx.decode.transcribe.folder import Folder, open_folder
+from tx.decode.transcribe.folder import HINT, Folder, open_folder
 from tx.errors import TxError
 from tx.package import find, read_header
 
@@ -29,7 +29,9 @@ def transformers() -> Any:
     except ImportError as error:
         raise TxError("fine-tuning Whisper needs the extra 'whisper'", "pip install 'tx[whisper]'") from error
     logging.set_verbosity_error()
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # of its own later versions
+    warnings.filterwarnings(
+        "ignore", category=FutureWarning, module="transformers"
+    )  # of its own later versions
     logging.disable_progress_bar()
     return transformers
 
@@ -39,15 +41,16 @@ def find_checkpoint(name: str) -> Folder:
 
     Raises TxError if there is none, if it is damaged, or if the hub cannot be reached.
     """
-    if Path(name).expanduser().is_dir():
-        return open_folder(Path(name).expanduser())
-    try:
-        return open_folder(find(name, SPEECH))
-    except TxError:
-        repo = f"openai/{name}" if _OPENAI.fullmatch(name) else name
-        if not _ON_HUB.fullmatch(repo):
-            raise
-    return open_folder(_download(repo, name))
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        try:
+            path = find(name, SPEECH)
+        except TxError as error:
+            repo = f"openai/{name}" if _OPENAI.fullmatch(name) else name
+            if not _ON_HUB.fullmatch(repo):
+                raise TxError(f"there is no folder and no package {name}", HINT) from error
+            path = _download(repo, name)
+    return open_folder(path)
 
 
 def load_model(folder: Folder) -> Any:

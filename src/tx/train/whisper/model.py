@@ -99,6 +99,8 @@ def save(model: Any, processor: Any, folder: Path) -> None:
         whisper.save_pretrained(folder, state_dict=merged_weights(model), max_shard_size="1TB")
     finally:
         whisper.config.use_cache = kept
-    (folder / HF_WEIGHTS).chmod((folder / "config.json").stat().st_mode)  # the library lets nobody else read it
+    (folder / HF_WEIGHTS).chmod(
+        (folder / "config.json").stat().st_mode
+    )  # the library lets nobody else read it
     processor.save_pretrained(folder)
     processor.feature_extractor.save_pretrained(folder)  # preprocessor_config.json, which other decoders read
