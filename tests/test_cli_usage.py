@@ -30,7 +30,7 @@ from tx.cli.app import main
         ("score r --paired x", "--paired: 'x' is not one of 'bootstrap', 'randomization', 'none'", "--help"),
         ("score", "there is no reference to score against", "tx score REF... < HYP"),
         ("translate -b", "option '-b' requires an argument", "`tx COMMAND --help`"),
-        ("transalte", "no such command 'transalte'", "did you mean 'translate'?"),
+        ("transalte", "no such command 'transalte'", "did you mean 'translate'"),
         ("models lst", "no such command 'lst'", "did you mean 'list'?"),
         ("models path a b", "got unexpected extra argument(s) (b)", "`tx models path --help`"),
     ],
