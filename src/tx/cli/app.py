@@ -94,7 +94,7 @@ def main() -> None:
 
 
 # Each module registers its commands on `app`; the order here is the order of the help page.
-from tx.cli import train, config, translate, transcribe, generate, tag, tokenize, analogy, neighbors, score, evaluate  # noqa: E402, F401, I001
-from tx.cli import compare, explain, attention, plot, plot_vectors, plot_map, plot_skipgram  # noqa: E402, F401
+from tx.cli import train, config, translate, transcribe, generate, tag, tokenize, analogy, neighbors  # noqa: E402, F401, I001
+from tx.cli import score, evaluate, compare, explain, attention, plot, plot_vectors, plot_map, plot_skipgram  # noqa: E402, F401
 from tx.cli import plot_curves, plot_neurons, plot_positions  # noqa: E402, F401
 from tx.cli import demo, models, exchange, data  # noqa: E402, F401

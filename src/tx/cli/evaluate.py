@@ -135,9 +135,9 @@ def evaluate(
 
     A translator: BLEU and chrF with 95% intervals. A language model: its loss on a text in nats a token, bits per
     character, and as perplexity. A tagger: precision, recall and F1 of the names it finds. A speech recogniser:
-    errors per word (WER) and per character (CER), as written and normalised, and its worst sentences. Vectors: the share of
-    analogies they get right (questions-words.txt), or how far they agree with people on similar words (WordSim-353,
-    SimLex-999, MEN).
+    errors per word (WER) and per character (CER), as written and normalised, and its worst sentences. Vectors: the
+    share of analogies they get right (questions-words.txt), or how far they agree with people on similar words
+    (WordSim-353, SimLex-999, MEN).
 
     The scores are kept in the package, with how they came about and the name of the test set.
     """

@@ -117,8 +117,10 @@ def score(
 
     BLEU, chrF, chrF++ and TER are as sacreBLEU computes them, WER and CER, the errors per word and per character of
     transcripts, as jiwer does. In a pipe the columns are separated by tabs, and those of several systems have a
-    header; --json names everything. With a model: natural logarithms, and the perplexity or the bits per character of all lines on
-    stderr. Text is cut into pieces anew, perhaps others than those that `tx translate` chose: its scores may differ.
+    header; --json names everything.
+
+    With a model: natural logarithms, and the perplexity or the bits per character of all lines on stderr. Text is cut
+    into pieces anew, perhaps others than those that `tx translate` chose: its scores may differ.
     """
     console.set_quiet(quiet)
     if model is not None:
