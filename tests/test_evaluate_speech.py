@@ -18,11 +18,12 @@ from typer.testing import CliRunner, Result
 from media import beeps, write_media, write_silent_video
 from tx.cli.app import app
 from tx.decode.transcribe import Options, Segment
+from tx.decode.transcribe.folder import open_folder
 from tx.errors import TxError, UsageError
 from tx.evaluate.edits import align
 from tx.evaluate.recognition import Heard, by_cue, changes, measure, worst
 from tx.evaluate.speech import basic, error_rates
-from tx.package import Package, write_package
+from tx.package import Package, add_scores, write_package
 from tx.speech.items import Item
 from tx.speech.subtitles import Cue
 from whisper import write_tiny_whisper
@@ -181,6 +182,14 @@ def test_evaluate_shows_the_worst_and_keeps_the_scores(folder: Path, tmp_path: P
     kept = {score["metric"]: score for score in Package.open(folder / "packed").scores}
     assert set(kept) == {"WER", "WER as written", "CER", "CER as written"}
     assert kept["WER"]["signature"] == "norm:basic|n:3|beam:1|engine:native|lang:own"
+
+
+def test_scores_leave_what_was_converted_valid(folder: Path) -> None:
+    before = open_folder(folder / "packed").identity()
+    add_scores(
+        Package.open(folder / "packed"), [{"metric": "WER", "value": 1.0, "signature": "", "data": "other"}]
+    )
+    assert open_folder(folder / "packed").identity() == before
 
 
 def test_two_models_are_compared(folder: Path) -> None:
