@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from media import beeps, write_media
+from training import fork_tx
 from tx.config import SPEECH, FinetuneConfig, RunConfig, defaults
 from tx.errors import TxError, UsageError
 from tx.package import Package
@@ -490,3 +491,16 @@ def test_media_that_cannot_be_read_are_skipped_or_stop_the_run(tiny: Path, tmp_p
     assert any("over 30 s without times" in line for line in heard.said)
     with pytest.raises(TxError, match=r"metadata\.csv:"):
         open_session(configuration(tiny, broken, finetune_strict=True), Heard())
+
+
+def test_the_command_tells_what_it_does_on_stderr(tiny: Path, speech: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    words = ["train", "whisper", str(speech), "--init-from", str(tiny), "--language", "German", "-o", str(out)]
+    done = fork_tx([*words, "--max-steps", "1", "--batch-size", "2", "--precision", "float32"])
+    assert done.status == 0 and done.out == "", done.err
+    assert "untouched model  WER" in done.err and "step 1  epoch 0.25  loss" in done.err
+    assert f"try: tx transcribe -m {out}" in done.err and "Warning" not in done.err
+    again = fork_tx(words)
+    assert again.status == 1 and "exists already" in again.err
+    resumed = fork_tx(["train", "--resume", "-o", str(out)])
+    assert resumed.status == 0 and "this run is finished" in resumed.err
