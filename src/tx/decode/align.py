@@ -83,8 +83,9 @@ def _goes_on(piece: str) -> bool:
 
 def by_word(weights: Array, src: Words, tgt: Words) -> Array:
     """`weights` `[T, S]` of pieces as those of words: summed over what is looked at, averaged over who looks."""
-    n_pieces = np.maximum(_membership(tgt).sum(axis=0), 1)
-    return (_summed(weights, src, tgt) / n_pieces[:, None]).astype(np.float32)
+    n_pieces: Array = np.maximum(_membership(tgt).sum(axis=0), np.float32(1))
+    table: Array = _summed(weights, src, tgt) / n_pieces[:, None]
+    return table
 
 
 def links(weights: Array, src: Words, tgt: Words) -> Links:
@@ -103,7 +104,7 @@ def links(weights: Array, src: Words, tgt: Words) -> Links:
 
 
 def _summed(weights: Array, src: Words, tgt: Words) -> Array:
-    table: Array = _membership(tgt).T @ weights @ _membership(src)
+    table: Array = np.linalg.multi_dot([_membership(tgt).T, weights, _membership(src)])
     return table
 
 
