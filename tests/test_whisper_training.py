@@ -478,6 +478,8 @@ def test_patience_and_a_warning_where_it_gets_worse(tiny: Path, speech: Path, tm
     assert progress.finished == "patience" and progress.best_step == 1 and progress.step == 3
     assert [best for _, best in heard.found] == [False, True, False, False]
     assert heard.warned and "worse than the untouched model" in heard.warned[0]
+    assert train_whisper(config, tmp_path / "worse", resume=True, listener=heard).step == 3
+    assert "this run is finished" in heard.said[-1]
 
 
 def test_media_that_cannot_be_read_are_skipped_or_stop_the_run(tiny: Path, tmp_path: Path) -> None:

@@ -157,8 +157,8 @@ def train_whisper(config: RunConfig, out: Path, resume: bool, listener: Any) -> 
         raise TxError(
             "the data has changed since the run began", "bring it back, or start a new run with another -o"
         )
-    if resume and progress.finished and plan(config, len(session.data.train)).steps <= progress.step:
-        listener.say("this run is finished; a larger --max-steps or --max-epochs goes on with it")
+    if resume and _is_over(progress, config, len(session.data.train)):
+        listener.say("this run is finished; a larger --max-steps, --max-epochs or --patience goes on with it")
         return progress
     session.model = prepare(session.model, config.finetune)
     trainer = make_trainer(session, out)
@@ -177,6 +177,14 @@ def train_whisper(config: RunConfig, out: Path, resume: bool, listener: Any) -> 
     trainer.score_first()
     lift_suppression(session.model)
     return trainer.start(None, progress)
+
+
+def _is_over(progress: Any, config: RunConfig, n_items: int) -> bool:
+    """Whether a run that had ended would end at once with the limits that it has now."""
+    limits, patience = plan(config, n_items), config.train.patience
+    impatient = progress.finished == "patience" and 0 < patience <= progress.stale
+    late = 0 < limits.max_seconds <= progress.seconds
+    return bool(progress.finished) and (progress.step >= limits.steps or late or impatient)
 
 
 def _tell_plan(session: Session, listener: Any) -> None:
