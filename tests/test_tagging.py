@@ -217,6 +217,8 @@ def test_columns_and_json_and_scores() -> None:
     assert (bob["type"], bob["text"], bob["start"], bob["end"]) == ("PER", "Bob Hope", 0, 8)
     assert line[rome["start"] : rome["end"]] == rome["text"] == "Rome" and 0.5 < rome["score"] <= 1
     scored = tx("tag", "-m", name, "--scores", stdin=line).out
+    refused = tx("tag", "-m", name, "--scores", "--format", "json", stdin=line)
+    assert refused.status == 2 and "--scores means nothing with --format json" in refused.err
     assert scored == f"[PER {bob['score']:.2f} Bob Hope] lives in [LOC {rome['score']:.2f} Rome].\n"
 
 

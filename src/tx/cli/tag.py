@@ -9,6 +9,7 @@ import typer
 from tx.cli import console
 from tx.cli.app import USE, app
 from tx.cli.pipe import json_line, line_batches
+from tx.errors import UsageError
 from tx.package import find
 from tx.text.columns import Rows, Sentences
 from tx.text.lines import LineWriter
@@ -79,6 +80,10 @@ def tag(
     one at the end. A score is the probability of just this name, no word more and none less, of just this type.
     """
     console.set_quiet(quiet)
+    if scores and format is not Format.INLINE:
+        raise UsageError(
+            f"--scores means nothing with --format {format}", "JSON has the scores always, columns have none"
+        )
     path = find(model, "tagging")
     batches, writer = line_batches(files, input, ramp=True), LineWriter(output)
     from tx.decode.tag import open_tagger

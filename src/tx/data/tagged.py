@@ -110,10 +110,20 @@ class Codebook:
                 start = end
             if tags is not None:
                 known[i, : len(sentence)] = tags[i]
-        arrays = pieces, word_of, n_pieces, first, words, characters, shapes
-        mask = np.arange(w) < n_words[:, None]
-        tensors = [torch.from_numpy(array) for array in (*arrays, mask, known)]
-        return TagBatch(*tensors, n_tokens=int(n_words.sum()), n_src_tokens=int(n_pieces.sum()))
+        tensor = torch.from_numpy
+        return TagBatch(
+            pieces=tensor(pieces),
+            word_of=tensor(word_of),
+            n_pieces=tensor(n_pieces),
+            first=tensor(first),
+            words=tensor(words),
+            characters=tensor(characters),
+            shapes=tensor(shapes),
+            mask=tensor(np.arange(w) < n_words[:, None]),
+            tags=tensor(known),
+            n_tokens=int(n_words.sum()),
+            n_src_tokens=int(n_pieces.sum()),
+        )
 
 
 class TagSampler(Batches):
