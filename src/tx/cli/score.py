@@ -132,8 +132,7 @@ def score(
             "there is no reference to score against", "tx score REF... < HYP; with -m, text on stdin"
         )
     inputs = hyp or ["-"]
-    given = (name.strip() for names in metric for name in names.split(","))
-    metrics = METRICS if all_metrics else tuple(dict.fromkeys(given))
+    metrics = METRICS if all_metrics else _named(metric)
     check_metrics(metrics, len(files))
     _refuse_repeated(inputs, files)
     if as_json and score_only:
@@ -166,6 +165,11 @@ def score(
             _print_numbers(scores, width, name if len(results) > 1 else None)
     else:
         _print_results(results, width)
+
+
+def _named(metric: Sequence[str]) -> tuple[str, ...]:
+    """The metrics that were given, repeated or with commas, each once."""
+    return tuple(dict.fromkeys(name.strip() for names in metric for name in names.split(",")))
 
 
 def _refuse_with_model(context: typer.Context) -> None:
