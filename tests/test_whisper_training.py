@@ -22,7 +22,7 @@ from tx.speech.subtitles import Cue
 from tx.speech.windows import Labels, Window
 from tx.train.whisper.augment import add_noise, change_speed, hide_bands
 from tx.train.whisper.batch import IGNORED, Collator, Example, Examples, Order, faster, window_for
-from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor
+from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor, transformers
 from tx.train.whisper.data import hold_out
 from tx.train.whisper.model import learning_rate_for, lift_suppression, lock, merged_weights, prepare, save
 from tx.train.whisper.run import plan, train_whisper
@@ -497,7 +497,17 @@ def test_media_that_cannot_be_read_are_skipped_or_stop_the_run(tiny: Path, tmp_p
 
 def test_the_command_tells_what_it_does_on_stderr(tiny: Path, speech: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
-    words = ["train", "whisper", str(speech), "--init-from", str(tiny), "--language", "German", "-o", str(out)]
+    words = [
+        "train",
+        "whisper",
+        str(speech),
+        "--init-from",
+        str(tiny),
+        "--language",
+        "German",
+        "-o",
+        str(out),
+    ]
     done = fork_tx([*words, "--max-steps", "1", "--batch-size", "2", "--precision", "float32"])
     assert done.status == 0 and done.out == "", done.err
     assert "untouched model  WER" in done.err and "step 1  epoch 0.25  loss" in done.err
@@ -506,3 +516,10 @@ def test_the_command_tells_what_it_does_on_stderr(tiny: Path, speech: Path, tmp_
     assert again.status == 1 and "exists already" in again.err
     resumed = fork_tx(["train", "--resume", "-o", str(out)])
     assert resumed.status == 0 and "this run is finished" in resumed.err
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tx.train.whisper.checkpoint.find_spec", lambda name: name != "peft" or None)
+    with pytest.raises(TxError, match="needs peft") as told:
+        transformers()
+    assert told.value.hint == "pip install 'tx[whisper]'"

@@ -54,6 +54,9 @@ def run_whisper(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dr
     from tx.cli.train import print_config
     from tx.train.folder import claim
     from tx.train.stop import sigterm_as_interrupt
+    from tx.train.whisper.checkpoint import transformers
+
+    transformers()  # or the error that says how to get it
     from tx.train.whisper.run import forecast, train_whisper
     from tx.train.whisper.session import rank
 

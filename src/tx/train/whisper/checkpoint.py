@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,17 +18,19 @@ from tx.decode.transcribe.folder import HINT, Folder, open_folder
 from tx.errors import TxError
 from tx.package import find, read_header
 
+_EXTRA = ("transformers", "accelerate", "peft", "av")
 _ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _OPENAI = re.compile(r"whisper-(tiny|base|small|medium|large)[a-z0-9.-]*")
 
 
 def transformers() -> Any:
     """The transformers library, made quiet. Raises TxError where the extra is not installed."""
-    try:
-        import transformers
-        from transformers.utils import logging
-    except ImportError as error:
-        raise TxError("fine-tuning Whisper needs the extra 'whisper'", "pip install 'tx[whisper]'") from error
+    for name in _EXTRA:
+        if find_spec(name) is None:
+            raise TxError(f"fine-tuning Whisper needs {name}", "pip install 'tx[whisper]'")
+    import transformers
+    from transformers.utils import logging
+
     logging.set_verbosity_error()
     warnings.filterwarnings(
         "ignore", category=FutureWarning, module="transformers"

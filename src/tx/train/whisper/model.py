@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from tx.config import FinetuneConfig
-from tx.errors import TxError
 from tx.package import HF_WEIGHTS
 from tx.train.whisper.encoder import fit_windows
 
@@ -56,10 +55,8 @@ def prepare(model: Any, config: FinetuneConfig) -> Any:
         model.model.encoder.requires_grad_(False)
     if not config.lora:
         return model
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise TxError("low-rank adapters need peft", "pip install 'tx[whisper]'") from error
+    from peft import LoraConfig, get_peft_model
+
     where = "decoder" if config.freeze_encoder else "(encoder|decoder)"
     # Without a task type: that of sequence-to-sequence models would hand Whisper input_ids.
     lora = LoraConfig(
