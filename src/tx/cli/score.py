@@ -136,9 +136,7 @@ def score(
     check_metrics(metrics, len(files))
     _refuse_repeated(inputs, files)
     if as_json and score_only:
-        raise UsageError(
-            "--json names the numbers, and --score-only prints them bare", "leave one of them away"
-        )
+        raise UsageError("--json names the numbers, --score-only prints them bare", "leave one of them away")
     if sentence and (len(inputs) > 1 or confidence):
         raise UsageError(
             "--sentence scores the lines of one system, without intervals", "leave the rest away"
