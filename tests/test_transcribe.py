@@ -390,6 +390,17 @@ def test_tracks_are_heard_together_and_told_in_order(tiny: Path, vocabulary: Voc
     assert all(3 <= n / RATE < 4 for n, _ in listener.asked)
 
 
+def test_speech_that_the_text_leaves_out_is_heard_again(tiny: Path, vocabulary: Vocabulary) -> None:
+    t, audio = vocabulary.time, np.zeros(40 * RATE, np.float32)
+    audio[5 * RATE : 25 * RATE] = NOISE[: 20 * RATE]
+    words = [vocabulary.encode(word) for word in ("a", "b")]
+    answers = [[t(0), *words[0], t(8)], [t(0), *words[1], t(11)]]  # 12 s are left out, then 1 s
+    transcriber, listener = scripted(tiny, answers)
+    said = list(transcriber.transcribe(audio))
+    assert [(s.text, s.start) for s in said] == [("a", pytest.approx(4.8)), ("b", pytest.approx(12.8))]
+    assert [n / RATE for n, _ in listener.asked] == pytest.approx([20.4, 12.4], abs=0.03)
+
+
 # --- folders that are not what they should be ---
 
 

@@ -23,6 +23,7 @@ LEAST_RANGE = 8.0  # dB between both; less is one sound all through
 LEAVE = 3.0  # dB below that: where it ends
 AROUND = 30 * 50  # frames on each side that make up the background
 SHORTEST, LONGEST_PAUSE, PADDING = 4, 25, 10  # frames: 80 ms, 0.5 s, 0.2 s
+PACK = WINDOW - RATE  # samples: a second of silence at the end of a window tells the model that all is said
 FARTHEST = 4 * RATE  # samples of silence inside a window
 
 
@@ -94,7 +95,7 @@ def _joined(runs: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def pack(audio: Audio, speech: Sequence[Stretch]) -> list[list[Stretch]]:
-    """The stretches in groups, each at most a window (30 s) from its start to its end.
+    """The stretches in groups, each at most `PACK` (29 s) from its start to its end.
 
     A longer stretch is cut where it is quietest; a long silence between two is left out of the windows.
     """
@@ -102,7 +103,7 @@ def pack(audio: Audio, speech: Sequence[Stretch]) -> list[list[Stretch]]:
     for whole in speech:
         for part in _cut(audio, whole):
             group = groups[-1] if groups else []
-            near = group and part.start - group[-1].end <= FARTHEST and part.end - group[0].start <= WINDOW
+            near = group and part.start - group[-1].end <= FARTHEST and part.end - group[0].start <= PACK
             if near:
                 group.append(part)
             else:
@@ -111,11 +112,11 @@ def pack(audio: Audio, speech: Sequence[Stretch]) -> list[list[Stretch]]:
 
 
 def _cut(audio: Audio, stretch: Stretch) -> Iterator[Stretch]:
-    """The stretch in parts of at most a window, cut in the quietest fifth of a second of the last 15 s."""
+    """The stretch in parts of at most `PACK`, cut in the quietest fifth of a second of the second half."""
     start = stretch.start
-    while stretch.end - start > WINDOW:
-        begin = start + WINDOW // 2
-        levels = _levels(audio[begin : start + WINDOW])
+    while stretch.end - start > PACK:
+        begin = start + PACK // 2
+        levels = _levels(audio[begin : start + PACK])
         smooth = np.convolve(10 ** (levels / 10), np.ones(10), mode="valid")
         cut = begin + (int(smooth.argmin()) + 5) * FRAME
         yield Stretch(start, cut)

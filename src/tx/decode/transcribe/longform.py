@@ -17,6 +17,7 @@ from tx.speech.activity import Stretch, find_speech, find_speech_silero, pack
 from tx.speech.features import RATE, WINDOW, Audio
 
 LEAST = RATE // 10  # samples; a shorter rest is not listened to
+UNHEARD = 4 * RATE  # samples; where the text ends before so much speech, that is heard again
 WORDS_BACK = 223  # tokens of previous text that fit before the prompt: half of what the decoder can hold
 
 
@@ -41,6 +42,12 @@ class Track:
     @property
     def end(self) -> int:
         return self.speech[-1].end
+
+    def speech_after(self, sample: int) -> int:
+        """The samples of speech after `sample`, as far as voice activity knows."""
+        if not self.is_packed:
+            return 0
+        return sum(max(0, part.end - max(sample, part.start)) for part in self.speech)
 
     def move_to(self, sample: int) -> None:
         """Go on at `sample`, or where speech begins after it; done where there is none."""
@@ -103,6 +110,8 @@ def _understand(
         return []
     is_last = track.is_packed and begin + n_samples >= track.end
     pieces, heard_until = segments_of(heard.tokens, length, vocabulary, is_last)
+    if pieces and track.speech_after(begin + int(pieces[-1][1] * RATE)) > UNHEARD:
+        heard_until = min(heard_until, pieces[-1][1])
     track.move_to(begin + (int(heard_until * RATE) if heard_until > 0 else n_samples))
     found = []
     for start, end, ids in pieces:
