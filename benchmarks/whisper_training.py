@@ -10,7 +10,8 @@ greedily; so is the model that all start from. The seconds of a step leave out t
 resident set of the whole run, of tx's with validation and saving included.
 
 Settings of a system are appended to its name: `+fitted` lets tx's encoder hear only as much as the clips need, which
-is its default; `+bf16` computes in bfloat16, its default on processors that have it; `+lora` trains adapters at 1e-3.
+is its default; `+bf16` computes in bfloat16, its default on processors that have it; `+augmented` lets it vary speed
+and hide bands, which is its default, too; `+lora` trains adapters at 1e-3.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import harness
 from harness import Job, Result
 
 SCRIPTS = {"tx": "whisper_tx.py", "plain": "whisper_plain.py"}
-SYSTEMS = ["plain", "tx", "tx+fitted", "plain+bf16", "tx+fitted+bf16"]
+SYSTEMS = ["plain", "tx", "tx+fitted", "plain+bf16", "tx+fitted+bf16", "tx+fitted+bf16+augmented"]
 
 
 def read_rows(folder: Path) -> list[tuple[str, str]]:

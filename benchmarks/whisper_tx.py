@@ -56,6 +56,8 @@ def configuration(job: harness.Job, work: Path) -> RunConfig:
     )
     train.precision = "bf16" if "bf16" in settings else "float32"
     finetune.init_from, finetune.language, finetune.timestamps = job["model"], job["language"], 0.0
+    if "augmented" not in settings:
+        finetune.spec_augment, finetune.speed = False, 0.0
     finetune.audio_window = 0.0 if "fitted" in settings else 30.0
     if "lora" in settings:
         finetune.lora, train.lr = 16, 1e-3

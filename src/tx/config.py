@@ -316,10 +316,10 @@ class FinetuneConfig:
         False, "compute activations twice to keep fewer of them in memory", tasks=MEDIA
     )
     spec_augment: bool = option(
-        False, "hide bands of time and of pitch in training (SpecAugment)", tasks=MEDIA
+        True, "hide bands of time and of pitch in training (SpecAugment)", tasks=MEDIA
     )
     speed: float = option(
-        0.0, "play training items up to this share faster or slower, as in 0.1", ge=0, le=0.5, tasks=MEDIA
+        0.1, "play training items up to this share faster or slower, as in 0.1", ge=0, le=0.5, tasks=MEDIA
     )
     noise: float = option(
         0.0,
