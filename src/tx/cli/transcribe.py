@@ -258,7 +258,7 @@ def _write(
                 failed.append(error)
                 console.error(error.message, error.hint)
                 continue
-            if together is None:
+            if output != "-":
                 console.note(f"{source} -> {output}")
     if failed:
         raise TxError(f"{len(failed)} of {len(sources)} files could not be transcribed", "see above")
