@@ -523,3 +523,43 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TxError, match="needs peft") as told:
         transformers()
     assert told.value.hint == "pip install 'tx[whisper]'"
+
+
+def test_subtitles_become_windows_with_times_and_prompts(tiny: Path, tmp_path: Path) -> None:
+    """Three cues in 50 s are two windows; the second sees the text of the first as its prompt."""
+    talk = tmp_path / "talks"
+    talk.mkdir()
+    write_media(talk / "talk.wav", beeps(50.0, at=(1.0, 12.0, 35.0)))
+    cues = [
+        ("00:00:01,000", "00:00:02,000"),
+        ("00:00:12,000", "00:00:13,000"),
+        ("00:00:35,000", "00:00:36,000"),
+    ]
+    blocks = [f"{i}\n{start} --> {end}\nSatz {i}.\n" for i, (start, end) in enumerate(cues, 1)]
+    (talk / "talk.srt").write_text("\n".join(blocks))
+    config = configuration(
+        tiny, talk, data_valid=[str(talk)], finetune_timestamps=1.0, finetune_previous_text=1.0
+    )
+    config.finetune.speed = 0.0
+    session = open_session(config, Heard())
+    examples = Examples(session.data.train, session.labels, config.finetune, seed=1)
+
+    def decode(ids: list[int]) -> str:
+        return str(byte_tokenizer().decode(ids, skip_special_tokens=False))
+
+    first, second = (decode(examples[i].ids) for i in range(2))
+    start = "<|startoftranscript|><|de|><|transcribe|>"
+    assert first == f"{start}<|0.00|> Satz 1.<|1.00|><|11.00|> Satz 2.<|12.00|><|endoftext|>"
+    assert second == f"<|startofprev|> Satz 1. Satz 2.{start}<|0.00|> Satz 3.<|1.00|><|endoftext|>"
+    assert decode(examples[1].ids[examples[1].n_prompt :]).startswith(start)
+
+
+def test_models_that_know_english_alone_and_a_limit_of_time(speech: Path, tmp_path: Path) -> None:
+    english = write_tiny_whisper(tmp_path / "english", multilingual=False, max_length=12)
+    config = configuration(english, speech, finetune_language="", train_max_steps=0, train_max_time="0.001s")
+    progress = train_whisper(config, tmp_path / "mine", resume=False, listener=Heard())
+    assert progress.finished == "max_time" and progress.step == 1
+    written = json.loads((tmp_path / "mine/generation_config.json").read_text())
+    assert not written.get("language") and not written.get("task")
+    with pytest.raises(UsageError, match="cannot translate"):
+        open_session(configuration(english, speech, finetune_language="", finetune_task="translate"), Heard())
