@@ -160,6 +160,7 @@ def train_whisper(config: RunConfig, out: Path, resume: bool, listener: Any) -> 
     if resume and _is_over(progress, config, len(session.data.train)):
         listener.say("this run is finished; a larger --max-steps, --max-epochs or --patience goes on with it")
         return progress
+    torch.manual_seed(config.seed)  # adapters begin at random
     session.model = prepare(session.model, config.finetune)
     trainer = make_trainer(session, out)
     _tell_plan(session, listener)
