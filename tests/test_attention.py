@@ -362,7 +362,9 @@ def test_no_text_breaks_out_of_the_page(browser: Page, tmp_path: Path) -> None:
     assert shown.run("document.querySelectorAll('script').length") == 2
     assert shown.run("document.querySelector('#tgt .chip').className") == "chip here"
     assert shown.run("document.querySelectorAll('#kinds button').length") == 1
-    assert shown.run("document.querySelector('#heads').getBoundingClientRect().width") == 0, "there is but one"
+    assert shown.run("document.querySelector('#heads').getBoundingClientRect().width") == 0, (
+        "there is but one"
+    )
 
 
 # --- the command ---
