@@ -1,6 +1,7 @@
 """The building blocks against plain formulas, torch's own loss, and statistics of what is random."""
 
 import math
+import os
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import tx.nn.loss
+from tx.nn.cores import n_cores
 from tx.nn.device import use_bf16
 from tx.nn.dropout import Dropout, scaled_mask
 from tx.nn.loss import linear_cross_entropy
@@ -209,3 +211,14 @@ def test_bf16_is_chosen_where_the_processor_has_it(
     monkeypatch.setattr("tx.nn.device._cpu_info", lambda: f"flags\t: fpu {flags} sse\n")
     cpu = torch.device("cpu")
     assert [use_bf16(name, cpu) for name in ("auto", "float32", "bf16")] == [chosen, False, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_only_the_cores_of_this_process_count() -> None:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert n_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert n_cores() == len(before)

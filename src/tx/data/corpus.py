@@ -22,6 +22,7 @@ import numpy as np
 from tx.config import DataConfig
 from tx.errors import TxError
 from tx.files import atomic_folder, sha256
+from tx.nn.cores import n_cores
 from tx.text.lines import open_input, read_lines
 from tx.text.parallel import unequal
 from tx.text.tokenizer import Tokenizer
@@ -95,7 +96,7 @@ def _lengths(rows: Sequence[Any]) -> np.ndarray:
 
 def in_processes(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
     """The results of all jobs, in order, from one process a core; memory is bounded by the jobs under way."""
-    workers = os.cpu_count() or 1
+    workers = n_cores()
     jobs = iter(jobs)
     first = list(islice(jobs, 2))
     if len(first) < 2 or workers == 1:  # not worth another process

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tx.errors import TxError
+from tx.nn.cores import n_cores
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -30,7 +31,7 @@ def choose_device(name: str = "auto") -> torch.device:
 def set_threads(threads: int = 0) -> int:
     """Use `threads` CPU threads; 0: one for each core this process may use. Returns their number."""
     if not threads and "OMP_NUM_THREADS" not in os.environ:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = n_cores()
     if threads:
         torch.set_num_threads(threads)
     return torch.get_num_threads()

@@ -21,6 +21,7 @@ from tx.decode.transcribe.options import Options
 from tx.decode.transcribe.vocabulary import Vocabulary
 from tx.errors import TxError
 from tx.files import atomic_folder
+from tx.nn.cores import n_cores
 from tx.package.verified import cache_folder
 from tx.speech.features import Audio, log_mel
 
@@ -97,7 +98,7 @@ def open_fast(
     if on == "auto":
         on = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     if not threads and "OMP_NUM_THREADS" not in os.environ:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = n_cores()
     try:
         model = ctranslate2.models.Whisper(
             str(place),

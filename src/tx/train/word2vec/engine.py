@@ -1,6 +1,5 @@
 """The engines behind one interface, and which of them a run gets."""
 
-import os
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from tx.config import RunConfig
 from tx.errors import TxError, UsageError
+from tx.nn.cores import n_cores
 from tx.train.word2vec.compiled import has_numba
 from tx.train.word2vec.sampling import Matrix
 
@@ -90,4 +90,4 @@ def make_engine(name: str, config: RunConfig, words: list[str], counts: NDArray[
 
 def n_threads(config: RunConfig, engine: Engine) -> int:
     """Threads to train with."""
-    return (config.train.threads or os.cpu_count() or 1) if engine.parallel else 1
+    return (config.train.threads or n_cores()) if engine.parallel else 1
