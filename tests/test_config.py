@@ -421,6 +421,9 @@ def test_a_key_that_means_nothing_for_the_task_is_refused(
         "flag --batch-tokens: train.batch_tokens: means nothing for the task language-model"
     )
     assert typed.value.exit_code == 2
+    with pytest.raises(TxError) as timed:
+        resolve("word2vec", flags={"train.max_time": "1m"}, environ=environ)
+    assert "--epochs" in (timed.value.hint or "")
     (tmp_path / "run.toml").write_text('arch = "transformer"\n[train]\nseq_len = 3\n')
     with pytest.raises(TxError, match=r"^run.toml:3: train.seq_len: means nothing for the task translation$"):
         resolve("run.toml", environ=environ)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from tx.catalog import arch_named, arch_names, load_recipe, recipe_names, recipe_text, task_of
-from tx.config import MODELS, SECTIONS, RunConfig, choices, concerns, default_of, defaults, limits
+from tx.config import MODELS, SECTIONS, VECTORS, RunConfig, choices, concerns, default_of, defaults, limits
 from tx.errors import TxError, UsageError, did_you_mean
 from tx.toml import toml_value
 
@@ -27,6 +27,7 @@ _KINDS = {
     str: "text in quotes",
     list[str]: 'a list of texts, as in ["a", "b"]',
 }
+UPDATES = ("train.max_steps", "train.max_epochs", "train.max_time")
 T = TypeVar("T")
 Fault = tuple["Source", str, str]  # where, which key, what is wrong
 
@@ -392,8 +393,7 @@ def _raise(faults: list[Fault]) -> None:
         lines = [f"{source.place(key)}: {key}: {what}" for source, key, what in faults]
         many = f"{len(lines)} faults in the configuration\n  " + "\n  ".join(lines)
         typed = all(source.origin.startswith(COMMAND_LINE) for source, _, _ in faults)
-        raise TxError(
-            lines[0] if len(lines) == 1 else many,
-            "`tx config RECIPE` prints every key with its meaning",
-            exit_code=2 if typed else 1,
-        )
+        hint = "`tx config RECIPE` prints every key with its meaning"
+        if any(key in UPDATES and what.endswith(f"the task {VECTORS}") for _, key, what in faults):
+            hint = "word vectors are trained for as many passes over the text as --epochs says"
+        raise TxError(lines[0] if len(lines) == 1 else many, hint, exit_code=2 if typed else 1)
