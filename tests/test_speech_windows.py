@@ -104,7 +104,7 @@ def test_a_crossing_cue_opens_the_next_window(tokenizer: Tokenizer) -> None:
 @settings(max_examples=60)
 @given(
     st.lists(
-        st.tuples(st.floats(0, 8), st.floats(0.02, 31), st.text("ab ", max_size=90)), min_size=1, max_size=25
+        st.tuples(st.floats(0, 8), st.floats(0.04, 31), st.text("ab ", max_size=90)), min_size=1, max_size=25
     ),
     st.floats(0, 100),
 )
