@@ -136,7 +136,7 @@ def test_json_says_what_was_understood(tx: Run) -> None:
 
 
 @pytest.mark.parametrize("command", ["analogy", "neighbors"])
-@pytest.mark.parametrize("words", [["-man+woman+king"], ["-m"], ["-q"], ["--top", "3", "-hat+king"]])
+@pytest.mark.parametrize("words", [["-man+woman+king"], ["-mfamily"], ["-n", "3", "-hat+king"]])
 def test_a_leading_minus_gets_its_hint(tx: Run, command: str, words: list[str]) -> None:
     err = tx(command, *words, status=2)[1]
     assert f"put -- before the expression and after all options: tx {command} -- {words[-1]}" in err
@@ -150,11 +150,19 @@ def test_a_leading_minus_gets_its_hint(tx: Run, command: str, words: list[str]) 
         (["king man"], 2, "there is no + or - before 'man'"),
         (["king", "--method", "max"], 2, "the methods are add and mul"),
         (["king", "--positive", "man"], 2, "asked twice"),
-        (["king", "--model", "famly"], 1, "did you mean 'family'?"),
+        (["king", "-m", "famly"], 1, "did you mean 'family'?"),
     ],
 )
 def test_faults_are_told_with_a_way_out(tx: Run, words: list[str], status: int, said: str) -> None:
     assert said in tx("analogy", *words, status=status)[1]
+
+
+def test_short_options_stand_alone_and_neighbors_takes_one_word(tx: Run) -> None:
+    for command in ("analogy", "neighbors"):
+        out, err = tx(command, "king", "-q", "-m", "family", "-n", "1")
+        assert out == tx(command, "king", "--top", "1")[0] and out.count("\n") == 1 and not err
+    err = tx("neighbors", "king", "man", status=2)[1]
+    assert "one word at a time, not 2: king man" in err and "tx analogy" in err
 
 
 def test_a_pipe_gets_a_line_for_each_line_at_once(tx: Run, tmp_path: Path) -> None:

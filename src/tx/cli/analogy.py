@@ -27,13 +27,13 @@ def analogy(
     restrict: nearest.Restrict = 0,
     side: nearest.Side = None,
     as_json: console.Json = False,
-    quiet: nearest.Quiet = False,
+    quiet: console.Quiet = False,
 ) -> None:
     """Find the words nearest to a sum of words: king-man+woman is queen.
 
     ```
     $ tx analogy king-man+woman
-    $ tx analogy paris - france + italy --top 3 --method mul
+    $ tx analogy paris - france + italy -m glove -n 3 --method mul
     $ tx analogy "2*ice-cream - 'mother-in-law'"
     $ tx analogy -- -man+woman+king
     $ tx analogy --positive king --positive woman --negative man

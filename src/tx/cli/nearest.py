@@ -18,30 +18,32 @@ if TYPE_CHECKING:  # numpy comes with them, which `tx --help` need not wait for
     from tx.vectors.expression import Term
     from tx.vectors.search import Answer, Method, Question
 
-# Long options only: with a -m, the expression -man+woman+king would be a model name.
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME|FOLDER", help="Vectors, or any model that embeds pieces of text."),
+    typer.Option(
+        "--model", "-m", metavar="NAME|FOLDER", help="Vectors, or any model that embeds pieces of text."
+    ),
 ]
-Top = Annotated[int, typer.Option(metavar="N", min=1, help="How many answers.")]
+Top = Annotated[int, typer.Option("--top", "-n", metavar="N", min=1, help="How many answers.")]
 Restrict = Annotated[
     int, typer.Option(metavar="N", min=0, help="Answer with one of the first N words only; 0: any.")
 ]
 Side = Annotated[str | None, typer.Option(metavar="src|tgt", help="Which embeddings of a translator.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors on stderr.")]
 
 
 class WithMinus(TyperCommand):
-    """A command whose arguments may begin with a minus, which the parser would take for options."""
+    """A command whose arguments may begin with a minus, which the parser would take for options.
+
+    A short option stands by itself, as in `-m NAME`: -man+woman is no model `an+woman`, but an expression.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        short = {"-h", *(option for param in self.params for option in param.opts)}
         for arg in args:
             if arg == "--":
                 break
-            if re.match(r"-[^-]", arg) and arg != "-h":
+            if re.match(r"-[^-]", arg) and arg not in short:
                 hint = f"put -- before the expression and after all options: tx {self.name} -- {arg}"
-                if arg == "-m":
-                    hint = "the model is named by --model: -m might begin an expression"
                 raise UsageError(f"'{arg}' looks like an option", hint)
         return super().parse_args(ctx, args)
 

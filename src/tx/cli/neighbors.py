@@ -6,19 +6,20 @@ import typer
 
 from tx.cli import console, nearest
 from tx.cli.app import USE, app
+from tx.errors import UsageError
 
 
 @app.command(rich_help_panel=USE, cls=nearest.WithMinus)
 def neighbors(
     word: Annotated[
-        str | None, typer.Argument(metavar="WORD", help="A word; without one, a line of stdin each.")
+        list[str] | None, typer.Argument(metavar="WORD", help="A word; without one, a line of stdin each.")
     ] = None,
     model: nearest.Model = None,
     top: nearest.Top = 10,
     restrict: nearest.Restrict = 0,
     side: nearest.Side = None,
     as_json: console.Json = False,
-    quiet: nearest.Quiet = False,
+    quiet: console.Quiet = False,
 ) -> None:
     """Find the words nearest to a word, by the cosine of their vectors.
 
@@ -28,14 +29,19 @@ def neighbors(
     $ tx neighbors --top 3 < words.txt
     ```
 
-    With the name of any other tx model, its embeddings are asked: `tx neighbors Haus --model de-en`.
+    With the name of any other tx model, its embeddings are asked: `tx neighbors Haus -m de-en`.
     """
     console.set_quiet(quiet)
+    if word and len(word) > 1:
+        raise UsageError(
+            f"one word at a time, not {len(word)}: {' '.join(word)}",
+            "several words come one a line from stdin; tx analogy takes sums of words",
+        )
     from tx.vectors import open_vectors
     from tx.vectors.expression import Term
 
     asker = nearest.Asker(open_vectors(model, side), top, restrict=restrict, as_json=as_json)
-    if word is not None:
-        asker.one([Term(1.0, word)])
+    if word:
+        asker.one([Term(1.0, word[0])])
     else:
         asker.pipe(lambda line: [Term(1.0, line.strip())])
