@@ -228,10 +228,10 @@ def _print_document(
     documents: list[dict[str, Any]] = []
     for system in systems:
         record = asdict(system)
-        record["translations"] = record.pop("hyps")
+        translations = record.pop("hyps")
         record["scores"] = [
             {"metric": s.name, "value": s.value, "ci": s.ci, "p_value": s.p_value, "signature": s.signature}
             for s in scores[system.name]
         ]
-        documents.append(record)
+        documents.append(record | {"translations": translations})  # long: last
     console.print_json({"systems": documents, "lengths": [asdict(bucket) for bucket in buckets]})
