@@ -44,7 +44,7 @@ def _score_text(path: Path, files: list[str], as_json: bool) -> None:
     if not n_lines:
         raise TxError("there is no text to score", "tx score -m MODEL < text")
     console.note(
-        f"{n_lines:,} lines, {n_characters:,} characters: {total:.2f} nats, "
+        f"{n_lines:,} line{'' if n_lines == 1 else 's'}, {n_characters:,} characters: {total:.2f} nats, "
         f"{-total / n_characters / math.log(2):.4f} bits per character, "
         f"perplexity {math.exp(min(-total / n_tokens, 700.0)):.3f} a token"
     )
