@@ -99,6 +99,7 @@ def test_after_a_signal(tmp_path: Path, moment: str, number: int) -> None:
     assert stopped.status == 130
     assert f"stopped at step {step}; go on with: tx train --resume -o {out}" in stopped.err
     assert state_of(out)["step"] == step
+    assert bool(Package.open(out).scores) == (step > 4), "a model is there, if only validation scores it"
     assert (state_of(out)["position"]["batch"] == 0) == (step % epoch_end() == 0)
     resumed = fork_tx(["train", "--resume", "-o", str(out)])  # nothing else need be said again
     assert resumed.status == 0, resumed.err

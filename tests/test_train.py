@@ -117,6 +117,7 @@ class Bench:
         self.scores = iter(scores)
         self.evaluated: list[Tensor] = []
         self.published: list[tuple[float, int, Tensor]] = []
+        self.unmeasured: dict[int, Tensor] = {}
         config = TrainConfig(**defaults | options)
         self.trainer = Trainer(
             self.model,
@@ -134,8 +135,11 @@ class Bench:
         self.evaluated.append(self.model.logits.detach().clone())
         return Evaluation(next(self.scores, 0.0), {"valid_loss": 1.0})
 
-    def publish(self, evaluation: Evaluation, step: int) -> None:
-        self.published.append((evaluation.score, step, self.model.logits.detach().clone()))
+    def publish(self, evaluation: Evaluation | None, step: int) -> None:
+        if evaluation is None:
+            self.unmeasured[step] = self.model.logits.detach().clone()
+        else:
+            self.published.append((evaluation.score, step, self.model.logits.detach().clone()))
 
     def trace(self) -> list[Tensor]:
         """The weights after each update, as far as the run has gone."""
@@ -443,6 +447,9 @@ def test_a_run_may_be_stopped_and_resumed_after_any_step(tmp_path: Path, step: i
     interrupt_at(stopped, step, number)
     progress = stopped.trainer.run(4)
     assert (progress.finished, progress.step) == ("", step)
+    assert list(stopped.unmeasured) == ([step] if step <= 4 else []), "until a validation nothing is the best"
+    for weights in stopped.unmeasured.values():
+        assert torch.equal(weights, stopped.trainer.optimizer.averaged()["logits"])
     again = Bench(tmp_path / "stopped", max_steps=11, log_every=3, average=2)
     again.scores = stopped.scores
     again.trainer.resume()

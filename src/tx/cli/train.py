@@ -250,6 +250,8 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
             progress = prepared.train()
     if not progress.finished:
         console.note(f"stopped at step {progress.step:,}; go on with: tx train --resume -o {out}")
+        if progress.step and progress.evaluated < 0:
+            console.note(f"{out} holds the model as it is now, which was not validated yet")
         raise typer.Exit(130)
     config, best = resolved.config, progress.best_score
     shown = f"loss {-best:.4f}" if best < 0 else f"{SCORES[config.task]} {best:.2f}"

@@ -6,9 +6,9 @@ a run that was stopped anywhere and resumed ends in the same weights as one that
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,7 +69,7 @@ class Trainer:
     """A model, its data and its run folder; `run` trains until something ends it.
 
     `evaluate()` measures the model as it stands. `publish(evaluation, step)` makes the present weights the
-    package's; it is called at every best validation, so that a usable model exists at every moment.
+    package's; it is called at every best validation, and without one where a run stops before the first.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Trainer:
         folder: Path,
         max_seconds: float,
         evaluate: Callable[[], Evaluation],
-        publish: Callable[[Evaluation, int], None],
+        publish: Callable[[Evaluation | None, int], None],
         listener: Listener,
     ) -> None:
         self.model: Any = model
@@ -193,6 +193,9 @@ class Trainer:
                 progress.finished, progress.limits = reason, self._limits()
             progress.seconds = time.monotonic() - self._began
             self.save()
+            if progress.step and progress.evaluated < 0:
+                with self._weights(self.optimizer.averaged()):
+                    self.publish(None, progress.step)
         self.log.close()
         return progress
 
@@ -257,26 +260,33 @@ class Trainer:
 
     # -- validation --------------------------------------------------------------------------------
 
+    @contextmanager
+    def _weights(self, weights: dict[str, Tensor]) -> Iterator[None]:
+        """Let the model have other weights for a while, and be in evaluation mode."""
+        own = {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+        self.model.load_state_dict(weights, strict=False)
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(own, strict=False)
+            self.model.train()
+
     def _measure(self, weights: dict[str, Tensor], stop: StopSignal) -> Evaluation | None:
         """Evaluate the model with other weights, and publish them if they are the best so far.
 
         None if a signal asks to stop: then nothing has happened.
         """
-        own = {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
-        self.model.load_state_dict(weights, strict=False)
-        self.model.eval()
         try:
-            with stop.at_once(), torch.inference_mode(), self._autocast():
-                evaluation = self.evaluate()
-            if evaluation.score > self.progress.best_score:
-                self.publish(evaluation, self.progress.step)
+            with self._weights(weights):
+                with stop.at_once(), torch.inference_mode(), self._autocast():
+                    evaluation = self.evaluate()
+                if evaluation.score > self.progress.best_score:
+                    self.publish(evaluation, self.progress.step)
         except KeyboardInterrupt:
             if not stop.requested:
                 raise
             return None
-        finally:
-            self.model.load_state_dict(own, strict=False)
-            self.model.train()
         return evaluation
 
     def _record(self, evaluation: Evaluation, kind: str) -> bool:

@@ -95,14 +95,14 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> P
     return Prepared(config, material, trainer, plan, eval_every, n_parameters, resume)
 
 
-def publish_to(out: Path, material: Material, config: RunConfig) -> Callable[[Evaluation, int], None]:
-    """A function that makes the weights of the model those of the package at `out`."""
+def publish_to(out: Path, material: Material, config: RunConfig) -> Callable[[Evaluation | None, int], None]:
+    """A function that makes the weights of the model those of the package at `out`, with its scores if known."""
 
-    def publish(evaluation: Evaluation, step: int) -> None:
+    def publish(evaluation: Evaluation | None, step: int) -> None:
         measured = f"{material.how}, step {step}"
         scores: list[dict[str, Any]] = [
             {"metric": shown, "value": round(evaluation.values[name], 4), "data": measured}
-            for name, shown in material.shown.items()
+            for name, shown in (material.shown.items() if evaluation else ())
         ]
         update_package(
             out,
