@@ -29,10 +29,13 @@ from tx.cli.app import main
         ("train --lr abc", "--lr: expected a number, got abc", "`tx train --help`"),
         ("score r --paired x", "--paired: 'x' is not one of 'bootstrap', 'randomization', 'none'", "--help"),
         ("score", "there is no reference to score against", "tx score REF... < HYP"),
-        ("translate -b", "option '-b' requires an argument", "`tx COMMAND --help`"),
+        ("translate -b", "-b needs an N", "`tx translate --help`"),
+        ("translate --alignments", "--alignments needs a FILE", "`tx translate --help`"),
+        ("plot map --side", "--side needs one of src, tgt", "`tx plot map --help`"),
+        ("generate --max-tokens 9", "`tx generate` has no option --max-tokens", "did you mean '--length'?"),
         ("transalte", "no such command 'transalte'", "did you mean 'translate'"),
         ("models lst", "no such command 'lst'", "did you mean 'list'?"),
-        ("models path a b", "got unexpected extra argument(s) (b)", "`tx models path --help`"),
+        ("models path a b", "too many arguments: b", "`tx models path --help`"),
     ],
 )
 def test_wrong_usage_is_an_error_and_a_hint(

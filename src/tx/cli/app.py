@@ -56,7 +56,7 @@ def _run() -> int | None:
     except typer.TyperException as error:
         if not error.format_message():
             return 2  # nothing was asked for, and Typer has printed the help page
-        raise reworded(error) from error
+        raise reworded(error, app) from error
 
 
 def main() -> None:
