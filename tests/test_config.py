@@ -208,10 +208,11 @@ beam_size = 2.0
     with pytest.raises(TxError) as error:
         read(toml, environ={"TX_TRAIN_PATIENCE": "ten"})
     told = message(error).split("\n  ")
+    keys = "there are: " + ", ".join(option.name for option in fields(SECTIONS["train"]))
     expected = {
         1: 'seed: expected a whole number (>= 0), got "1"',
         2: "lr: no such key here; it belongs in [train]",
-        5: "train.text: no such key",
+        5: f"train.text: no such key; {keys}",
         8: "train.batch_tokens: expected a whole number (>= 1), got [1]",
         11: "train.lr: expected a number (>= 0), got true",
         12: "train.schedule: expected one of inverse-sqrt, cosine, linear, constant, "
@@ -220,7 +221,7 @@ beam_size = 2.0
         14: "train.label_smoothing: expected a number (0 to 1), got 1.5",
         15: "train.warmup_step: no such key; did you mean 'warmup_steps'?",
         16: 'train.max_time: expected a time such as 90s, 30m or 1h30m, not "soon"',
-        17: "train.data: no such key",
+        17: f"train.data: no such key; {keys}",
         19: "decode.beam_size: expected a whole number (>= 1), got 2.0",
     }
     assert told[0] == f"{len(expected) + 1} faults in the configuration"

@@ -382,10 +382,9 @@ def _elsewhere(owner: type, name: str) -> str:
     for section, other in SECTIONS.items():
         if other is not owner and any(option.name == name for option in fields(other)):
             return f" here; it belongs in [{section}]"
-    near = did_you_mean(
-        name, [*(option.name for option in fields(owner)), *(["recipe"] if owner is RunConfig else [])]
-    )
-    return f"; {near}" if near else ""
+    names = [option.name for option in fields(owner) if not option.metadata.get("derived")]
+    names += ["recipe"] if owner is RunConfig else []
+    return f"; {did_you_mean(name, names) or 'there are: ' + ', '.join(names)}"
 
 
 def _raise(faults: list[Fault]) -> None:
