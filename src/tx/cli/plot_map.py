@@ -71,6 +71,5 @@ def map_(
             writer.write(drawn)
         console.note(f"{vectors.name}, {made.note}", "dim")
     if left:
-        console.note(
-            f"no room for the names of {left} of {len(made.words)} words; --output FILE.png has more"
-        )
+        more = "a smaller --top or fewer words leave more" if output else "--output FILE.png has more"
+        console.note(f"no room for the names of {left} of {len(made.words)} words; {more}")

@@ -101,7 +101,10 @@ def draw_map(map: WordMap, title: str) -> tuple["Figure", int]:
     sheet = np.array([width * dpi, height * dpi - bottom])
     points = _fit(map.points, sheet, margin=0.55 * dpi)
     sizes = _extents(figure, map.words, size)
-    places = place_labels(points, sizes, float(sheet[0]), float(sheet[1]), room=2.6 * pixel)
+    edge = 0.15 * dpi  # no name touches the edge of the picture
+    inner = sheet - 2 * edge
+    found = place_labels(points - edge, sizes, float(inner[0]), float(inner[1]), room=2.6 * pixel)
+    places = [None if place is None else (place[0] + edge, place[1] + edge) for place in found]
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(0, sheet[0])
