@@ -112,6 +112,12 @@ def test_a_run_keeps_to_its_time(tmp_path: Path) -> None:
     assert Package.open(tmp_path / "m").task == "translation"
 
 
+def test_no_time_for_a_step_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    done = fork_tx(arguments(tmp_path / "m", "--max-time", "0.001s", train__max_steps=0))
+    assert done.status == 1 and "of the 0.001 s of --max-time; no step was made" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- a dry run --------------------------------------------------------------------------------------
 
 
@@ -314,7 +320,7 @@ def test_a_signal_during_the_preparation_leaves_nothing(tmp_path: Path, number: 
         translation.open_data = interrupted
 
     done = fork_tx(arguments(tmp_path / "m"), before)
-    assert done.status == 130 and done.err.count("tx: ") == 0
+    assert done.status == 130 and done.err.endswith("stopped before the first step; nothing was saved\n")
     assert list(tmp_path.iterdir()) == []
 
 

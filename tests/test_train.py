@@ -615,7 +615,11 @@ def test_a_forecast_leaves_no_trace_in_the_model(tmp_path: Path) -> None:
     config = bench.trainer.config
     assert forecast(bench.trainer, list(BATCHES), 10.0, replace(config, max_steps=0), 0.0).steps == 0
     assert forecast(bench.trainer, list(BATCHES), 10.0, replace(config, max_epochs=3), 0.0).steps == 30
-    assert forecast(bench.trainer, list(BATCHES), 10.0, config, 1e-9).steps == 0
+    assert forecast(bench.trainer, list(BATCHES), 10.0, config, 1e-9).steps == 1
+    plan.add_validation(0.25, 0.0)
+    assert plan.steps == 100 and plan.seconds == pytest.approx(125 * plan.seconds_per_step)
+    plan.add_validation(0.0, 50 * plan.seconds_per_step)
+    assert plan.steps == 40 and plan.seconds == pytest.approx(50 * plan.seconds_per_step)
 
 
 def test_durations_are_told_as_people_do() -> None:

@@ -240,7 +240,11 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
     with sigterm_as_interrupt(), nullcontext() if dry_run else claim(out, resume, overwrite):
         if dry_run:
             print_config(resolved)
-        prepared = prepare(resolved.config, out, resume, display)
+        try:
+            prepared = prepare(resolved.config, out, resume, display)
+        except KeyboardInterrupt:
+            console.note("stopped before the first step; nothing was saved")
+            raise typer.Exit(130) from None
         if prepared.forecast:
             console.note(f"{prepared.forecast}\nvalidation every {prepared.eval_every:,} steps")
         if dry_run:

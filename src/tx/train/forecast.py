@@ -23,6 +23,13 @@ class Forecast:
     seconds: float
     memory: int
 
+    def add_validation(self, share: float, max_seconds: float) -> None:
+        """Count validation, which takes `share` of the time of the updates; a limit leaves fewer of these."""
+        self.seconds *= 1 + share
+        if max_seconds and self.seconds > max_seconds:
+            self.steps = max(1, int(self.steps * max_seconds / self.seconds))
+            self.seconds = max_seconds
+
     def __str__(self) -> str:
         pace = self.seconds_per_step
         told = f"{pace:.2f} s" if pace >= 0.1 else f"{1000 * pace:.1f} ms"
@@ -38,7 +45,10 @@ class Forecast:
 def forecast(
     trainer: Any, batches: list[Any], steps_per_epoch: float, config: TrainConfig, max_seconds: float
 ) -> Forecast:
-    """Time forward and backward passes over `batches` (typical ones) with the model of `trainer`."""
+    """Time forward and backward passes over `batches` (typical ones) with the model of `trainer`.
+
+    `max_seconds` are those left for updates; 0: no limit.
+    """
     device: torch.device = trainer.device
     best = float("inf")
     for batch in batches:
@@ -60,7 +70,7 @@ def forecast(
     return Forecast(
         seconds_per_step,
         steps_per_epoch,
-        int(steps) if known else 0,
+        max(1, int(steps)) if known else 0,
         steps * seconds_per_step if known else 0.0,
         memory,
     )

@@ -14,6 +14,7 @@ from typing import Any
 from safetensors.torch import save
 
 from tx.config import RunConfig, decode_options, parse_duration
+from tx.errors import TxError
 from tx.models import model_config, weights_of
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import WEIGHTS, Package, update_package
@@ -84,15 +85,28 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> P
         return Prepared(config, material, trainer, None, 0, n_parameters, resume)
     trials = [material.source.peek(i) for i in range(TRIALS)]
     steps_per_epoch = material.source.batches_per_epoch() / config.train.grad_accum
-    plan = forecast(trainer, trials, steps_per_epoch, config.train, max_seconds)
+    left = max_seconds if resume else _time_left(max_seconds, started)
+    plan = forecast(trainer, trials, steps_per_epoch, config.train, left)
     # A warm-up made for a longer run would eat a short one; and the clock has run since the command started.
     usual = config.train.warmup_steps
     trainer.progress.warmup_steps = min(usual, plan.steps // 8 or usual)
+    if not resume:
+        _time_left(max_seconds, started)  # the trials took some, too
     trainer.progress.seconds = time.monotonic() - started
     eval_every = _eval_every(config, plan, material.evaluation_cost)
-    if not max_seconds:
-        plan.seconds *= 1 + material.evaluation_cost / eval_every
+    plan.add_validation(material.evaluation_cost / eval_every, left)
     return Prepared(config, material, trainer, plan, eval_every, n_parameters, resume)
+
+
+def _time_left(max_seconds: float, started: float) -> float:
+    """What is left now of a limit of seconds, of which 0 is none. Raises TxError if nothing is."""
+    used = time.monotonic() - started
+    if max_seconds and used >= max_seconds:
+        raise TxError(
+            f"setting up took {used:.0f} s of the {max_seconds:g} s of --max-time; no step was made",
+            "give it more time; text that is encoded already stays so for the next run",
+        )
+    return max_seconds - used if max_seconds else 0.0
 
 
 def publish_to(out: Path, material: Material, config: RunConfig) -> Callable[[Evaluation | None, int], None]:
@@ -100,9 +114,11 @@ def publish_to(out: Path, material: Material, config: RunConfig) -> Callable[[Ev
 
     def publish(evaluation: Evaluation | None, step: int) -> None:
         measured = f"{material.how}, step {step}"
+        values = evaluation.values if evaluation else {}
         scores: list[dict[str, Any]] = [
-            {"metric": shown, "value": round(evaluation.values[name], 4), "data": measured}
-            for name, shown in (material.shown.items() if evaluation else ())
+            {"metric": shown, "value": round(values[name], 4), "data": measured}
+            for name, shown in material.shown.items()
+            if name in values
         ]
         update_package(
             out,
