@@ -80,7 +80,11 @@ def test_units_have_names(tmp_path: Path) -> None:
     traced = Trace("ab", np.arange(10, dtype=np.float32).reshape(2, 5), (2, 3))
     assert [str(traced.unit(column)) for column in range(5)] == ["1:1", "1:2", "2:1", "2:2", "2:3"]
     assert [traced.column(traced.unit(column)) for column in range(5)] == list(range(5))
-    assert traced.scaled(Unit(2, 1)).tolist() == pytest.approx([2 * 2 / 7, 2.0])
+    steps = Trace("x" * 101, np.array([[k, 3.0, k == 50] for k in range(101)], np.float32), (3,))
+    assert steps.scaled(Unit(1, 1)) == pytest.approx((np.arange(101) - 50) / 24)
+    assert not steps.scaled(Unit(1, 2)).any()
+    assert sorted(set(steps.scaled(Unit(1, 3)).tolist())) == [-2, 2]
+    assert steps.head(7).values.shape == (7, 3)
     assert parse_unit("2:13") == Unit(2, 13)
     for unit in (Unit(0, 1), Unit(3, 1), Unit(2, 4), Unit(1, 0)):
         with pytest.raises(UsageError, match=f"no unit {unit}"):
@@ -233,6 +237,9 @@ def test_the_command(tx: Any, tmp_path: Path) -> None:
     assert tx("text", "--track", "position in line", "-o", "line.png")[0] == 0
     assert (tmp_path / "line.png").read_bytes()[:4] == b"\x89PNG"
     assert tx("text", "--track", "position in line", "-o", "line.html")[0] == 0
+    short, long = (tx("text", "--track", "position in line", "--length", n) for n in ("19", "600"))
+    assert short[2] == long[2] and short[1].split("\n")[0] == "ROMEO: and" + NEWLINE
+    assert len(short[1]) < len(long[1])
 
 
 @pytest.mark.parametrize(
@@ -242,7 +249,7 @@ def test_the_command(tx: Any, tmp_path: Path) -> None:
         (["text", "--track", "position in lin"], 2, "did you mean 'position in line'?"),
         (["text", "--track", "digit"], 2, "to judge 'digit'"),
         (["text", "-o", "x.png"], 2, "no unit is chosen"),
-        (["text", "--unit", "1:1", "-o", "x.pdf"], 2, "x.pdf"),
+        (["text", "--unit", "1:1", "-o", "x.pdf"], 2, "end its name in .png, .svg or .html"),
         (["text", "--unit", "1:1", "--track", "digit"], 2, "both choose"),
         (["nothing"], 1, "there is no file nothing"),
     ],

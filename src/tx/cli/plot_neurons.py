@@ -13,7 +13,6 @@ from rich.text import Text
 from tx.cli import console
 from tx.cli.plot import plot, save
 from tx.errors import UsageError, did_you_mean
-from tx.files import check_output
 from tx.package import find
 from tx.text.lines import read_lines
 
@@ -38,7 +37,11 @@ def neurons(
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Units to list for each property.")] = 1,
     length: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help=f"Characters to read: {RANKED:,} to rank, {SHOWN:,} to show."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help=f"Characters to show (default {SHOWN:,}); for the list, to rank by (default {RANKED:,}).",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -58,9 +61,9 @@ def neurons(
 
     Without --unit or --track, a list: for each property the unit that follows it best, by AUC (1: the unit tells
     perfectly where it holds; 0.5: not at all) or by rank correlation (rho); a minus says that it does so upside
-    down. A colour is the unit's value after a character, from blue (lowest) through white (0) to red. The units are
-    the hidden ones of a recurrent model (of an LSTM, the tanh of its cells), and those of a Transformer's
-    feed-forward layers.
+    down; --track chooses by the first 20,000 characters. A colour is the unit's value after a character, from blue
+    (low: the 2nd percentile of its values) to red (high: the 98th). The units are the hidden ones of a recurrent
+    model (of an LSTM, the tanh of its cells), and those of a Transformer's feed-forward layers.
     """
     console.set_quiet(quiet)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -80,24 +83,26 @@ def neurons(
     if output:
         from tx.view.figure import check_path
 
-        (check_output if output.suffix.lower() == HTML else check_path)(output)
+        check_path(output, HTML)
     text = "\n".join([*read_lines(file), ""])
     opened = open_language_model(find(model, "language-model"))
-    traced = trace(opened, text[: length or (SHOWN if chosen else RANKED)])
+    shown = length or SHOWN
     if chosen:
-        _show(traced, chosen, f"unit {chosen}", len(traced.text), output, as_json)
+        _show(trace(opened, text[:shown]), chosen, f"unit {chosen}", shown, output, as_json)
         return
-    matches, rare = rank_units(traced, top)
+    n_ranked = RANKED if track is not None else length or RANKED
+    traced = trace(opened, text[: max(n_ranked, length or 0)])
+    matches, rare = rank_units(traced.head(n_ranked), top)
     if track is not None:
         found = next((match for match in matches if match.property == track), None)
         if found is None:
             raise UsageError(
                 f"the text is too short, or has too little, to judge '{track}' by",
-                "read more of it: --length",
+                "give a longer one",
             )
         upside = ", upside down" if found.sign < 0 else ""
         caption = f"unit {found.unit}, {track}: {found.measure} {found.value:.3f}{upside}"
-        _show(traced, found.unit, caption, SHOWN, output, as_json)
+        _show(traced, found.unit, caption, shown, output, as_json)
         return
     _list(matches, as_json)
     if rare:
@@ -133,8 +138,8 @@ def _show(
 
     text, values = traced.text[:shown], traced.scaled(unit)[:shown]
     if as_json:
-        raw = traced.values[:, traced.column(unit)].tolist()
-        console.print_json({"unit": str(unit), "text": traced.text, "values": [round(x, 6) for x in raw]})
+        raw = traced.values[:shown, traced.column(unit)].tolist()
+        console.print_json({"unit": str(unit), "text": text, "values": [round(x, 6) for x in raw]})
     elif output is None:
         _print(text, values, caption)
     elif output.suffix.lower() == HTML:

@@ -36,10 +36,15 @@ def new_figure(width: float, height: float) -> "Figure":
         return Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
 
 
-def check_path(path: Path) -> None:
-    """Raise UsageError unless `path` names a picture that `save` can write, TxError if its folder is not there."""
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"a picture cannot be written to {path}", f"end its name in {' or '.join(FORMATS)}")
+def check_path(path: Path, *pages: str) -> None:
+    """Raise UsageError unless `path` names a picture that `save` can write, TxError if its folder is not there.
+
+    `pages` are the other endings that the caller can write.
+    """
+    known = (*FORMATS, *pages)
+    if path.suffix.lower() not in known:
+        hint = f"end its name in {', '.join(known[:-1])} or {known[-1]}"
+        raise UsageError(f"a picture cannot be written to {path}", hint)
     check_output(path)
 
 

@@ -68,10 +68,21 @@ class Trace:
             raise UsageError(f"there is no unit {unit}", f"the units are {shape}")
         return sum(self.widths[: unit.layer - 1]) + unit.place - 1
 
+    def head(self, n: int) -> "Trace":
+        """The first `n` characters of it."""
+        return Trace(self.text[:n], self.values[:n], self.widths)
+
     def scaled(self, unit: Unit) -> Array:
-        """The values of one unit `[T]`, as colours want them: the largest size becomes `color.LIMIT`."""
+        """The values of one unit `[T]`, as colours want them: its 2nd and 98th percentile become ±`color.LIMIT`.
+
+        Else few outliers, or a unit that is never far from saturation, would leave all the rest one colour. Where
+        the two are one value, the lowest and the highest take their place; a constant becomes 0.
+        """
         values = self.values[:, self.column(unit)].astype(np.float64)
-        return values * (LIMIT / (np.abs(values).max() or 1.0))
+        low, high = np.percentile(values, (2, 98))
+        if low == high:
+            low, high = values.min(), values.max()
+        return LIMIT * (2 * values - low - high) / ((high - low) or 1.0)
 
 
 def parse_unit(text: str) -> Unit:
@@ -233,7 +244,7 @@ def _ranks(values: Array) -> Array:
 
 # -- pictures --------------------------------------------------------------------------------------
 
-LEGEND = "blue lowest, white 0, red highest"
+LEGEND = "blue low, white between, red high"
 NEWLINE = "\u21b5"  # what a newline looks like, since it has a colour too
 
 
