@@ -386,6 +386,8 @@ def test_tx_attention_prints_a_grid(tmp_path: Path) -> None:
     assert document["columns"] == ["<s>", *document["rows"][:-1]] and document["kind"] == "decoder"
     assert ", layer 1, mean of" in document["title"]
     assert np.allclose(np.sum(document["weights"], axis=1), 1, atol=1e-3)
+    piped = fork_tx(["attention", "-m", str(model()), "--json"], stdin=b"They will eat a cake.")
+    assert json.loads(piped.out)["source"] == "They will eat a cake."
     for name in ("a.png", "a.svg", "a.html"):
         done = attention("They eat.", "-o", str(tmp_path / name), "--rollout")
         assert done.status == 0 and (tmp_path / name).stat().st_size > 1000
@@ -398,7 +400,7 @@ def test_tx_attention_prints_a_grid(tmp_path: Path) -> None:
         (["a", "--rollout", "--layer", "1"], "leave --layer and --head away"),
         (["a", "--layer", "9"], "there is no layer 9"),
         (["a", "--kind", "self"], "no kind of attention 'self'"),
-        (["a", "-o", "x.gif"], "cannot be written to x.gif"),
+        (["a", "-o", "x.gif"], "end its name in .png, .svg or .html"),
         (["a", "-o", "nowhere/x.html"], "no folder nowhere"),
         (["a", "-o", "x.png", "--json"], "--json goes to stdout"),
         ([" "], "the source has no words"),

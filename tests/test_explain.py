@@ -107,6 +107,10 @@ def test_tx_explain_shows_every_part(tmp_path: Path) -> None:
         assert probabilities == sorted(probabilities, reverse=True) and sum(probabilities) <= 1
         assert set(step["looks_at"]) == {"cross 1", "decoder 1"}
     assert fork_tx([*words[:3], "  "]).status == 1
+    for source in ([], ["-"]):
+        piped = fork_tx([*words[:3], *source, *words[4:], "--json"], stdin=b"They eat a cake.\nMore.\n")
+        assert json.loads(piped.out) == document and "only the first line" in piped.err
+    assert "there is no sentence on stdin" in fork_tx(words[:3]).err
 
 
 # --- positions ---

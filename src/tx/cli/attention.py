@@ -11,9 +11,10 @@ from rich.text import Text
 
 from tx.cli import console
 from tx.cli.app import MEASURE, app
+from tx.cli.pipe import one_line
 from tx.cli.plot import save
 from tx.errors import UsageError
-from tx.files import atomic_file, check_output
+from tx.files import atomic_file
 from tx.package import find
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ HTML, CELL = ".html", 2  # cells of the terminal for each weight
 
 @app.command(rich_help_panel=MEASURE)
 def attention(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The sentence to translate.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="SOURCE", help="The sentence to translate; without it, a line of stdin."),
+    ] = None,
     model: console.Model = None,
     tgt: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Force this translation, and look how it is read.")
@@ -58,6 +62,7 @@ def attention(
     $ tx attention -m de-en "Der Mann hat gestern das Haus gesehen."
     $ tx attention -m de-en "Ein Hund läuft." --tgt "A dog runs." --layer 2 --head 1
     $ tx attention -m de-en "Ein Hund läuft." --kind encoder --rollout
+    $ head -n 1 test.de | tx attention -m de-en
     $ tx attention -m de-en "Ein Hund läuft." --words -o dog.png
     $ tx attention -m de-en "Ein Hund läuft." -o dog.html
     ```
@@ -74,8 +79,9 @@ def attention(
     if output:
         from tx.view.figure import check_path
 
-        (check_output if output.suffix.lower() == HTML else check_path)(output)
+        check_path(output, HTML)
     path = find(model, "translation")
+    source = one_line(source)
     from tx.decode.align import check_attends
     from tx.decode.translate import SearchOptions, open_translator
     from tx.view.attention import KINDS, choose, page, read

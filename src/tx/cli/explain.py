@@ -6,6 +6,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import MEASURE, app
+from tx.cli.pipe import one_line
 from tx.package import find
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 @app.command(rich_help_panel=MEASURE)
 def explain(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The sentence to translate.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="SOURCE", help="The sentence to translate; without it, a line of stdin."),
+    ] = None,
     model: console.Model = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of the translation to show.")] = 5,
     top: Annotated[int, typer.Option(metavar="K", min=1, help="Likeliest pieces to show of each step.")] = 5,
@@ -29,6 +33,7 @@ def explain(
     ```
     $ tx explain -m de-en "Ein Hund läuft durch den Schnee."
     $ tx explain -m de-en "Ein Hund läuft." --steps 3 --top 3 --samples 0
+    $ head -n 1 test.de | tx explain -m de-en
     $ tx explain -m de-en "Ein Hund läuft." --json | jq .choices
     ```
 
@@ -41,6 +46,7 @@ def explain(
     """
     console.set_quiet(quiet)
     path = find(model, "translation")
+    source = one_line(source)
     from tx.decode.translate import open_translator
     from tx.view import explain as view
 

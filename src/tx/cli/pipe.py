@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tx.cli import console
-from tx.errors import UsageError
+from tx.errors import TxError, UsageError
 from tx.text.lines import arrived_lines, open_input
 
 BATCH = 1000  # lines taken together when a file or a fast pipe provides them
@@ -26,6 +26,20 @@ def line_batches(files: list[str] | None, input: str, ramp: bool = False) -> Ite
     if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
         console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
     return _batches(paths, FIRST if ramp else BATCH)
+
+
+def one_line(text: str | None) -> str:
+    """The text from the command line; without one, or for `-`, the first line of stdin.
+
+    Raises TxError where there is none.
+    """
+    if text is not None and text != "-":
+        return text
+    for _, lines in line_batches(None, "-"):
+        if len(lines) > 1:
+            console.warn("of stdin only the first line is read")
+        return lines[0]
+    raise TxError("there is no sentence on stdin", "echo SENTENCE | tx ..., or name it on the command line")
 
 
 def _batches(paths: list[str], size: int) -> Iterator[tuple[int, list[str]]]:
