@@ -82,7 +82,8 @@ class Trace:
         low, high = np.percentile(values, (2, 98))
         if low == high:
             low, high = values.min(), values.max()
-        return LIMIT * (2 * values - low - high) / ((high - low) or 1.0)
+        scaled: Array = LIMIT * (2 * values - low - high) / ((high - low) or 1.0)
+        return scaled
 
 
 def parse_unit(text: str) -> Unit:
