@@ -332,15 +332,27 @@ def test_lines_are_not_learned_across(name: str) -> None:
 # -- the choice ------------------------------------------------------------------------------------
 
 
-def test_the_engine_is_chosen_and_the_reason_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def _double(number: int) -> int:
+    return 2 * number
+
+
+def test_the_engine_is_chosen_and_the_reason_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     assert choose_engine(small_config(engine="gensim"), 1) == ("gensim", "as asked")
     assert choose_engine(small_config(method="cbow"), 10**9) == ("gensim", "it alone knows cbow")
     with pytest.raises(UsageError, match="skip-gram only"):
         choose_engine(small_config(method="cbow", engine="fast"), 1)
     monkeypatch.setattr(engine, "has_numba", lambda: True)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     name, reason = choose_engine(small_config(), 10**6)
     assert name == "gensim" and "too few to compile for" in reason
     assert choose_engine(small_config(), 10**7)[0] == "fast"
+    sizes = small_config().word2vec
+    compiled.kept(_double, compiled.variant(sizes.negative, sizes.dim, sizes.window))(1)
+    assert choose_engine(small_config(), 10)[0] == "fast", "compiled already"
+    assert choose_engine(small_config(dim=sizes.dim + 1), 10)[0] == "gensim", "but not for this size"
     monkeypatch.setattr(engine, "_has_gpu", lambda: True)
     config = small_config()
     assert choose_engine(config, 10**9)[0] == "fast", "a CPU was asked for"

@@ -25,11 +25,14 @@ def compiled(function: F) -> F:
     return made
 
 
-def kept(function: F) -> F:
-    """Compile a function at its first call, or find the code that an earlier process left."""
+def kept(function: F, variant: str = "") -> F:
+    """Compile a function at its first call, or find the code that an earlier process left.
+
+    A `variant` has a folder of its own, so that `is_kept` can tell.
+    """
     from numba import njit
 
-    made: F = njit(nogil=True, fastmath=True, error_model="numpy", cache=_set_cache_folder())(function)
+    made: F = njit(nogil=True, fastmath=True, error_model="numpy", cache=_set_cache_folder(variant))(function)
     return made
 
 
@@ -41,18 +44,35 @@ def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-def _set_cache_folder() -> bool:
-    """Choose where numba keeps compiled code: by the content of these files, so that none is ever stale.
+def variant(negative: int, dim: int, window: int) -> str:
+    """The name of the training loop for these sizes."""
+    return f"{negative}-{dim}-{window}"
 
-    Returns whether that can be written to. A folder that the user named to numba stays.
+
+def is_kept(variant: str) -> bool:
+    """Whether an earlier process left the code of this variant; numba is not asked, as importing it takes time."""
+    return any(_cache_folder(variant).rglob("*.nbc"))
+
+
+def _cache_folder(variant: str) -> Path:
+    """Where numba keeps compiled code: by the content of these files, so that none is ever stale.
+
+    A folder that the user named to numba stays.
     """
+    if own := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(own) / variant
+    source = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return cache_folder() / "numba" / hashlib.sha256(source).hexdigest()[:16] / variant
+
+
+def _set_cache_folder(variant: str = "") -> bool:
+    """Tell numba where to keep compiled code; returns whether that can be written to."""
     import numba
 
-    source = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    folder = cache_folder() / "numba" / hashlib.sha256(source).hexdigest()[:16]
+    folder = _cache_folder(variant)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return False
-    numba.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or str(folder)
+    numba.config.CACHE_DIR = str(folder)
     return os.access(numba.config.CACHE_DIR, os.W_OK)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tx.config import RunConfig
 from tx.errors import TxError, UsageError
 from tx.nn.cores import n_cores
-from tx.train.word2vec.compiled import has_numba
+from tx.train.word2vec.compiled import has_numba, is_kept, variant
 from tx.train.word2vec.sampling import Matrix
 
 COMPILING_PAYS = 1_500_000  # words over all epochs: compiling takes as long as gensim takes for these
@@ -57,6 +57,9 @@ def choose_engine(config: RunConfig, n_words: int) -> tuple[str, str]:
         return "torch", f"a GPU, and {n_words:,} words over all epochs"
     if not has_numba():
         return "gensim", "numba is not installed; pip install 'tx[fast]' is about ten times faster"
+    sizes = config.word2vec
+    if is_kept(variant(sizes.negative, sizes.dim, sizes.window)):
+        return "fast", "numba is installed, and the code is compiled already"
     if n_words < COMPILING_PAYS:
         return "gensim", f"{n_words:,} words over all epochs are too few to compile for"
     return "fast", "numba is installed, and compiling pays"

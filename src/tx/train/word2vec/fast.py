@@ -16,7 +16,7 @@ from numba import uint32, uint64
 from numpy.typing import NDArray
 
 from tx.config import Word2VecConfig
-from tx.train.word2vec.compiled import compiled, kept
+from tx.train.word2vec.compiled import compiled, kept, variant
 from tx.train.word2vec.sampling import (
     Matrix,
     alias_table,
@@ -112,11 +112,10 @@ def _loss(G: Any, outs: Any, m: int) -> float:
 
 
 @cache
-def _kernel(negative: int, n_registers: int, window: int) -> Kernel:
+def _kernel(negative: int, dim: int, window: int) -> Kernel:
     """The training loop for these sizes, which are constants in it; compiled at its first call, or found."""
-    K, C = negative + 1, n_registers
+    K, C = negative + 1, -(-dim // WIDTH)
 
-    @kept
     def train(
         ids: Any, X: Any, Y: Any, keep: Any, threshold: Any, alias: Any, rate: float, last: float, state: Any
     ) -> tuple[float, int]:
@@ -159,7 +158,7 @@ def _kernel(negative: int, n_registers: int, window: int) -> Kernel:
                 update(X, rows, m, Y, outs, G, K, C)
         return loss, n_sampled
 
-    kernel: Kernel = train
+    kernel: Kernel = kept(train, variant(negative, dim, window))
     return kernel
 
 
@@ -184,7 +183,7 @@ class FastEngine:
         self._vectors[:, : config.dim] = first_vectors(*shape, seed)
         self._keep = as_threshold(keep_probability(counts, config.subsample))
         self._noise = alias_table(noise_probability(counts))
-        self._train = _kernel(config.negative, -(-config.dim // WIDTH), config.window)
+        self._train = _kernel(config.negative, config.dim, config.window)
         self.train(np.empty(0, np.int32), (0.0, 0.0), 1)  # compile now, not within the time that is measured
 
     def matrices(self) -> dict[str, Matrix]:
