@@ -5,7 +5,6 @@ fails within a minute, not at the first validation. The best by normalised word 
 """
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from tx.config import RunConfig, parse_duration
 from tx.errors import TxError
 from tx.files import recover_folder
+from tx.nn.cores import n_cores
 from tx.nn.device import use_bf16
 from tx.train.folder import check_inputs, clear, keep_inputs
 from tx.train.whisper.batch import Collator, Examples, Order
@@ -76,7 +76,7 @@ def make_trainer(session: Session, out: Path) -> Any:
         fp16=train.precision == "fp16",
         use_cpu=cpu,
         ddp_backend="gloo" if cpu and world_size() > 1 else None,
-        dataloader_num_workers=0 if cpu else min(8, max(1, (os.cpu_count() or 2) - 1)),
+        dataloader_num_workers=0 if cpu else min(8, max(1, n_cores() - 1)),
         dataloader_pin_memory=not cpu,
         eval_strategy="no",
         save_strategy="no",
