@@ -95,7 +95,7 @@ def test_processes_encode_what_one_does(
     real = module.ProcessPoolExecutor
     monkeypatch.setattr(module, "ProcessPoolExecutor", lambda *a, **k: calls.append(a) or real(*a, **k))
     monkeypatch.setattr(module, "CHUNK", lines_in_chunk)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(module, "n_cores", lambda: 2)
     parallel = encode(tmp_path / "parallel", ENGLISH, GERMAN)
     assert len(calls) == 2
     for a, b in zip(serial, parallel, strict=True):
