@@ -16,7 +16,7 @@ from tx.cli.app import MEASURE, app
 from tx.errors import TxError, UsageError
 from tx.package import find
 from tx.text.lines import read_lines
-from tx.text.parallel import unequal
+from tx.text.parallel import read_aligned
 from tx.train.text import duration
 
 if TYPE_CHECKING:
@@ -94,10 +94,7 @@ def compare(
         raise UsageError("a source and a reference are needed", "tx compare MODEL... --test SRC --test REF")
     if len(set(names)) < len(names):
         raise UsageError("a model is named twice", "name each once")
-    src, *refs = (list(read_lines(file)) for file in test)
-    for file, ref in zip(test[1:], refs, strict=True):
-        if len(ref) != len(src):
-            raise unequal((test[0], file), src, ref)
+    src, *refs = read_aligned(test)
     edges = _edges(lengths)
     from tx.evaluate.compare import by_length, edges_of
 

@@ -6,7 +6,7 @@ from tx.cli import console
 from tx.errors import UsageError
 from tx.package import Package, add_scores
 from tx.text.lines import read_lines
-from tx.text.parallel import unequal
+from tx.text.parallel import read_aligned
 
 
 def evaluate_alignments(
@@ -18,9 +18,7 @@ def evaluate_alignments(
             "gold alignments belong to one source and one translation",
             "tx evaluate -m MODEL SRC TGT --alignments GOLD",
         )
-    src, tgt = (list(read_lines(file)) for file in files)
-    if len(src) != len(tgt):
-        raise unequal(files, src, tgt)
+    src, tgt = read_aligned(files)
     from tx.evaluate.alignment import read_gold, score_alignments
 
     lengths = [(len(a.split()), len(b.split())) for a, b in zip(src, tgt, strict=True)]

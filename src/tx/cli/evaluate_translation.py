@@ -6,8 +6,8 @@ from tx.cli import console
 from tx.cli.evaluate_alignments import evaluate_alignments
 from tx.errors import UsageError
 from tx.package import Package, add_scores
-from tx.text.lines import LineWriter, read_lines
-from tx.text.parallel import unequal
+from tx.text.lines import LineWriter
+from tx.text.parallel import read_aligned
 
 
 def evaluate_translation(
@@ -32,10 +32,7 @@ def evaluate_translation(
     tokenize = tokenize or "13a"
     if len(files) < 2:
         raise UsageError("a source and at least one reference are needed", "tx evaluate -m MODEL SRC REF")
-    src, *refs = (list(read_lines(file)) for file in files)
-    for file, ref in zip(files[1:], refs, strict=True):
-        if len(ref) != len(src):
-            raise unequal((files[0], file), src, ref)
+    src, *refs = read_aligned(files)
     writer = LineWriter(output) if output else None  # what is wrong with its name is told now
     from tx.decode.translate import SearchOptions, open_translator
     from tx.evaluate.metrics import check, corpus_scores

@@ -9,8 +9,8 @@ from tx.cli.pipe import line_batches
 from tx.errors import TxError, UsageError
 from tx.package import find
 from tx.package.read import read_unverified
-from tx.text.lines import LineWriter, read_lines
-from tx.text.parallel import unequal
+from tx.text.lines import LineWriter
+from tx.text.parallel import read_aligned
 
 BATCH = 1000  # pairs scored together
 
@@ -55,9 +55,7 @@ def _score_translations(path: Path, files: list[str], as_json: bool) -> None:
         raise UsageError(
             "with -m, tx score needs a source file and a file of translations", "tx score -m MODEL SRC TGT"
         )
-    src, tgt = (list(read_lines(file)) for file in files)
-    if len(src) != len(tgt):
-        raise unequal(files, src, tgt)
+    src, tgt = read_aligned(files)
     if not src:
         raise TxError(f"{files[0]} and {files[1]} are empty", "there is nothing to score")
     from tx.decode.translate import open_translator

@@ -1,4 +1,4 @@
-"""Two texts of which line n of the one belongs to line n of the other: where they slip if they do not."""
+"""Texts of which line n of the one belongs to line n of the other: where they slip if they do not."""
 
 import shlex
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tx.errors import TxError
+from tx.text.lines import read_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
 def n_lines(n: int) -> str:
     """So many lines, in words."""
     return f"{n:,} line{'s' * (n != 1)}"
+
+
+def read_aligned(files: Sequence[str]) -> list[list[str]]:
+    """The lines of each file. Raises TxError where one has not as many as the first, and says where they slip."""
+    first, *others = (list(read_lines(file)) for file in files)
+    for file, other in zip(files[1:], others, strict=True):
+        if len(other) != len(first):
+            raise unequal((files[0], file), first, other)
+    return [first, *others]
 
 
 def unequal(names: Sequence[str], src: Sequence[str], tgt: Sequence[str]) -> TxError:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tx.errors import TxError
 from tx.text.lines import read_lines
-from tx.view.figure import FAINT, INK, MUTED, new_figure
+from tx.view.figure import INK, MUTED, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -278,12 +278,7 @@ def _draw_panel(axes: "Axes", runs: Sequence[Run], metric: str, axis: Axis) -> N
     y_span = _span(curves, end_of(runs, axis))
     axes.set_ylim(y_span)
     axes.set_title(METRICS[metric], loc="left", fontsize=10, color=INK, pad=6)
-    axes.grid(color="#e6e8eb", linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set(color=FAINT, linewidth=0.7)
-    axes.tick_params(labelsize=8, color=FAINT, labelcolor=MUTED, length=3)
+    style_axes(axes)
     for curve in curves:
         color = COLORS[curve.run % len(COLORS)]
         if curve.is_train:

@@ -5,12 +5,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tx.errors import TxError, UsageError
 from tx.files import atomic_file, check_output
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg")
@@ -34,6 +35,16 @@ def new_figure(width: float, height: float) -> "Figure":
         raise TxError("pictures need matplotlib, which is not installed", "pip install 'tx[plot]'") from None
     with _look():
         return Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+
+
+def style_axes(axes: "Axes", grid: Literal["both", "x", "y"] = "both") -> None:
+    """The look of a plain plot: a faint grid behind the lines, axes at the left and below, small ticks."""
+    axes.grid(axis=grid, color="#e6e8eb", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set(color=FAINT, linewidth=0.7)
+    axes.tick_params(labelsize=8, color=FAINT, labelcolor=MUTED, length=3)
 
 
 def check_path(path: Path, *pages: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tx.evaluate.compare import Bucket
 from tx.view.curves import COLORS
-from tx.view.figure import FAINT, INK, MUTED, new_figure
+from tx.view.figure import INK, MUTED, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,12 +18,7 @@ def draw_lengths(buckets: Sequence[Bucket]) -> "Figure":
     axes = figure.add_axes((0.09, 0.2, 0.66, 0.68))
     places = range(len(buckets))
     axes.set_title("BLEU by the length of the source", loc="left", fontsize=10, color=INK, pad=8)
-    axes.grid(axis="y", color="#e6e8eb", linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set(color=FAINT, linewidth=0.7)
-    axes.tick_params(labelsize=8, color=FAINT, labelcolor=MUTED, length=3)
+    style_axes(axes, grid="y")
     ends: list[tuple[float, str, str]] = []
     for number, name in enumerate(buckets[0].bleu if buckets else {}):
         values = [bucket.bleu[name] or 0.0 for bucket in buckets]
