@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tx.speech.activity import FARTHEST, PACK, Stretch, find_speech, find_speech_silero, pack
-from tx.speech.features import RATE, WINDOW
+from tx.speech.features import WINDOW
+from tx.speech.media import RATE
 
 DATA = os.environ.get("TX_TEST_DATA")
 HISS = np.tile(np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32), 100)

@@ -22,7 +22,8 @@ from tx.decode.transcribe.network import Network
 from tx.decode.transcribe.rules import Spoken, first_mask, next_mask
 from tx.decode.transcribe.vocabulary import Vocabulary
 from tx.errors import TxError, UsageError
-from tx.speech.features import RATE, log_mel
+from tx.speech.features import log_mel
+from tx.speech.media import RATE
 from whisper import write_tiny_whisper
 
 BASE = os.environ.get("TX_WHISPER_BASE")

@@ -20,7 +20,7 @@ from tx.decode.transcribe import Options, open_transcriber
 from tx.decode.transcribe.fast import converted, find_converted
 from tx.decode.transcribe.folder import open_folder
 from tx.errors import TxError
-from tx.speech.features import RATE
+from tx.speech.media import RATE
 from tx.speech.subtitles import read_cues
 from whisper import write_tiny_whisper
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tx.errors import TxError
-from tx.speech.features import RATE, WINDOW, Audio
+from tx.speech.features import WINDOW, Audio
+from tx.speech.media import RATE
 
 FRAME = RATE // 50  # samples: 20 ms
 SILENCE = -75.0  # dB below full scale: nothing, whatever stands beside it

@@ -12,7 +12,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-RATE = 16000  # samples a second
+from tx.speech.media import RATE
+
 N_FFT, HOP = 400, 160  # samples of a frame, and from one to the next
 WINDOW = 30 * RATE  # what the encoder hears at a time
 

@@ -12,8 +12,8 @@ from tx.decode.transcribe.options import Options, Segment
 from tx.decode.transcribe.vocabulary import Vocabulary
 from tx.errors import TxError
 from tx.package import MANIFEST, load_package
-from tx.speech.features import RATE, WINDOW, Audio
-from tx.speech.media import Media, decode
+from tx.speech.features import WINDOW, Audio
+from tx.speech.media import RATE, Media, decode
 
 Engine = Literal["native", "ctranslate2"]
 DETECTED_IN = 30 * RATE  # samples of speech by which the language is told

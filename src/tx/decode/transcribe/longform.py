@@ -14,7 +14,8 @@ from tx.decode.transcribe.belief import Heard, is_silence
 from tx.decode.transcribe.options import Options, Segment
 from tx.decode.transcribe.vocabulary import Vocabulary
 from tx.speech.activity import Stretch, find_speech, find_speech_silero, pack
-from tx.speech.features import RATE, WINDOW, Audio
+from tx.speech.features import WINDOW, Audio
+from tx.speech.media import RATE
 
 LEAST = RATE // 10  # samples; a shorter rest is not listened to
 UNHEARD = 4 * RATE  # samples; where the text ends before so much speech, that is heard again

@@ -11,8 +11,8 @@ from typing import Any
 
 from tx.decode.transcribe.folder import GENERATION, TOKENIZER, Folder
 from tx.errors import TxError, UsageError, did_you_mean
+from tx.speech.windows import STEP
 
-STEP = 0.02  # seconds between two timestamp tokens
 SMALLEST_MULTILINGUAL = 51865  # tokens: how to tell models whose generation_config.json does not say
 # The languages of Whisper by the names that people type; the codes are ISO 639, with three of Whisper's own.
 NAMES = {

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from tx.config import FinetuneConfig
-from tx.speech.features import HOP, RATE, Audio, log_mel
+from tx.speech.features import HOP, Audio, log_mel
+from tx.speech.media import RATE
 from tx.speech.windows import SECONDS, Labels, Window
 from tx.train.whisper.augment import add_noise, change_speed, hide_bands
 
