@@ -53,7 +53,7 @@ def attention(
         ),
     ] = None,
     as_json: console.Json = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: console.Device = "auto",
     quiet: console.Quiet = False,
 ) -> None:
     """Show where a translator looks: each row is a piece of the translation, each column one of the source.

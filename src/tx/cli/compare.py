@@ -72,8 +72,8 @@ def compare(
         int | None,
         typer.Option("--beam-size", "-b", min=1, max=1000, help="For all models alike; 1: greedy."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
+    device: console.Device = "auto",
+    threads: console.Threads = 0,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:

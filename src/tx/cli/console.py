@@ -20,6 +20,11 @@ Model = Annotated[
     typer.Option("--model", "-m", metavar="NAME|FOLDER", help="The model package.", show_default=False),
 ]
 
+DEVICE = typer.Option(help="auto, cpu, cuda or cuda:N.")
+THREADS = typer.Option(min=0, help="CPU threads; 0: one per core.")
+Device = Annotated[str, DEVICE]
+Threads = Annotated[int, THREADS]
+
 
 def wants_style() -> bool:
     """Whether text may be coloured, bold or dim where a terminal shows it: see https://no-color.org."""

@@ -116,8 +116,8 @@ def evaluate(
     store: Annotated[
         bool, typer.Option("--store/--no-store", help="Keep the scores in the package and its card.")
     ] = True,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0: one per core.")] = None,
+    device: Annotated[str | None, console.DEVICE] = None,
+    threads: Annotated[int | None, console.THREADS] = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:

@@ -25,7 +25,7 @@ def explain(
     samples: Annotated[int, typer.Option(metavar="N", min=0, help="Translations to draw at random.")] = 3,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another number, other draws.")] = 1,
     as_json: console.Json = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: console.Device = "auto",
     quiet: console.Quiet = False,
 ) -> None:
     """Walk one sentence through a translator, step by step.

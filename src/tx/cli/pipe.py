@@ -4,7 +4,9 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from tx.cli import console
 from tx.errors import TxError, UsageError
@@ -13,6 +15,25 @@ from tx.text.lines import arrived_lines, open_input
 BATCH = 1000  # lines taken together when a file or a fast pipe provides them
 FIRST = 16  # and at the start, so that the first answer comes soon
 
+Files = Annotated[
+    list[str] | None, typer.Argument(metavar="FILE", help="Text, plain or .gz, instead of stdin.")
+]
+Input = Annotated[str, typer.Option("--input", "-i", metavar="FILE", help="The same, for one file.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here, not to stdout.")]
+
+
+def input_paths(files: list[str] | None, input: str) -> list[str]:
+    """The files to read lines from; says at once if that is the terminal.
+
+    Raises UsageError if the input is given both as arguments and as an option.
+    """
+    if files and input != "-":
+        raise UsageError("the input is given twice", "name files, or one file with -i")
+    paths = files or [input]
+    if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
+        console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
+    return paths
+
 
 def line_batches(files: list[str] | None, input: str, ramp: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Batches of the lines that have arrived, each with the number (from 0) of its first line.
@@ -20,12 +41,7 @@ def line_batches(files: list[str] | None, input: str, ramp: bool = False) -> Ite
     With `ramp` batches grow fourfold from `FIRST` to `BATCH`: for work that takes seconds for a batch. Called
     before a model is loaded, it says at once that it waits for the terminal.
     """
-    if files and input != "-":
-        raise UsageError("the input is given twice", "name files, or one file with -i")
-    paths = files or [input]
-    if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
-        console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
-    return _batches(paths, FIRST if ramp else BATCH)
+    return _batches(input_paths(files, input), FIRST if ramp else BATCH)
 
 
 def one_line(text: str | None) -> str:

@@ -1,6 +1,5 @@
 """`tx tokenize` and `tx detokenize`: text to pieces or ids and back, a line for a line."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import USE, app
+from tx.cli.pipe import Files, Input, Output, input_paths
 from tx.errors import TxError, UsageError
 from tx.package import find, load_package
 from tx.text.lines import LineWriter, arrived_lines, open_input
@@ -15,13 +15,6 @@ from tx.text.tokenizer import Tokenizer, open_tokenizer
 
 BATCH = 1000  # lines; more has no effect on speed
 
-Files = Annotated[
-    list[str] | None, typer.Argument(metavar="FILE", help="Text, plain or .gz, instead of stdin.")
-]
-Input = Annotated[
-    str, typer.Option("--input", "-i", metavar="FILE", help="The same, for one file; - is stdin.")
-]
-Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout.")]
 Side = Annotated[str | None, typer.Option(metavar="src|tgt", help="Which tokenizer of a model that has two.")]
 
 
@@ -116,13 +109,10 @@ def _ids(pieces: Sequence[str], tokenizer: Tokenizer) -> list[int]:
 
 def _each_line(files: list[str] | None, input: str, output: str, change: Callable[[str, int], str]) -> None:
     """Write `change(line, number)` for each line of the inputs, as they arrive."""
-    if files and input != "-":
-        raise UsageError("the input is given twice", "name files, or one file with -i")
+    paths = input_paths(files, input)
     with LineWriter(output, exact=True) as writer:
         before = 0  # lines of earlier files
-        for path in files or [input]:
-            if path == "-" and sys.stdin is not None and sys.stdin.isatty():
-                console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
+        for path in paths:
             done = 0
             with open_input(path) as stream:
                 for lines in arrived_lines(stream, BATCH, console.warn):

@@ -109,8 +109,8 @@ def transcribe(
             help="Transcribed speech, on which the engine ctranslate2 and the native one are scored.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
+    device: console.Device = "auto",
+    threads: console.Threads = 0,
     quiet: console.Quiet = False,
 ) -> None:
     """Write down what is said in audio and video files, as it is understood.

@@ -9,7 +9,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import USE, app
-from tx.cli.pipe import json_line, line_batches
+from tx.cli.pipe import Files, Input, Output, json_line, line_batches
 from tx.errors import TxError, UsageError
 from tx.package import find
 from tx.text.lines import LineWriter, read_lines
@@ -22,16 +22,10 @@ SEARCH, SAMPLE = "Search", "Sampling"
 
 @app.command(rich_help_panel=USE)
 def translate(
-    files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE...", help="Text, plain or .gz, instead of stdin.")
-    ] = None,
+    files: Files = None,
     model: console.Model = None,
-    input: Annotated[
-        str, typer.Option("--input", "-i", metavar="FILE", help="The same, for one file.")
-    ] = "-",
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Write here, not to stdout.")
-    ] = "-",
+    input: Input = "-",
+    output: Output = "-",
     beam_size: Annotated[
         int | None,
         typer.Option(
@@ -94,8 +88,8 @@ def translate(
         ),
     ] = None,
     as_json: console.Json = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one per core.")] = 0,
+    device: console.Device = "auto",
+    threads: console.Threads = 0,
     quiet: console.Quiet = False,
 ) -> None:
     """Translate lines: one line out for each line in, in order, as soon as they can be had.
