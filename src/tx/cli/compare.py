@@ -41,7 +41,7 @@ class System:
 @app.command(rich_help_panel=MEASURE)
 def compare(
     names: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Translation packages; the first is the baseline.")
+        list[str], typer.Argument(metavar="MODEL", help="Translation packages; the first is the baseline.")
     ],
     test: Annotated[
         list[str],

@@ -34,7 +34,7 @@ def check(
     sets: Annotated[
         list[str],
         typer.Argument(
-            metavar="DATA...",
+            metavar="DATA",
             help="Folders of media with subtitles, tables (.tsv, .csv, .jsonl), Common Voice, saved datasets.",
         ),
     ],

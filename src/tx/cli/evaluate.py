@@ -36,7 +36,7 @@ def evaluate(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="DATA...",
+            metavar="DATA",
             help="Source and references; text; tagged columns; sets of speech; analogies and word pairs.",
         ),
     ],

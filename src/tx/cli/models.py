@@ -148,7 +148,7 @@ def default(
 @models.command()
 def average(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Packages of one shape: of one recipe, mostly.")
+        list[str], typer.Argument(metavar="NAME", help="Packages of one shape: of one recipe, mostly.")
     ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in -o.")] = False,

@@ -22,7 +22,7 @@ def curves(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help="Packages that were trained here, run folders, or metrics.jsonl files."
+            metavar="RUN", help="Packages that were trained here, run folders, or metrics.jsonl files."
         ),
     ],
     metric: Annotated[

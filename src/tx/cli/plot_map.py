@@ -16,7 +16,7 @@ from tx.text.lines import LineWriter
 @plot.command("map")
 def map_(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="WORD...", help="The words to show; else the most frequent.")
+        list[str] | None, typer.Argument(metavar="WORD", help="The words to show; else the most frequent.")
     ] = None,
     model: console.Model = None,
     output: Output = None,

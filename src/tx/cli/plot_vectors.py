@@ -23,7 +23,7 @@ _UNBROKEN = 10_000  # columns: in a pipe a word is a line, however long
 @plot.command()
 def vectors(
     words: Annotated[
-        list[str], typer.Argument(metavar="WORD...", help="Words, and sums such as king-man+woman.")
+        list[str], typer.Argument(metavar="WORD", help="Words, and sums such as king-man+woman.")
     ],
     model: console.Model = None,
     output: Output = None,

@@ -35,7 +35,7 @@ def score(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="REF...",
+            metavar="REF",
             help="The reference translations; several files are several references. With -m: SRC TGT, or text.",
             show_default=False,
         ),

@@ -27,7 +27,7 @@ SUFFIX = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv", "json": "
 def transcribe(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE...", help="Audio, video, or folders of them; - is stdin."),
+        typer.Argument(metavar="FILE", help="Audio, video, or folders of them; - is stdin."),
     ] = None,
     model: console.Model = None,
     output: Annotated[

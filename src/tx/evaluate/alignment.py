@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tx.errors import TxError
-from tx.evaluate.metrics import SEED
+from tx.evaluate.resample import half_width, resampled_sums
 
 Link = tuple[int, int]  # (source word, target word), both from 0
 _LINK = re.compile(r"(\d+)([-p?])(\d+)")
@@ -63,20 +63,18 @@ def score_alignments(
             )
             for a, g in zip(map(set, found), gold, strict=True)
         ],
-        np.float64,
+        np.int64,
     ).reshape(-1, 5)
     n, sure, possible, right, allowed = counts.sum(axis=0)
     if not sure:
         raise TxError("the gold alignments hold no sure link", "mark links as sure: 0-0, or S")
-    chance = np.random.default_rng(SEED)
-    drawn = counts[chance.integers(len(counts), size=(n_bootstrap, len(counts)))].sum(axis=1)
+    drawn = resampled_sums(counts, n_bootstrap)
     rates = 1 - (drawn[:, 3] + drawn[:, 4]) / np.maximum(drawn[:, 0] + drawn[:, 1], 1)
-    low, high = np.quantile(rates, (0.025, 0.975))
     return AlignmentScore(
         precision=float(allowed / n) if n else 1.0,
         recall=float(right / sure),
         error_rate=float(1 - (right + allowed) / (n + sure)),
-        ci=float(high - low) / 2,
+        ci=half_width(rates),
         n_links=int(n),
         n_sure=int(sure),
         n_possible=int(possible),

@@ -17,6 +17,7 @@ import numpy as np
 from tx.errors import TxError, UsageError, did_you_mean
 from tx.evaluate.edits import Edit, align
 from tx.evaluate.metrics import NORMALIZERS, RATES, SEED, TESTS, Score, check
+from tx.evaluate.resample import half_width, p_value, resampled_sums
 
 Normalizer = Callable[[str], str]
 
@@ -201,8 +202,7 @@ def rate_score(counts: np.ndarray, metric: str, n_bootstrap: int = 0, seed: int 
     if n_bootstrap < 2:
         return score
     samples = 100 * _resampled(counts, n_bootstrap, seed)
-    low, high = np.quantile(samples, [0.025, 0.975])
-    return replace(score, mean=float(samples.mean()), ci=float(high - low) / 2)
+    return replace(score, mean=float(samples.mean()), ci=half_width(samples))
 
 
 def _errors(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -212,10 +212,8 @@ def _errors(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _resampled(counts: np.ndarray, n: int, seed: int) -> np.ndarray:
     """The rate of `n` samples of the utterances, drawn with replacement; the same ones for the same seed."""
-    errors, lengths = _errors(counts)
-    rng = np.random.default_rng(seed)
-    draws = (rng.integers(len(errors), size=len(errors)) for _ in range(n))
-    return np.array([errors[draw].sum() / max(lengths[draw].sum(), 1) for draw in draws])
+    errors, lengths = _errors(resampled_sums(counts, n, seed))
+    return errors / np.maximum(lengths, 1)  # type: ignore[no-any-return]
 
 
 def significance(
@@ -223,21 +221,18 @@ def significance(
 ) -> float:
     """The two-sided p-value of the difference of two systems on the same utterances (counts of shape (N, 4)).
 
-    "bootstrap" is that of Koehn (2004), as sacreBLEU does it: how often resampling moves the difference as far from
-    its mean as it is from 0. "randomization" (Riezler and Maxwell, 2005) exchanges the systems' outputs at random.
+    "bootstrap" is that of Koehn (2004), as sacreBLEU does it; "randomization" (Riezler and Maxwell, 2005) exchanges
+    the systems' outputs at random.
     """
-    observed = abs(rate(counts) - rate(baseline))
+    observed = rate(counts) - rate(baseline)
     if test == "bootstrap":
         differences = _resampled(counts, n_samples, seed) - _resampled(baseline, n_samples, seed)
-        extreme = np.abs(differences - differences.mean()) >= observed - 1e-12
-    elif test == "randomization":
+        return p_value(observed, differences)
+    if test == "randomization":
         errors, lengths = _errors(counts)
         gaps, rng = errors - _errors(baseline)[0], np.random.default_rng(seed)
         signs = (rng.choice((-1, 1), size=len(gaps)) for _ in range(n_samples))
         differences = np.array([(sign * gaps).sum() for sign in signs]) / max(lengths.sum(), 1)
-        extreme = np.abs(differences) >= observed - 1e-12
-    else:
-        raise UsageError(
-            f"there is no test '{test}'", did_you_mean(test, TESTS) or f"known: {', '.join(TESTS)}"
-        )
-    return float(extreme.sum() + 1) / (n_samples + 1)
+        extreme = np.abs(differences) >= abs(observed) - 1e-12
+        return float(extreme.sum() + 1) / (n_samples + 1)
+    raise UsageError(f"there is no test '{test}'", did_you_mean(test, TESTS) or f"known: {', '.join(TESTS)}")

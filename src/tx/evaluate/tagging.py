@@ -1,20 +1,17 @@
 """How well entities are found: precision, recall and F1 of whole spans, as the scorer of CoNLL-2003 does.
 
 An entity counts as found where its type and both of its ends are right, and not at all otherwise. Micro-averages
-count all entities alike. Sentences are resampled for intervals and for the significance of a difference
-(Efron and Tibshirani 1993; Koehn 2004).
+count all entities alike. Sentences are resampled for intervals and for the significance of a difference.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tx.evaluate import resample
 from tx.text.columns import Span, spans_of
-
-TRIALS, SEED = 1000, 12345
 
 Counts = NDArray[np.int64]  # [..., 3]: entities there are, found ones, and right ones among these
 
@@ -58,23 +55,13 @@ def span_scores(gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -
     return [_score("", count(one, two)), *(_score(type, count(one, two, type)) for type in types)]
 
 
-def _resampled(*counts: Counts) -> list[NDArray[Any]]:
-    """F1 of each system on the same random draws of sentences, `[TRIALS]` each."""
-    n = len(counts[0])
-    rows = np.random.default_rng(SEED).integers(n, size=(TRIALS, n))
-    return [f1_of(np.stack([each[chosen].sum(axis=0) for chosen in rows])) for each in counts]
-
-
 def interval(counts: Counts) -> float:
     """The half width of the 95 % interval of F1, by resampling the sentences of `counts` `[n_sentences, 3]`."""
-    low, high = np.percentile(_resampled(counts)[0], (2.5, 97.5))
-    return float(high - low) / 2
+    return resample.half_width(f1_of(resample.resampled_sums(counts)))
 
 
 def p_value(counts: Counts, baseline: Counts) -> float:
     """How likely a difference in F1 as large as this one is by chance, two-sided, by paired resampling."""
-    one, two = _resampled(counts, baseline)
-    seen = abs(f1_of(counts.sum(axis=0)) - f1_of(baseline.sum(axis=0)))
-    differences = one - two
-    as_large = np.abs(differences - differences.mean()) >= seen
-    return float((as_large.sum() + 1) / (TRIALS + 1))
+    observed = f1_of(counts.sum(axis=0)) - f1_of(baseline.sum(axis=0))
+    one, two = (f1_of(resample.resampled_sums(each)) for each in (counts, baseline))
+    return resample.p_value(float(observed), one - two)
