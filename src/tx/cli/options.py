@@ -57,13 +57,19 @@ def flag_fields() -> Iterator[tuple[str, Field, Any]]:
                 yield f"{section}.{option.name}".lstrip("."), option, hints[option.name]
 
 
-def _parameter(key: str, option: Field, hint: Any) -> inspect.Parameter:
-    name, default = option.name.replace("_", "-"), default_of(option)
-    told = [", ".join(choices(hint)), "" if default in ("", False) else f"default {default}"]
+def flag_help(option: Field, hint: Any, default: Any) -> str:
+    """What the help page says of a flag, its choices and its default included."""
+    told = [", ".join(choices(hint)), "" if default in ("", False, []) else f"default {default}"]
     more = "; ".join(filter(None, told))
+    text: str = option.metadata["help"]
+    return f"{text} ({more})" if more else text
+
+
+def _parameter(key: str, option: Field, hint: Any) -> inspect.Parameter:
+    name = option.name.replace("_", "-")
     info = typer.Option(
         f"--{name}/--no-{name}" if hint is bool else f"--{name}",
-        help=option.metadata["help"] + (f" ({more})" if more else ""),
+        help=flag_help(option, hint, default_of(option)),
         metavar=METAVARS.get(hint, "CHOICE"),
         rich_help_panel=PANELS[key.rpartition(".")[0]],
         allow_from_autoenv=False,  # the environment has its own place in the order of `tx.resolve`

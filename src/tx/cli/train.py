@@ -12,13 +12,13 @@ from tx.catalog import arch_named, arch_names, recipe_names
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.cli.options import collect_flags, config_flags, model_config
+from tx.cli.recipe_help import TOKENIZER_FLAGS, RecipeHelp
 from tx.config import LANGUAGE_MODEL, SPEECH, TAGGING, TRANSLATION, VECTORS, RunConfig
 from tx.errors import TxError, UsageError, did_you_mean
 from tx.resolve import Resolved, resolve
 from tx.text.lines import read_lines
 from tx.text.tokenizer import KINDS
 
-TOKENIZER_FLAGS = {"data.vocab_size", "seed"}
 TRY = {
     TRANSLATION: "tx translate -m {out} {text} | head",
     LANGUAGE_MODEL: "tx generate -m {out}",
@@ -41,7 +41,7 @@ Sets = Annotated[
 ]
 
 
-@app.command(rich_help_panel=LEARN)
+@app.command(rich_help_panel=LEARN, cls=RecipeHelp)
 @config_flags
 def train(
     what: Annotated[
@@ -64,7 +64,7 @@ def train(
     quiet: console.Quiet = False,
     **flags: Any,
 ) -> None:
-    """Train a tokenizer or a model from text.
+    """Train a tokenizer or a model, from text or speech.
 
     ```
     $ tx train train.de train.en -o de-en
@@ -80,6 +80,7 @@ def train(
     ```
 
     For two files a recipe is chosen by their size. The first Ctrl-C finishes the step and saves.
+    `tx train RECIPE --help` shows what concerns a recipe alone, with the values that it sets.
     """
     console.set_quiet(quiet)
     words, given = what or [], collect_flags(flags)

@@ -1,0 +1,76 @@
+"""The help page of `tx train` for what is named beside `--help`: its own flags alone, with the values it has."""
+
+from collections.abc import Iterable
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand
+
+from tx.catalog import arch_named, recipe_names
+from tx.cli.options import flag_fields, flag_help
+from tx.resolve import resolve
+from tx.text.tokenizer import KINDS
+
+TOKENIZER_FLAGS = {"data.vocab_size", "seed"}
+_NOT_FOR_TOKENIZERS = {"valid", "sets", "resume", "dry_run"}
+_WORDS = "tx.cli.recipe_help"
+
+
+class RecipeHelp(TyperCommand):
+    """A command with flags by `config_flags` that can be asked what concerns a recipe: `tx train whisper --help`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the words: `--help` is answered before arguments are read."""
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the page, for the first recipe, architecture, configuration file or tokenizer that is named."""
+        shown = copy(self)
+        name = next(filter(_is_known, ctx.meta.get(_WORDS, [])), None)
+        if name is not None:
+            values = _values(name)
+            hidden = {option.name for key, option, _ in flag_fields() if key not in values}
+            helps = {
+                option.name: flag_help(option, hint, values[key])
+                for key, option, hint in flag_fields()
+                if key in values
+            }
+            hidden |= _NOT_FOR_TOKENIZERS if name in KINDS else set()
+            shown.params = [_told(param, helps) for param in self.params if param.name not in hidden]
+            shown.help = _about(name, self.help or "")
+        TyperCommand.format_help(shown, ctx, formatter)
+
+
+def _is_known(word: str) -> bool:
+    is_file = word.endswith(".toml") and Path(word).is_file()
+    return is_file or word in KINDS or word in recipe_names() or arch_named(word) is not None
+
+
+def _values(name: str) -> dict[str, Any]:
+    """The keys that mean something for what is named, and what they are without a flag."""
+    resolved = resolve(None if name in KINDS else name)
+    keys: Iterable[str] = TOKENIZER_FLAGS if name in KINDS else resolved.origins
+    values = {}
+    for key in keys:
+        section, _, leaf = key.rpartition(".")
+        if section != "model":
+            values[key] = getattr(getattr(resolved.config, section) if section else resolved.config, leaf)
+    return values
+
+
+def _told(param: Any, helps: dict[str, str]) -> Any:
+    told = copy(param)
+    told.help = helps.get(param.name, getattr(param, "help", None))
+    return told
+
+
+def _about(name: str, text: str) -> str:
+    """The page's text, with the examples that name it, where there are any."""
+    lines = text.split("\n")
+    examples = [line for line in lines if line.lstrip().startswith("$ ")]
+    own = [line for line in examples if f" {name} " in line] or examples
+    more = "" if name in KINDS else f"; `tx config {name}` prints every key"
+    kept = [line for line in lines if line not in examples or line in own]
+    return "\n".join(kept) + f"\n\nShown is what concerns {name}, with its own values{more}."
