@@ -18,12 +18,13 @@ from training import fork_tx
 from tx.config import SPEECH, FinetuneConfig, RunConfig, defaults
 from tx.errors import TxError, UsageError
 from tx.package import Package
+from tx.speech.read import read_set
 from tx.speech.subtitles import Cue
 from tx.speech.windows import Labels, Window
 from tx.train.whisper.augment import add_noise, change_speed, hide_bands
 from tx.train.whisper.batch import IGNORED, Collator, Example, Examples, Order, faster, window_for
 from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor, transformers
-from tx.train.whisper.data import hold_out
+from tx.train.whisper.data import hold_out, write_table
 from tx.train.whisper.model import learning_rate_for, lift_suppression, lock, merged_weights, prepare, save
 from tx.train.whisper.run import plan, train_whisper
 from tx.train.whisper.session import open_session
@@ -397,6 +398,20 @@ def test_held_out_items_are_the_same_for_a_seed_and_share_no_file() -> None:
         hold_out(single[:1], 1, seed=1)
 
 
+def test_what_was_held_out_can_be_read_again(speech: Path, tmp_path: Path) -> None:
+    """`tx evaluate` reads run/valid.jsonl: the same sound and the same text."""
+    files = sorted(speech.rglob("*.wav"))[:2]
+    assert len(files) == 2
+    held = [
+        replace(window(), media=file, start=0.0, end=0.5, text=f"Satz „{i}“") for i, file in enumerate(files)
+    ]
+    write_table(held, tmp_path / "valid.jsonl")
+    items = read_set(str(tmp_path / "valid.jsonl")).items
+    assert [(i.media, i.start, i.end, i.text) for i in items] == [
+        (w.media, w.start, w.end, w.text) for w in held
+    ]
+
+
 # --- runs ---
 
 
@@ -406,6 +421,8 @@ def test_a_run_ends_in_a_package_that_every_tool_opens(tiny: Path, speech: Path,
     heard, out = Heard(), tmp_path / "mine"
     config = configuration(tiny, speech, finetune_also_valid=[str(speech)], train_lr=1e-2)
     progress = train_whisper(config, out, resume=False, listener=heard)
+    held_out = [line for line in heard.said if "held out" in line]
+    assert (out / "run/valid.jsonl").exists() == bool(held_out)
     assert progress.finished == "max_steps" and progress.step == 6
     package = Package.open(out, SPEECH)
     assert package.decode == {"language": "de", "task": "transcribe"} and package.arch == "whisper"

@@ -67,9 +67,16 @@ def run_whisper(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dr
         return
     if rank():
         console.set_quiet(True)
-    with sigterm_as_interrupt(), nullcontext() if rank() else claim(out, resume, overwrite), display:
-        progress = train_whisper(resolved.config, out, resume, display)
     name = shlex.quote(str(out))
+    try:
+        with sigterm_as_interrupt(), nullcontext() if rank() else claim(out, resume, overwrite), display:
+            progress = train_whisper(resolved.config, out, resume, display)
+    except KeyboardInterrupt:  # while it was set up, or a second one
+        kept = (out / "run" / "last").is_dir()
+        console.note(
+            f"go on with: tx train --resume -o {name}" if kept else "nothing was trained or saved yet"
+        )
+        raise
     if not progress.finished:
         console.note(f"stopped at step {progress.step:,}; go on with: tx train --resume -o {name}")
         raise typer.Exit(130)

@@ -1,6 +1,7 @@
 """The sets of speech of a run: what is trained on, and what is scored."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from tx.config import RunConfig
 from tx.errors import TxError
+from tx.files import atomic_file
 from tx.speech.items import SpeechSet, stop_at, summarized
 from tx.speech.read import SPLITS, read_sets, splits
 from tx.speech.windows import Labels, Window, cut
@@ -23,6 +25,7 @@ class Data:
 
     train: list[Window]
     valid: dict[str, list[Window]]
+    held_out: bool  # whether the first set of `valid` is a part of what was given to train on
 
     @property
     def seconds(self) -> float:
@@ -43,7 +46,8 @@ def read_data(config: RunConfig, labels: Labels, language: str | None, say: Call
 
     train = windows(config.data.train, "train")
     own = [path for path in config.data.train if _split(path) == "valid"]
-    if config.data.valid or own:
+    held_out = not (config.data.valid or own)
+    if not held_out:
         valid = [window for path in config.data.valid or own for window in windows([path], _split(path))]
     else:
         train, valid = hold_out(train, config.data.n_valid, config.seed)
@@ -52,7 +56,7 @@ def read_data(config: RunConfig, labels: Labels, language: str | None, say: Call
     for path in config.finetune.also_valid:
         name = Path(path).name
         sets[f"{name}-{len(sets)}" if name in sets else name] = windows([path], _split(path))
-    return Data(train, sets)
+    return Data(train, sets, held_out)
 
 
 def _split(path: str) -> str:
@@ -75,6 +79,16 @@ def _windows(
     seconds = sum(window.end - window.start for window in windows)
     say(f"{names}: {len(windows):,} items, {duration(seconds)} of sound")
     return windows
+
+
+def write_table(windows: list[Window], path: Path) -> None:
+    """Name sound and text in a table as `tx evaluate` reads it, sound that is in no file of its own excepted."""
+    with atomic_file(path, "w") as file:
+        for window in windows:
+            if isinstance(window.media, Path):
+                place = {"path": str(window.media.resolve()), "start": window.start, "end": window.end}
+                row = place | {"language": window.language, "text": window.text}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def hold_out(windows: list[Window], n: int, seed: int) -> tuple[list[Window], list[Window]]:

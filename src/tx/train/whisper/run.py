@@ -18,6 +18,7 @@ from tx.nn.cores import n_cores
 from tx.nn.device import use_bf16
 from tx.train.folder import check_inputs, clear, keep_inputs
 from tx.train.whisper.batch import Collator, Examples, Order
+from tx.train.whisper.data import write_table
 from tx.train.whisper.model import lift_suppression, prepare
 from tx.train.whisper.session import Session, open_session, rank, world_size
 from tx.train.whisper.validate import generate
@@ -25,6 +26,7 @@ from tx.train.whisper.validate import generate
 EPOCHS = 10  # where no limit is given
 VALIDATIONS = 8  # in a run, where nothing else is asked for
 UNLIMITED = 10**7  # steps, where time is the limit
+HELD_OUT = "valid.jsonl"
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ def train_whisper(config: RunConfig, out: Path, resume: bool, listener: Any) -> 
     progress.data = digest
     trainer.progress = progress
     if rank() == 0:
+        if session.data.held_out:
+            write_table(session.data.valid["valid"], run / HELD_OUT)
         keep_inputs(run, config, texts=())
     trainer.score_first()
     lift_suppression(session.model)
