@@ -28,6 +28,7 @@ from tx.train.whisper.data import hold_out, write_table
 from tx.train.whisper.model import learning_rate_for, lift_suppression, lock, merged_weights, prepare, save
 from tx.train.whisper.run import plan, train_whisper
 from tx.train.whisper.session import open_session
+from tx.train.whisper.validate import generate
 from whisper import byte_tokenizer, write_tiny_whisper
 
 pytest.importorskip("transformers")
@@ -465,6 +466,33 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(tiny: Path, speech: Pat
     assert steps[0] == steps[1] == [0, 2, 4, 6, 6]
     with pytest.raises(TxError, match=r"train\.lr"):
         train_whisper(configuration(tiny, speech, train_lr=0.5), tmp_path / "parts", True, Heard())
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_a_last_validation_that_was_stopped_is_made_up_for(
+    lora: int, tiny: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What such a run has left to do is to score the model and to publish it; a higher limit goes on with it."""
+    out, heard, calls = tmp_path / "mine", Heard(), []
+
+    def stopped_at_second(*args: Any) -> list[str]:
+        calls.append(args)
+        if len(calls) == 2:
+            os.kill(os.getpid(), 2)  # as Ctrl-C does
+        return generate(*args)
+
+    config = configuration(tiny, speech, train_max_steps=2, train_eval_every=2, finetune_lora=lora)
+    monkeypatch.setattr("tx.train.whisper.session.generate", stopped_at_second)
+    stopped = train_whisper(config, out, resume=False, listener=heard)
+    assert stopped.step == 2 and not stopped.finished and not (out / "model.json").exists()
+    assert train_whisper(config, out, resume=True, listener=heard).finished == "max_steps"
+    assert Package.open(out, SPEECH).scores[0]["data"] == "validation, step 2"
+    train_whisper(config, out, resume=True, listener=heard)
+    assert "this run is finished" in heard.said[-1]
+    config.train.max_steps = 4
+    assert train_whisper(config, out, resume=True, listener=heard).step == 4
+    log = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in log] == [0, 2, 2, 4, 4]
 
 
 def test_two_small_batches_make_the_update_of_one_large(tiny: Path, speech: Path, tmp_path: Path) -> None:

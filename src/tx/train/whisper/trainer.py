@@ -19,7 +19,7 @@ from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArgumen
 
 from tx.config import TrainConfig
 from tx.errors import TxError
-from tx.files import atomic_folder
+from tx.files import atomic_file, atomic_folder
 from tx.nn.device import peak_memory
 from tx.train.log import Log
 from tx.train.schedule import learning_rate
@@ -157,16 +157,24 @@ class WhisperTrainer(Seq2SeqTrainer):
         try:
             with self.stop:
                 if checkpoint is not None and self.share() >= 1:  # all that is missing is the last validation
-                    self._load_from_checkpoint(str(checkpoint))
-                    progress.finished = "max_steps"
-                    self.evaluate()
+                    self._validate_again(checkpoint)
                 else:
                     self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-                if progress.finished:
-                    self._save_checkpoint(self.model)
+                    if progress.finished:
+                        self._save_checkpoint(self.model)
         finally:
             self.metrics.close()
         return progress
+
+    def _validate_again(self, checkpoint: Path) -> None:
+        """Score what a signal left without its last score; of the checkpoint only the progress changes by it."""
+        progress = self.progress
+        self._load_from_checkpoint(str(checkpoint))
+        progress.finished = "max_steps" if progress.step >= self.args.max_steps else "max_time"
+        self.evaluate()
+        if self.is_world_process_zero():
+            self._save_progress(checkpoint)
+        self.accelerator.wait_for_everyone()
 
     def before_first_step(self) -> None:
         """A validation that the signal to stop broke off is made up for."""
@@ -290,15 +298,19 @@ class WhisperTrainer(Seq2SeqTrainer):
         """Replace run/last; a run that is killed meanwhile keeps the old one."""
         self._saved = time.monotonic()
         if self.is_world_process_zero():
-            self.progress.log_bytes = self.metrics.flush()
             with atomic_folder(self.run / "last") as folder:
                 self.save_model(str(folder), _internal_call=True)
                 self._save_optimizer_and_scheduler(str(folder))
                 self._save_scaler(str(folder))
                 self._save_rng_state(str(folder))
                 self.state.save_to_json(str(folder / "trainer_state.json"))
-                (folder / PROGRESS).write_text(seal(asdict(self.progress)))
+                self._save_progress(folder)
         self.accelerator.wait_for_everyone()
+
+    def _save_progress(self, folder: Path) -> None:
+        self.progress.log_bytes = self.metrics.flush()
+        with atomic_file(folder / PROGRESS, "w") as file:
+            file.write(seal(asdict(self.progress)))
 
 
 class _Watch(TrainerCallback):
