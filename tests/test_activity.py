@@ -58,7 +58,18 @@ def test_hum_clicks_and_an_offset_are_no_speech() -> None:
 
 
 def test_what_is_loud_all_through_is_left_to_the_model() -> None:
-    assert find_speech(recording(10, {}, 0.1)) == [Stretch(0, 10 * RATE)]
+    """Music, say: by 5 dB or so louder and softer."""
+    swell = 0.75 + 0.25 * np.sin(np.arange(10 * RATE) / RATE)
+    assert find_speech((recording(10, {}, 0.1) * swell).astype(np.float32)) == [Stretch(0, 10 * RATE)]
+
+
+@pytest.mark.parametrize("seconds", [2, 10, 100])
+@pytest.mark.parametrize("level", [0.001, 0.3])
+def test_what_is_as_even_as_no_voice_is_not_listened_to(seconds: float, level: float) -> None:
+    tone = np.sin(2 * np.pi * 440 * np.arange(round(seconds * RATE)) / RATE).astype(np.float32)
+    assert find_speech(recording(seconds, {}, level)) == []
+    assert find_speech(level * tone) == []
+    assert find_speech(level * tone + recording(seconds, {1: 0.8})) != []
 
 
 def test_a_quiet_speaker_after_a_loud_one_is_heard() -> None:

@@ -29,6 +29,9 @@ from whisper import write_tiny_whisper
 BASE = os.environ.get("TX_WHISPER_BASE")
 DATA = os.environ.get("TX_TEST_DATA")
 NOISE = np.random.default_rng(3).normal(0, 0.1, 40 * RATE).astype(np.float32)
+UNEVEN = (NOISE * (0.3 + np.abs(np.sin(np.arange(len(NOISE)) * 4 * np.pi / RATE)))).astype(
+    np.float32
+)  # as voices are
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +265,27 @@ def test_only_what_is_doubtful_is_heard_again_and_only_until_it_is_not() -> None
 
     got = insist(attempt, 3, Options(temperatures=(0.0, 0.2, 0.4, 0.6)))
     assert asked == [([0, 1, 2], 0.0), ([1, 2], 0.2), ([1, 2], 0.4), ([2], 0.6)]
-    assert [one.temperature for one in got] == [0.0, 0.4, 0.6]
+    assert [one.temperature for one in got][:2] == [0.0, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "best"),
+    [
+        ({0.0: (-1.2, 1.5), 0.4: (-3.0, 1.5), 1.0: (-6.0, 1.5)}, 0.0),  # the last is not the best
+        ({0.0: (-1.9, 1.5), 0.4: (-1.1, 1.5), 1.0: (-6.0, 1.5)}, 0.4),
+        ({0.0: (-0.1, 9.0), 0.4: (-1.1, 1.5), 1.0: (-2.0, 1.5)}, 0.4),  # likely, but a loop
+        ({0.0: (-0.1, 9.0), 0.4: (-0.3, 8.0), 1.0: (-0.2, 5.0)}, 0.0),  # all loop
+    ],
+)
+def test_where_all_attempts_are_doubtful_the_likeliest_counts(
+    attempts: dict[float, tuple[float, float]], best: float
+) -> None:
+    def attempt(left: list[int], temperature: float) -> list[Heard]:
+        logprob, ratio = attempts[temperature]
+        return [heard(logprob, ratio=ratio, temperature=temperature)]
+
+    (got,) = insist(attempt, 1, Options(temperatures=tuple(attempts)))
+    assert got.temperature == best
 
 
 def test_repetition_compresses() -> None:
@@ -378,11 +401,49 @@ def test_silence_is_not_listened_to(tiny: Path) -> None:
     assert listener.asked == []
 
 
+def test_digital_silence_is_left_out_even_where_nobody_looks_for_speech(
+    tiny: Path, vocabulary: Vocabulary
+) -> None:
+    """Windows of nothing at all are passed over, by whole windows, with activity="none"."""
+    t, audio = vocabulary.time, np.zeros(100 * RATE, np.float32)
+    audio[70 * RATE : 75 * RATE] = UNEVEN[: 5 * RATE]
+    transcriber, listener = scripted(tiny, [[t(0), *vocabulary.encode("a"), t(12)]])
+    said = list(transcriber.transcribe(audio, Options(activity="none")))
+    assert [(s.start, s.text) for s in said] == [(60, "a")] and len(listener.asked) == 1
+    transcriber, listener = scripted(tiny, [])
+    assert list(transcriber.transcribe(audio[: 60 * RATE], Options(activity="none"))) == []
+    assert listener.asked == []
+
+
+def test_full_stops_alone_are_nothing_that_was_said(tiny: Path, vocabulary: Vocabulary) -> None:
+    t = vocabulary.time
+    answers = [[t(0), *vocabulary.encode("..."), t(4), t(4), *vocabulary.encode("a ..."), t(8)], [t(0), t(0)]]
+    transcriber, _ = scripted(tiny, answers)
+    said = list(transcriber.transcribe(NOISE, Options(activity="none")))
+    assert [(s.start, s.text) for s in said] == [(4, "a ...")]
+
+
+def test_what_is_not_believed_does_not_hold_up_the_rest(tiny: Path, vocabulary: Vocabulary) -> None:
+    """A window of music whose text names a time of a second in: the next begins 10 s in, not 1 s."""
+    t = vocabulary.time
+    transcriber, listener = scripted(tiny, [])
+    tokens = [t(0), *vocabulary.encode("a"), t(1), t(1), *vocabulary.encode("b")]
+    asked: list[int] = []
+
+    def listen(windows: Any, *_: Any, **__: Any) -> list[Heard]:
+        asked.append(len(windows[0]))
+        return [Heard(tokens, -2.0, 0.1, 1.0, 1.0)]
+
+    listener.listen = listen  # type: ignore[method-assign]
+    list(transcriber.transcribe(NOISE, Options(activity="none")))
+    assert [n / RATE for n in asked] == [30, 30, 20, 10]
+
+
 def test_tracks_are_heard_together_and_told_in_order(tiny: Path, vocabulary: Vocabulary) -> None:
     t = vocabulary.time
     audio = np.zeros(150 * RATE, np.float32)
     for start in (5, 50, 100):
-        audio[start * RATE : (start + 3) * RATE] = NOISE[: 3 * RATE]
+        audio[start * RATE : (start + 3) * RATE] = UNEVEN[: 3 * RATE]
     answers = [[t(0), *vocabulary.encode(word), t(2)] for word in ("a", "b", "c")]
     transcriber, listener = scripted(tiny, answers)
     said = list(transcriber.transcribe(audio, Options()))
@@ -393,7 +454,7 @@ def test_tracks_are_heard_together_and_told_in_order(tiny: Path, vocabulary: Voc
 
 def test_speech_that_the_text_leaves_out_is_heard_again(tiny: Path, vocabulary: Vocabulary) -> None:
     t, audio = vocabulary.time, np.zeros(40 * RATE, np.float32)
-    audio[5 * RATE : 25 * RATE] = NOISE[: 20 * RATE]
+    audio[5 * RATE : 25 * RATE] = UNEVEN[: 20 * RATE]
     words = [vocabulary.encode(word) for word in ("a", "b")]
     answers = [[t(0), *words[0], t(8)], [t(0), *words[1], t(11)]]  # 12 s are left out, then 1 s
     transcriber, listener = scripted(tiny, answers)

@@ -3,8 +3,9 @@
 A level in decibels for each 20 ms, low hum taken away by differences of neighbouring samples. What lies clearly
 above the background (the quiet tenth of the minute around it) begins a stretch, and half a second below it ends
 one: a threshold that follows the recording, with hysteresis, as in Rabiner and Sambur's detector of 1975. It is meant
-to let all speech pass and to keep out silence: in steady noise or music all is taken for speech, and Whisper has to
-say what it is. faster-whisper ships Silero's network, which tells speech from other sounds; `silero` uses that.
+to let all speech pass and to keep out silence, hum and hiss: music and noise that vary are taken for speech, and
+Whisper has to say what they are. faster-whisper ships Silero's network, which tells speech from other sounds;
+`silero` uses that.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ FRAME = RATE // 50  # samples: 20 ms
 SILENCE = -75.0  # dB below full scale: nothing, whatever stands beside it
 MARGIN = 0.2  # of the way from the background to the loud parts: where speech begins ...
 LEAST_RANGE = 8.0  # dB between both; less is one sound all through
+STEADY = 3.0  # dB from the background to the loudest frame; less, for a second or more, is a hum or a hiss
 LEAVE = 3.0  # dB below that: where it ends
 AROUND = 30 * 50  # frames on each side that make up the background
 SHORTEST, LONGEST_PAUSE, PADDING = 4, 25, 10  # frames: 80 ms, 0.5 s, 0.2 s
@@ -39,7 +41,7 @@ class Stretch:
 def find_speech(audio: Audio) -> list[Stretch]:
     """The stretches of mono audio at 16 kHz in which there may be speech; none in silence."""
     levels = _levels(audio)
-    if not levels.size or levels.max() < SILENCE:
+    if _is_silence(levels):
         return []
     enter = _thresholds(levels)
     frames = list(_joined(_runs(levels, enter, enter - LEAVE)))
@@ -47,6 +49,15 @@ def find_speech(audio: Audio) -> list[Stretch]:
         Stretch(max(0, start - PADDING) * FRAME, min(len(audio), (end + PADDING) * FRAME))
         for start, end in frames
     ]
+
+
+def is_silent(audio: Audio) -> bool:
+    """Whether there is nothing in mono audio at 16 kHz, digital silence or nearly so."""
+    return _is_silence(_levels(audio))
+
+
+def _is_silence(levels: NDArray[np.float32]) -> bool:
+    return not levels.size or bool(levels.max() < SILENCE)
 
 
 def _levels(audio: Audio) -> NDArray[np.float32]:
@@ -64,9 +75,10 @@ def _thresholds(levels: NDArray[np.float32]) -> NDArray[np.float32]:
     for at in range(0, len(levels), step):
         near = levels[max(0, at + step // 2 - AROUND) : at + step // 2 + AROUND]
         near = near[near >= SILENCE]
-        quiet, loud = np.percentile(near, (10, 95)) if near.size else (0.0, 0.0)
+        quiet, loud, loudest = np.percentile(near, (10, 95, 100)).tolist() if near.size else (0.0, 0.0, 0.0)
         threshold = quiet + MARGIN * (loud - quiet) if loud - quiet >= LEAST_RANGE else SILENCE
-        wanted[at : at + step] = max(threshold, SILENCE)
+        is_steady = loudest - quiet < STEADY and near.size >= 50
+        wanted[at : at + step] = np.inf if is_steady else max(threshold, SILENCE)
     return wanted
 
 

@@ -53,12 +53,20 @@ def is_doubtful(heard: Heard, options: Options) -> bool:
 def insist(
     attempt: Callable[[list[int], float], Sequence[Heard]], n_windows: int, options: Options
 ) -> list[Heard]:
-    """What `attempt` (windows by their numbers, temperature) hears, tried again where that is doubtful."""
-    heard: dict[int, Heard] = {}
+    """What `attempt` (windows by their numbers, temperature) hears, tried again where that is doubtful.
+
+    Where all attempts are, the likeliest counts, of those that do not repeat themselves if there are any.
+    """
+    tried: list[list[Heard]] = [[] for _ in range(n_windows)]
     left = list(range(n_windows))
     for temperature in options.temperatures:
-        heard |= zip(left, attempt(left, temperature), strict=True)
-        left = [i for i in left if is_doubtful(heard[i], options)]
+        for i, heard in zip(left, attempt(left, temperature), strict=True):
+            tried[i].append(heard)
+        left = [i for i in left if is_doubtful(tried[i][-1], options)]
         if not left:
             break
-    return [heard[i] for i in range(n_windows)]
+
+    def merit(heard: Heard) -> tuple[bool, float]:
+        return heard.compression <= options.compression_threshold, heard.logprob
+
+    return [max(tried[i], key=merit) if i in left else tried[i][-1] for i in range(n_windows)]

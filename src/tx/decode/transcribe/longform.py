@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tx.decode.transcribe.belief import Heard, is_silence
+from tx.decode.transcribe.belief import Heard, is_doubtful, is_silence
 from tx.decode.transcribe.options import Options, Segment
 from tx.decode.transcribe.vocabulary import Vocabulary
-from tx.speech.activity import Stretch, find_speech, find_speech_silero, pack
+from tx.speech.activity import Stretch, find_speech, find_speech_silero, is_silent, pack
 from tx.speech.features import WINDOW, Audio
 from tx.speech.media import RATE
 
 LEAST = RATE // 10  # samples; a shorter rest is not listened to
+CREEP = 10.0  # seconds; at least so far goes on what was heard in vain, whatever times it names
 UNHEARD = 4 * RATE  # samples; where the text ends before so much speech, that is heard again
 WORDS_BACK = 223  # tokens of previous text that fit before the prompt: half of what the decoder can hold
 
@@ -57,6 +58,15 @@ class Track:
         if left:
             self.at = max(sample, left[0].start)
 
+    def skip_silence(self, audio: Audio) -> None:
+        """Leave out windows in which there is nothing at all: a model makes words up there."""
+        while not self.is_done and is_silent(self.window(audio)):
+            self.move_to(self.at + WINDOW)
+
+    def window(self, audio: Audio) -> Audio:
+        """What is heard next."""
+        return audio[self.at : min(self.at + WINDOW, self.end)]
+
 
 def tracks(audio: Audio, options: Options) -> list[Track]:
     """What there is to hear, in order."""
@@ -81,11 +91,15 @@ def transcribe(
     said: list[int] = []  # what was understood so far, where that is to be the prompt
     size, number, most = 1, 0, 1 if options.condition_on_previous else options.batch_size
     while todo:
+        for track in todo:
+            if not track.is_packed:
+                track.skip_silence(audio)
         batch = [track for track in todo if not track.is_done][:size]
-        windows = [audio[track.at : min(track.at + WINDOW, track.end)] for track in batch]
+        windows = [track.window(audio) for track in batch]
         before = (named + said)[-WORDS_BACK:]
         prompt = [vocabulary.previous, *before, *asked] if before else asked
-        heard = listen(windows, [prompt] * len(batch), list(range(number, number + len(batch))))
+        numbers = list(range(number, number + len(batch)))
+        heard = listen(windows, [prompt] * len(batch), numbers) if batch else []
         number += len(batch)
         for track, window, one in zip(batch, windows, heard, strict=True):
             found = _understand(track, len(window), one, vocabulary, language, options)
@@ -113,12 +127,14 @@ def _understand(
     pieces, heard_until = segments_of(heard.tokens, length, vocabulary, is_last)
     if pieces and track.speech_after(begin + int(pieces[-1][1] * RATE)) > UNHEARD:
         heard_until = min(heard_until, pieces[-1][1])
+    if is_doubtful(heard, options):
+        heard_until = max(heard_until, min(CREEP, length))
     track.move_to(begin + (int(heard_until * RATE) if heard_until > 0 else n_samples))
     found = []
     for start, end, ids in pieces:
         text = vocabulary.decode(ids).strip()
         start, end = min(start, length), min(end, length)
-        if text and end > start:
+        if any(map(str.isalnum, text)) and end > start:  # full stops alone are what noise says
             found.append(
                 Segment(
                     round(begin / RATE + start, 3),
