@@ -15,7 +15,7 @@ from media import beeps, write_media
 from tx.errors import TxError
 from tx.speech.items import Item, SpeechSet, stop_at, summarized
 from tx.speech.media import RATE, decode
-from tx.speech.read import read_set, read_sets, splits
+from tx.speech.read import has_split, read_all, read_set, read_sets, splits
 
 TEXTS = ["Guten Morgen.", 'Er sagte: "Ja", und ging.', "Größe 1,5; Tür\tauf", "Привет мир"]
 SRT = "1\n00:00:00,100 --> 00:00:00,900\nGuten\n\n2\n00:00:01,000 --> 00:00:01,500\nMorgen.\n"
@@ -274,6 +274,33 @@ def test_a_common_voice_folder(folder: Path) -> None:
     assert pairs(read_set(folder / "test.tsv")) == [("3.wav", '"d" und')]
 
 
+def test_common_voice_is_checked_by_its_splits(folder: Path) -> None:
+    """Its validated clips are those of its splits once more, and an empty split is no reason to stop."""
+    header = "client_id\tpath\tsentence\tlocale\n"
+    for table, indexes in {"train": (0, 1), "test": (2,), "validated": (0, 1, 2, 3), "other": (3,)}.items():
+        rows = "".join(f"x\t{i}.wav\t{'abcd'[i]}\tde\n" for i in indexes)
+        (folder / f"{table}.tsv").write_text(header + rows)
+    (folder / "dev.tsv").write_text(header)
+    found = read_all([folder])
+    assert [(Path(name).name, len(each.items)) for name, each in found.items()] == [
+        ("dev.tsv", 0),
+        ("test.tsv", 1),
+        ("train.tsv", 2),
+    ]
+    assert [str(problem) for each in found.values() for problem in each.problems] == [
+        f"{folder / 'dev.tsv'} holds no items"
+    ]
+    assert has_split(folder, "test") and not has_split(folder, "valid")
+    for name in ("other", "other.tsv"):
+        assert pairs(read_set(folder / name)) == [("3.wav", "d")]
+        assert [len(each.items) for each in read_all([folder / name]).values()] == [1]
+    with pytest.raises(TxError, match=r"dev\.tsv holds no items"):
+        read_set(folder, split="valid")
+    for table in ("train", "test", "dev"):
+        (folder / f"{table}.tsv").unlink()
+    assert [len(each.items) for each in read_all([folder]).values()] == [1, 3]  # what there is
+
+
 def test_folders_without_anything_are_refused(folder: Path) -> None:
     (folder / "nothing").mkdir()
     with pytest.raises(TxError, match="holds no audio or video"):
@@ -296,6 +323,9 @@ raw = Features(path=text, sentence=text, audio=dict(bytes=Value("binary"), path=
 dataset = Dataset.from_dict(dict(path=["x", "y"], sentence=["a", "b"], audio=held), features=raw)
 dataset = dataset.cast_column("audio", Audio())
 dataset.save_to_disk("one")
+torn = [dict(bytes=b"torn", path="x.wav")] * 2
+Dataset.from_dict(dict(path=["x"] * 2, sentence=["a"] * 2, audio=torn), features=raw).cast_column(
+    "audio", Audio()).save_to_disk("torn")
 DatasetDict(train=dataset, test=dataset.select([1, 0])).save_to_disk("all")
 Dataset.from_dict(dict(audio=[sounds[1], "gone.wav"], text=["b", "c"])).save_to_disk("paths")
 Dataset.from_dict(dict(audio=[dict(array=[0.0], sampling_rate=16000)], text=["a"])).save_to_disk("decoded")
@@ -309,6 +339,8 @@ for name in ("one", "all", "paths", "decoded", "mute"):
         print(*found.problems)
     except Exception as error:
         print(error)
+from tx.speech.windows import cut
+print(cut(read_set("torn").items)[1][0])
 print(sorted({{"torchcodec", "torch"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
@@ -322,6 +354,7 @@ print(sorted({{"torchcodec", "torch"}} & set(sys.modules)))
         "paths, row 1: holds neither sound nor the path of a file that is there",
         "the column 'audio' of decoded holds array, sampling_rate, not sound as it is in files",
         "mute has no column of sound: it has sentence",
+        "torn, row 0 is no audio or video file, or a damaged or truncated one",
         "[]",
     ]
 

@@ -46,7 +46,8 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.origin}: {self.what}"
+        told = self.what.startswith((f"{self.origin} ", f"cannot read {self.origin}: "))
+        return self.what if told else f"{self.origin}: {self.what}"
 
 
 @dataclass
@@ -55,6 +56,10 @@ class SpeechSet:
 
     items: list[Item] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+
+class NoSpeechError(TxError):
+    """A path that could be a set of speech, but holds none: a problem where there are others, else an error."""
 
 
 def summarized(problems: Iterable[Problem], shown: int = 3) -> list[str]:

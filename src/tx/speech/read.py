@@ -5,14 +5,14 @@ Nothing is converted and no media is opened here. What cannot be used is named b
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tx.errors import TxError
 from tx.files import sha256
 from tx.speech import media, saved, subtitles, tables
 from tx.speech.folders import read_folder, read_media_file
-from tx.speech.items import Item, Problem, SpeechSet
+from tx.speech.items import Item, NoSpeechError, Problem, SpeechSet
 
 SPLITS = {
     "train": ("train", "training"),
@@ -20,7 +20,7 @@ SPLITS = {
     "test": ("test", "testing"),
 }
 _NAMES = {name for names in SPLITS.values() for name in names}
-_COMMON_VOICE = _NAMES | {"validated", "invalidated", "other"}  # the tables it has clips for
+_UNSPLIT = {"validated", "invalidated", "other"}  # Common Voice's other tables of clips
 _CONTROL = re.compile(r"<\|[^|<>]*\|>")
 
 
@@ -50,34 +50,48 @@ def read_sets(paths: Sequence[str | Path], language: str | None = None, split: s
 def read_all(paths: Sequence[str | Path], language: str | None = None) -> dict[str, SpeechSet]:
     """Each of several sets by its name, with every split as a set of its own; else as `read_sets`.
 
-    So what stands in a training set and in its test set is found as well.
+    So what stands in a training set and in its test set is found as well. Where one set holds nothing and another
+    does, that is a problem of the first.
     """
-    return _read_each([part for path in paths for part in splits(path).values() or [Path(path)]], language)
+    parts = [part for path in paths for part in splits(path).values() or [_table_of(Path(path))]]
+    return _read_each(parts, language)
 
 
 def _read_each(paths: Sequence[Path], language: str | None) -> dict[str, SpeechSet]:
     found, seen = {path: SpeechSet() for path in paths}, _Seen()
+    empty: list[NoSpeechError] = []
     media_stems = {path.with_suffix("") for path in found if path.suffix.lower() in media.SUFFIXES}
     for path in list(found):
         if path.suffix.lower() in subtitles.TEXTS and media_stems & set(subtitles.stems(path)):
             del found[path]
             continue
-        for item in _read(path, language):
-            problem = item if isinstance(item, Problem) else _fault(item, seen)
-            if problem is not None:
-                found[path].problems.append(problem)
-            elif isinstance(item, Item):
-                found[path].items.append(item)
+        try:
+            for item in _read(path, language):
+                problem = item if isinstance(item, Problem) else _fault(item, seen)
+                if problem is not None:
+                    found[path].problems.append(problem)
+                elif isinstance(item, Item):
+                    found[path].items.append(item)
+        except NoSpeechError as error:
+            empty.append(error)
+            found[path].problems.append(Problem(str(path), "nothing to hear", error.message))
+    if empty and len(empty) == len(found):
+        raise empty[0]
     return {str(path): each for path, each in found.items()}
 
 
 def splits(path: str | Path) -> dict[str, Path]:
-    """The splits of a folder, as they are called there, with what each can be read from; none of what is one set."""
+    """The splits of a folder, as they are called there, with what each can be read from; none of what is one set.
+
+    Common Voice's validated clips are those of its splits and more, so that they are none beside these.
+    """
     folder = Path(path)
     if (folder / saved.DATASETS).is_file():
         return {name: folder / name for name in saved.split_names(folder)}
     if (folder / "clips").is_dir():
-        return {table.stem: table for table in sorted(folder.glob("*.tsv")) if table.stem in _COMMON_VOICE}
+        tables_of = {table.stem: table for table in sorted(folder.glob("*.tsv"))}
+        known = _NAMES & set(tables_of) or _UNSPLIT & set(tables_of)
+        return {name: table for name, table in tables_of.items() if name in known}
     if not folder.is_dir() or (folder / saved.DATASET).is_file():
         return {}
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
@@ -86,16 +100,31 @@ def splits(path: str | Path) -> dict[str, Path]:
     return {entry.name: entry for entry in entries if entry.is_dir() and entry.name.lower() in _NAMES}
 
 
+def has_split(path: str | Path, split: str) -> bool:
+    """Whether `path` has a part for `split` that is more than the header of a table."""
+    part = _part(splits(path), split)
+    return part is not None and (part.is_dir() or not tables.is_bare(part))
+
+
+def _part(parts: Mapping[str, Path], split: str) -> Path | None:
+    return next((part for name, part in parts.items() if name.lower() in SPLITS[split]), None)
+
+
+def _table_of(path: Path) -> Path:
+    """The table of a split of Common Voice, which can be named as other splits are: cv/de/test."""
+    table = path.with_name(path.name + ".tsv")
+    return table if (path.parent / "clips").is_dir() and table.is_file() and not path.exists() else path
+
+
 def _chosen(path: Path, split: str) -> Path:
     """The part of `path` that `split` names, where it has parts."""
     parts = splits(path)
-    chosen = next((part for name, part in parts.items() if name.lower() in SPLITS[split]), None)
-    if chosen is None and parts:
+    if (chosen := _part(parts, split)) is None and parts:
         first = next(iter(parts.values()))
         raise TxError(
             f"{path} has no split for {split}: it has {', '.join(parts)}", f"name one of them: {first}"
         )
-    return chosen or path
+    return chosen or _table_of(path)
 
 
 def _read(path: Path, language: str | None) -> Iterator[Item | Problem]:
@@ -126,7 +155,8 @@ def _fault(item: Item, seen: "_Seen") -> Problem | None:
             item.origin, "control token in the text", f"holds {found[0]}, which is a command to Whisper"
         )
     if (twin := seen.twin(item)) is not None:
-        return Problem(item.origin, "duplicate", f"{item.media} is the same as {twin.media} in {twin.origin}")
+        place = f" in {twin.origin}" if twin.origin != str(twin.media) else ""
+        return Problem(item.origin, "duplicate", f"{item.media} is the same as {twin.media}{place}")
     return None
 
 

@@ -8,11 +8,12 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tx.errors import TxError
-from tx.speech.items import Item, Problem
+from tx.speech.items import Item, NoSpeechError, Problem
 from tx.speech.subtitles import Cue
 from tx.text.lines import read_lines
 
@@ -35,7 +36,8 @@ def kind_of(path: Path) -> str:
 def read_table(path: Path, media: Path | None = None) -> Iterator[Item | Problem]:
     """The items of a table, its paths relative to the folder `media`, else to the table's own.
 
-    Raises TxError, with file and line, where the table has no column of sound or of text, or is no text.
+    Raises NoSpeechError where there are none, and TxError, with file and line, where the table has no column of sound
+    or of text, or is no text.
     """
     bases = [media or path.parent, path.parent / "clips"]
     n = 0
@@ -43,7 +45,12 @@ def read_table(path: Path, media: Path | None = None) -> Iterator[Item | Problem
         n += 1
         yield row if isinstance(row, Problem) else _item(row, origin, bases)
     if not n:
-        raise TxError(f"{path} holds no items", "each of its lines names sound and its text")
+        raise NoSpeechError(f"{path} holds no items", "each of its lines names sound and its text")
+
+
+def is_bare(path: Path) -> bool:
+    """Whether a table has a header at most."""
+    return len(list(islice((line for line in read_lines(path) if line.strip()), 2))) < 2
 
 
 def _item(row: Row, origin: str, bases: Sequence[Path]) -> Item | Problem:

@@ -12,7 +12,7 @@ from tx.config import RunConfig
 from tx.errors import TxError
 from tx.files import atomic_file
 from tx.speech.items import SpeechSet, stop_at, summarized
-from tx.speech.read import SPLITS, read_sets, splits
+from tx.speech.read import has_split, read_sets
 from tx.speech.windows import Labels, Window, cut
 from tx.train.text import duration
 
@@ -61,7 +61,7 @@ def read_data(config: RunConfig, labels: Labels, language: str | None, say: Call
 
 def _split(path: str) -> str:
     """The part of a set that a model is validated on, where it has parts."""
-    return "valid" if any(name.lower() in SPLITS["valid"] for name in splits(path)) else "test"
+    return "valid" if has_split(path, "valid") else "test"
 
 
 def _windows(
