@@ -331,7 +331,7 @@ Dataset.from_dict(dict(audio=[sounds[1], "gone.wav"], text=["b", "c"])).save_to_
 Dataset.from_dict(dict(audio=[dict(array=[0.0], sampling_rate=16000)], text=["a"])).save_to_disk("decoded")
 Dataset.from_dict(dict(sentence=["a"])).save_to_disk("mute")
 from tx.speech.media import decode, measure
-from tx.speech.read import read_set
+from tx.speech.read import read_set, read_sets
 for name in ("one", "all", "paths", "decoded", "mute"):
     try:
         found = read_set(name, split="test")
@@ -340,9 +340,14 @@ for name in ("one", "all", "paths", "decoded", "mute"):
     except Exception as error:
         print(error)
 from tx.speech.windows import cut
-print(cut(read_set("torn").items)[1][0])
+torn = read_set("torn")
+print(cut(torn.items)[1][0])
+print(*torn.problems)
+twice = read_sets(["one", "./all/test", "mono.tsv"])
+print([i.origin for i in twice.items], len(twice.problems), twice.problems[-1])
 print(sorted({{"torchcodec", "torch"}} & set(sys.modules)))
 """
+    (folder / "mono.tsv").write_text(f"path\ttext\n{sounds[0]}\ta\n{sounds[3]}\tb\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
@@ -355,6 +360,8 @@ print(sorted({{"torchcodec", "torch"}} & set(sys.modules)))
         "the column 'audio' of decoded holds array, sampling_rate, not sound as it is in files",
         "mute has no column of sound: it has sentence",
         "torn, row 0 is no audio or video file, or a damaged or truncated one",
+        "torn, row 1 is the same as torn, row 0",
+        f"{['one, row 0', 'one, row 1', 'mono.tsv:3']} 3 mono.tsv:2: {sounds[0]} is the same as one, row 0",
         "[]",
     ]
 

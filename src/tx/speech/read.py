@@ -4,15 +4,14 @@ Nothing is converted and no media is opened here. What cannot be used is named b
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tx.errors import TxError
-from tx.files import sha256
 from tx.speech import media, saved, subtitles, tables
 from tx.speech.folders import read_folder, read_media_file
 from tx.speech.items import Item, NoSpeechError, Problem, SpeechSet
+from tx.speech.twins import Seen
 
 SPLITS = {
     "train": ("train", "training"),
@@ -58,7 +57,7 @@ def read_all(paths: Sequence[str | Path], language: str | None = None) -> dict[s
 
 
 def _read_each(paths: Sequence[Path], language: str | None) -> dict[str, SpeechSet]:
-    found, seen = {path: SpeechSet() for path in paths}, _Seen()
+    found, seen = {path: SpeechSet() for path in paths}, Seen[Item]()
     empty: list[NoSpeechError] = []
     media_stems = {path.with_suffix("") for path in found if path.suffix.lower() in media.SUFFIXES}
     for path in list(found):
@@ -147,7 +146,7 @@ def _read(path: Path, language: str | None) -> Iterator[Item | Problem]:
 # --- what is wrong with an item ---
 
 
-def _fault(item: Item, seen: "_Seen") -> Problem | None:
+def _fault(item: Item, seen: Seen[Item]) -> Problem | None:
     if not any(character.isalnum() for character in item.text):
         return Problem(item.origin, "empty text", "has no word in its text" if item.text else "has no text")
     if found := _CONTROL.search(item.text):
@@ -158,23 +157,3 @@ def _fault(item: Item, seen: "_Seen") -> Problem | None:
         place = f" in {twin.origin}" if twin.origin != str(twin.media) else ""
         return Problem(item.origin, "duplicate", f"{item.media} is the same as {twin.media}{place}")
     return None
-
-
-class _Seen:
-    """The items so far, to find one again by the name of its sound, or by its content where size and text agree."""
-
-    def __init__(self) -> None:
-        self._names: dict[object, Item] = {}
-        self._alike: defaultdict[object, list[Item]] = defaultdict(list)
-
-    def twin(self, item: Item) -> Item | None:
-        """An earlier item with the same sound, else None; the item is seen then."""
-        name = Path.cwd() / item.media if isinstance(item.media, Path) else item.media
-        twin = self._names.setdefault((name, item.start, item.end), item)
-        if twin is not item or not isinstance(item.media, Path):
-            return None if twin is item else twin
-        alike = self._alike[item.media.stat().st_size, item.text, item.start, item.end]
-        twins = (other for other in alike if sha256(other.media) == sha256(item.media))  # type: ignore[arg-type]
-        found = next(twins, None)
-        alike.append(item)
-        return found
