@@ -24,7 +24,11 @@ from tx.speech.media import RATE
 from tx.speech.subtitles import read_cues
 from whisper import write_tiny_whisper
 
-SOUND = np.random.default_rng(0).normal(0, 0.1, 3 * RATE).astype(np.float32)
+NOISE = np.random.default_rng(0).normal(0, 0.1, 3 * RATE).astype(np.float32)
+SWELL = 0.3 + np.abs(
+    np.sin(np.arange(3 * RATE) * 4 * np.pi / RATE)
+)  # as voices are: even noise is not listened to
+SOUND = (NOISE * SWELL).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +84,8 @@ def test_the_name_of_the_output_says_its_format(tx, talk: Path, tmp_path: Path) 
 
 def test_a_folder_of_media_becomes_a_folder_of_subtitles(tx, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     videos = tmp_path / "videos"
-    videos.mkdir()
-    shutil.copy(talk, videos / "a.mp4")
+    (videos / "of 2026").mkdir(parents=True)
+    shutil.copy(talk, videos / "of 2026" / "a.MP4")
     write_media(videos / "b.wav", np.zeros(RATE, np.float32))
     (videos / "notes.txt").write_text("no media")
     status, out, err = tx(videos, "-f", "srt", "-o", tmp_path / "subtitles")
@@ -115,6 +119,9 @@ def test_stdin_is_a_file_like_any_other(tiny: Path, talk: Path, tmp_path: Path) 
         (("empty/",), 1, "there is no audio or video file in empty/", "name the files"),
         (("silent.mp4",), 1, "silent.mp4 is a video without sound", "give a file that holds speech"),
         (("a.wav", "b.wav", "-f", "srt"), 2, "the times of 2 files would stand in one srt file", "add -o FOLDER/"),
+        (("a.wav", "b.wav", "-f", "tsv"), 2, "the times of 2 files would stand in one tsv file", "add -o FOLDER/"),
+        (("a.wav", "--json", "-f", "srt"), 2, "--json and --format srt are two formats", "leave one of them away"),
+        (("a.wav", "b.wav", "-f", "srt", "-o", "."), 2, "a.srt stands beside a.wav already", "another folder"),
         (("a.wav", "b.wav", "-o", "a.wav"), 2, "a.wav is a file, and there are 2 transcripts", "name a folder"),
         (("a.wav", "--language", "klingon"), 2, "the model knows no language 'klingon'", "give a code"),
         (("a.wav", "-b", "0"), 2, "--beam-size: expected 1 or more, got 0", "--help"),
@@ -136,6 +143,7 @@ def test_faults_are_told_in_two_lines(  # type: ignore[no-untyped-def]
     write_silent_video(tmp_path / "silent.mp4")
     for name in ("a.wav", "b.wav"):
         write_media(tmp_path / name, beeps(1.0, at=(0.2,)))
+    (tmp_path / "a.srt").write_text("by hand")
     code, out, err = tx(*words)
     assert (code, out) == (status, "")
     first, second, *rest = err.splitlines()
@@ -186,7 +194,7 @@ def test_both_engines_and_faster_whisper_hear_the_same(
     folder = write_tiny_whisper(tmp_path / "tiny", multilingual=False)  # CTranslate2 goes by the size
     options = Options(temperatures=(0.0,), activity="none")
     native, quick = open_transcriber(folder), open_transcriber(folder, "ctranslate2")
-    full = np.tile(SOUND, 10)  # a window without padding, which faster-whisper makes in its own way
+    full = np.tile(NOISE, 10)  # a window without padding, which faster-whisper makes in its own way
     expected = [(s.start, s.end, s.text) for s in native.transcribe(full, options)]
     assert [(s.start, s.end, s.text) for s in quick.transcribe(full, options)] == expected and expected
     model = faster_whisper.WhisperModel(str(folder / "ctranslate2"), "cpu", compute_type="float32")

@@ -127,9 +127,12 @@ def transcribe(
 
     Text has a line for each sentence; with --json each segment is a line, with its times, the file, and how far it
     is to be believed. With several files and -o, FOLDER gets a file for each. Any Whisper model in Hugging Face's
-    form can be named with -m ./FOLDER. Silence gives nothing.
+    form can be named with -m ./FOLDER. A language that nobody names is told once for a file, by its first speech.
+    Silence, hum and hiss give nothing; in music and noise --activity silero knows speech better.
     """
     console.set_quiet(quiet)
+    if as_json and format not in (None, "json"):
+        raise UsageError(f"--json and --format {format} are two formats", "leave one of them away")
     if not files and not check:
         raise UsageError(
             "there is nothing to transcribe", "name files, or - for stdin: tx transcribe FILE..."
@@ -159,20 +162,20 @@ def transcribe(
         )
     transcriber = open_transcriber(path, engine, device, threads, console.note)
     if check:
-        _compare(transcriber, path, check, options)
+        native = open_transcriber(path, "native", device, threads)
+        _compare({"native": native, "ctranslate2": transcriber}, check, options)
     _write(transcriber, options, sources, outputs, chosen, (width, lines))
 
 
-def _compare(transcriber: "Transcriber", path: Path, data: str, options: "Options") -> None:
+def _compare(engines: dict[str, "Transcriber"], data: str, options: "Options") -> None:
     """Say on stderr how well the converted model does beside the one it was made of."""
-    from tx.decode.transcribe import open_transcriber
     from tx.evaluate.recognition import measure
     from tx.speech.read import read_set
 
     items = read_set(data, options.language, split="test").items
     if not items:
         raise TxError(f"there is nothing usable in {data}", f"`tx data check {data}` names every problem")
-    for engine, one in (("native", open_transcriber(path)), ("ctranslate2", transcriber)):
+    for engine, one in engines.items():
         found = measure(one, items, options)
         wer, cer = 100 * found.normalized.wer, 100 * found.normalized.cer
         console.note(
@@ -195,7 +198,7 @@ def _sources(files: list[str]) -> Iterator[str]:
                 )
             yield name
             continue
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         if not found:
             raise TxError(f"there is no audio or video file in {name}", "name the files themselves")
         yield from map(str, found)
@@ -215,7 +218,7 @@ def _outputs(sources: list[str], output: str, format: str | None) -> tuple[list[
         SUFFIXES.get(path.suffix.lower(), "text") if output != "-" and not is_folder else "text"
     )
     if not is_folder:
-        if len(sources) > 1 and chosen in ("srt", "vtt"):
+        if len(sources) > 1 and chosen in ("srt", "vtt", "tsv"):
             raise UsageError(
                 f"the times of {len(sources)} files would stand in one {chosen} file", "add -o FOLDER/"
             )
@@ -226,7 +229,14 @@ def _outputs(sources: list[str], output: str, format: str | None) -> tuple[list[
     if len(set(names)) < len(names):
         raise UsageError(f"two files are called {sorted(twice)[0]}", "transcribe them into different folders")
     path.mkdir(parents=True, exist_ok=True)
-    return [str(path / f"{name}{SUFFIX[chosen]}") for name in names], chosen
+    outputs = [path / f"{name}{SUFFIX[chosen]}" for name in names]
+    for source, made in zip(sources, outputs, strict=True):
+        if made.exists() and source != "-" and made.samefile(Path(source).with_name(made.name)):
+            raise UsageError(
+                f"{made} stands beside {Path(source).name} already, and may be somebody's work",
+                "name another folder with -o, or move it away",
+            )
+    return list(map(str, outputs)), chosen
 
 
 def _write(

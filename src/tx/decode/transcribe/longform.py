@@ -6,6 +6,7 @@ depend on each other, so a batch holds the next window of several of them. Segme
 those before them are out.
 """
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -134,7 +135,9 @@ def _understand(
     for start, end, ids in pieces:
         text = vocabulary.decode(ids).strip()
         start, end = min(start, length), min(end, length)
-        if any(map(str.isalnum, text)) and end > start:  # full stops alone are what noise says
+        if end > start and any(
+            unicodedata.category(c)[0] not in "PZ" for c in text
+        ):  # noise is heard as "..."
             found.append(
                 Segment(
                     round(begin / RATE + start, 3),
