@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from tx.speech.windows import Labels, Window
 from tx.train.whisper.augment import add_noise, change_speed, hide_bands
 from tx.train.whisper.batch import IGNORED, Collator, Example, Examples, Order, faster, window_for
 from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor, transformers
-from tx.train.whisper.data import hold_out, write_table
+from tx.train.whisper.data import apart, hold_out, write_table
 from tx.train.whisper.model import learning_rate_for, lift_suppression, lock, merged_weights, prepare, save
 from tx.train.whisper.run import plan, train_whisper
 from tx.train.whisper.session import open_session
@@ -87,9 +88,9 @@ def configuration(tiny: Path, speech: Path, **changes: Any) -> RunConfig:
 
 
 def write_set(folder: Path, n: int = 8, seconds: float = 1.0) -> Path:
-    """`n` files of beeps of different pitch and length, with a table of their texts."""
+    """`n` files of beeps of different pitch and length, with a table of their texts; other noise in other sets."""
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(n)
+    rng = np.random.default_rng([n, crc32(folder.name.encode())])
     rows = ["file_name,transcription"]
     for i in range(n):
         length = seconds * (1 + i % 3)
@@ -413,14 +414,48 @@ def test_what_was_held_out_can_be_read_again(speech: Path, tmp_path: Path) -> No
     ]
 
 
+def test_what_is_validated_on_is_not_trained_on(tiny: Path, speech: Path, tmp_path: Path) -> None:
+    """Neither in the same file, nor in a copy with the same text, whether sets or excerpts of them are given."""
+    copy, heard = tmp_path / "copy.wav", Heard()
+    copy.write_bytes((speech / "1.wav").read_bytes())
+    valid = tmp_path / "valid.csv"
+    valid.write_text(f"path,text\n{speech}/0.wav,anders\n{copy},beep hoho 1\n")
+    also = tmp_path / "also.jsonl"
+    also.write_text(
+        json.dumps({"path": f"{speech}/../{speech.name}/2.wav", "text": "a", "start": 1, "end": 2})
+    )
+    config = configuration(tiny, speech, data_valid=[str(valid)], finetune_also_valid=[str(also)])
+    data = open_session(config, heard).data
+    assert [w.media.name for w in data.train if isinstance(w.media, Path)] == [
+        f"{i}.wav" for i in range(3, 8)
+    ]
+    assert (
+        "3 skipped: in a validation set, too" in heard.said and "5 items are left to train on" in heard.said
+    )
+    assert f"  {speech}/metadata.csv:3: {speech}/1.wav is the same as {copy}, {valid}:3" in heard.said
+    config.finetune.strict = True
+    valid.write_text(f"path,text\n{speech}/0.wav,anders\n")
+    with pytest.raises(TxError, match=r"2 items cannot be used \(2 in a validation set, too\)"):
+        open_session(config, heard)
+    config.finetune.strict, config.data.valid = False, [str(speech)]  # all of them
+    with pytest.raises(TxError, match="all that is to be trained on is to be validated on, too"):
+        open_session(config, heard)
+    talk = [window(seconds=30.0 * i + 30.0) for i in range(3)]
+    talk = [replace(w, start=30.0 * i) for i, w in enumerate(talk)]
+    kept, problems = apart(
+        talk, [replace(window(), start=29.0, end=40.0), replace(window(), start=61.0, end=62.0)]
+    )
+    assert kept == talk[:1] and len(problems) == 2
+
+
 # --- runs ---
 
 
 def test_a_run_ends_in_a_package_that_every_tool_opens(tiny: Path, speech: Path, tmp_path: Path) -> None:
     from transformers import WhisperForConditionalGeneration
 
-    heard, out = Heard(), tmp_path / "mine"
-    config = configuration(tiny, speech, finetune_also_valid=[str(speech)], train_lr=1e-2)
+    heard, out, more = Heard(), tmp_path / "mine", write_set(tmp_path / "beeps", n=6)
+    config = configuration(tiny, speech, finetune_also_valid=[str(more)], train_lr=1e-2)
     progress = train_whisper(config, out, resume=False, listener=heard)
     held_out = [line for line in heard.said if "held out" in line]
     assert (out / "run/valid.jsonl").exists() == bool(held_out)
@@ -583,7 +618,11 @@ def test_subtitles_become_windows_with_times_and_prompts(tiny: Path, tmp_path: P
     blocks = [f"{i}\n{start} --> {end}\nSatz {i}.\n" for i, (start, end) in enumerate(cues, 1)]
     (talk / "talk.srt").write_text("\n".join(blocks))
     config = configuration(
-        tiny, talk, data_valid=[str(talk)], finetune_timestamps=1.0, finetune_previous_text=1.0
+        tiny,
+        talk,
+        data_valid=[str(write_set(tmp_path / "valid"))],
+        finetune_timestamps=1.0,
+        finetune_previous_text=1.0,
     )
     config.finetune.speed = 0.0
     session = open_session(config, Heard())

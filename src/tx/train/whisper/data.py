@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from tx.config import RunConfig
 from tx.errors import TxError
 from tx.files import atomic_file
-from tx.speech.items import SpeechSet, stop_at, summarized
+from tx.speech.items import Problem, SpeechSet, stop_at, summarized
 from tx.speech.read import has_split, read_sets
+from tx.speech.twins import Seen, file_of
 from tx.speech.windows import Labels, Window, cut
 from tx.train.text import duration
 
@@ -46,17 +48,60 @@ def read_data(config: RunConfig, labels: Labels, language: str | None, say: Call
 
     train = windows(config.data.train, "train")
     own = [path for path in config.data.train if _split(path) == "valid"]
-    held_out = not (config.data.valid or own)
-    if not held_out:
-        valid = [window for path in config.data.valid or own for window in windows([path], _split(path))]
-    else:
-        train, valid = hold_out(train, config.data.n_valid, config.seed)
-        say(f"{len(valid):,} of the items held out for validation; --valid DATA gives others")
-    sets = {"valid": valid}
+    sets: dict[str, list[Window]] = {"valid": []}
+    for path in config.data.valid or own:
+        sets["valid"] += windows([path], _split(path))
     for path in config.finetune.also_valid:
         name = Path(path).name
         sets[f"{name}-{len(sets)}" if name in sets else name] = windows([path], _split(path))
+    train, problems = apart(train, list(chain(*sets.values())))
+    _tell(problems, config.finetune.strict, say)
+    if problems:
+        say(f"{len(train):,} items are left to train on")
+    if held_out := not (config.data.valid or own):
+        train, sets["valid"] = hold_out(train, config.data.n_valid, config.seed)
+        say(f"{len(sets['valid']):,} of the items held out for validation; --valid DATA gives others")
     return Data(train, sets, held_out)
+
+
+def apart(train: list[Window], valid: list[Window]) -> tuple[list[Window], list[Problem]]:
+    """The windows that are trained on alone, and a problem for each that is to be validated on as well.
+
+    That is one in the same file, at more than half the same time, or one of the same content with the same text.
+    Raises TxError if none is left.
+    """
+    seen, validated = Seen[Window](), {id(window) for window in valid}
+    by_file: dict[object, list[Window]] = {}
+    for window in valid:
+        seen.twin(window)
+        by_file.setdefault(file_of(window.media), []).append(window)
+    kept, problems = [], []
+    for window in train:
+        beside = by_file.get(file_of(window.media), [])
+        twin = next((other for other in beside if _overlap(window, other)), None) or seen.twin(window)
+        if twin is None or id(twin) not in validated:
+            kept.append(window)
+        else:
+            what = f"{window.media} is the same as {twin.media}, {twin.origin}"
+            problems.append(Problem(window.origin, "in a validation set, too", what))
+    if not kept:
+        raise TxError(
+            f"all that is to be trained on is to be validated on, too; the first: {problems[0]}",
+            "give --valid and --also-valid other sets; without --valid a part is held out",
+        )
+    return kept, problems
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    shared = min(one.end, other.end) - max(one.start, other.start)
+    return shared > min(one.end - one.start, other.end - other.start) / 2
+
+
+def _tell(problems: list[Problem], strict: bool, say: Callable[[str], None]) -> None:
+    if strict:
+        stop_at(problems)
+    for line in summarized(problems):
+        say(line)
 
 
 def _split(path: str) -> str:
@@ -68,11 +113,7 @@ def _windows(
     found: SpeechSet, paths: list[str], labels: Labels, strict: bool, say: Callable[[str], None]
 ) -> list[Window]:
     windows, problems = cut(found.items, labels)
-    problems = [*found.problems, *problems]
-    if strict:
-        stop_at(problems)
-    for line in summarized(problems):
-        say(line)
+    _tell([*found.problems, *problems], strict, say)
     names = " ".join(paths)
     if not windows:
         raise TxError(f"there is nothing usable in {names}", f"`tx data check {names}` shows every problem")
