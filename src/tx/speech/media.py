@@ -105,7 +105,7 @@ def measure(media: str | Path | Stored) -> float:
 @contextmanager
 def _opened(media: Media) -> "Iterator[tuple[InputContainer, str]]":
     """The open container and its name for messages; what FFmpeg says becomes a TxError."""
-    av = _av()
+    av = pyav()
     name = str(media if isinstance(media, str | Path | Stored) else getattr(media, "name", "the sound"))
     try:
         with av.open(_source(media, name), options={"protocol_whitelist": "file"}) as container:
@@ -122,7 +122,8 @@ def _opened(media: Media) -> "Iterator[tuple[InputContainer, str]]":
         ) from error
 
 
-def _av() -> Any:
+def pyav() -> Any:
+    """The library. Raises TxError, with what to install, where it is missing."""
     try:
         import av
     except ImportError as error:
@@ -227,7 +228,7 @@ def _origin(container: "InputContainer") -> float:
 @contextmanager
 def _end_of_file() -> Iterator[None]:
     """Take a file that breaks off for one that ends there; whether it may is `_check_complete`'s affair."""
-    with suppress(EOFError, _av().error.InvalidDataError):
+    with suppress(EOFError, pyav().error.InvalidDataError):
         yield
 
 
@@ -238,7 +239,7 @@ class _Segment:
     """Sound without a gap, resampled in blocks, since each call costs as much as thousands of samples."""
 
     def __init__(self, time: float) -> None:
-        av = _av()
+        av = pyav()
         self.time = time  # of its first sample, s
         self.seconds = 0.0  # that came in
         self.blocks: list[np.ndarray] = []
@@ -318,6 +319,6 @@ def _frames(container: "InputContainer", start: float) -> Iterator[tuple[float |
             container.seek(int((start - _PREROLL + origin) / stream.time_base), stream=stream)
     with _end_of_file():
         for packet in container.demux(stream):
-            with suppress(_av().error.InvalidDataError):
+            with suppress(pyav().error.InvalidDataError):
                 for frame in packet.decode():
                     yield None if frame.time is None else frame.time - origin, frame

@@ -14,7 +14,7 @@ import numpy as np
 
 from tx.errors import TxError, did_you_mean
 from tx.speech.items import Item, Problem
-from tx.speech.media import RATE, Stored, decode, duration
+from tx.speech.media import RATE, Stored, decode, duration, pyav
 from tx.speech.subtitles import Cue
 
 SECONDS = 30.0
@@ -161,8 +161,9 @@ def cut(
     that cannot be read, cues behind the end of their sound.
 
     Without `labels` nothing is counted. `seconds` tells how long a file is: `tx.speech.media.measure` reads it to its
-    end and so finds truncated ones.
+    end and so finds truncated ones. Raises TxError where PyAV is missing, which is no fault of the items.
     """
+    pyav()
     windows: list[Window] = []
     problems: list[Problem] = []
     known: dict[Path | Stored, float] = {}
