@@ -36,3 +36,27 @@ def test_without_pyav_no_item_is_to_blame(folder: Path, monkeypatch: pytest.Monk
     assert done.exit_code == 1 and done.stdout == ""
     error = told(done)
     assert (error.message, error.hint) == ("reading audio and video needs PyAV", "pip install 'tx[whisper]'")
+
+
+def test_what_a_shell_brings_along_is_a_problem_and_no_stop(folder: Path) -> None:
+    (folder / "lone.srt").write_text(SRT)
+    (folder / "notes.docx").write_bytes(b"PK")
+    given = sorted(folder.glob("*"))
+    done = check(*given)
+    assert done.exit_code == 0, done.output
+    assert "2 skipped: no speech" in done.stdout
+    assert f"  {folder / 'lone.srt'} has no audio or video of its name beside it" in done.stdout
+    assert f"  {folder / 'notes.docx'} is no set of speech" in done.stdout
+    assert check(*given, "--strict").exit_code == 1
+    for stray in ("lone.srt", "notes.docx"):
+        assert str(folder / stray) in told(check(folder / stray)).message
+    assert "lone.srt" in told(check(folder / "lone.srt", folder / "notes.docx")).message
+    assert "there is no" in told(check(*given, folder / "typo.wav")).message
+
+
+def test_a_set_without_anything_usable_is_an_error(folder: Path) -> None:
+    table = folder / "set.tsv"
+    table.write_text("path\ttext\ngone.wav\ta\n")
+    done = check(table)
+    assert done.exit_code == 1 and "1 skipped: missing media" in done.stdout
+    assert told(done).message == f"there is nothing usable in {table}"

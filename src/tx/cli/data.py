@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tx.cli import console
 from tx.cli.app import MANAGE, app
+from tx.errors import TxError
 
 if TYPE_CHECKING:
     from tx.speech.items import Item, Problem
@@ -106,6 +107,8 @@ def check(
         _print_sets(summaries)
         _print_durations(summaries)
         _print_problems([problem for summary in summaries for problem in summary.problems], shown)
+    if not any(summary.windows for summary in summaries):
+        raise TxError(f"there is nothing usable in {' '.join(sets)}", "the problems that are shown say why")
     if strict and any(summary.problems for summary in summaries):
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tx.errors import TxError
 from tx.speech import media, tables
-from tx.speech.items import Item, Problem
+from tx.speech.items import Item, NoSpeechError, Problem
 from tx.speech.subtitles import TEXTS, scan, stems
 from tx.text.lines import read_lines
 
@@ -16,7 +16,7 @@ _Texts = Mapping[Path, Sequence[tuple[str | None, Path]]]
 
 def read_folder(folder: Path, language: str | None = None) -> Iterator[Item | Problem]:
     """The items of a folder: of its tables called metadata, as in an audiofolder, else of its media with texts beside
-    them, else of the only table in it. Raises TxError where it has none of these."""
+    them, else of the only table in it. Raises NoSpeechError where it has none of these, TxError where several."""
     files = [
         path
         for path in sorted(folder.rglob("*"))
@@ -37,27 +37,29 @@ def read_folder(folder: Path, language: str | None = None) -> Iterator[Item | Pr
             )
         yield from tables.read_table(found[0])
     elif not sounds:
-        raise TxError(f"{folder} holds no audio or video", "give a folder of media with texts, or a table")
+        raise NoSpeechError(
+            f"{folder} holds no audio or video", "give a folder of media with texts, or a table"
+        )
     else:
         yield from _pairs(sounds, texts, language)
 
 
 def read_media_file(path: Path, language: str | None = None) -> Iterator[Item | Problem]:
-    """The item of a media file, or of the text beside it. Raises TxError for a file that is neither."""
+    """The item of a media file, or of the text beside it. Raises NoSpeechError for a file that is neither."""
     siblings = [entry for entry in sorted(path.parent.iterdir()) if not _is_hidden(Path(entry.name))]
     texts = [entry for entry in siblings if entry.suffix.lower() in TEXTS]
     sounds = [entry for entry in siblings if entry.suffix.lower() in media.SUFFIXES]
     if path.suffix.lower() in TEXTS:
         texts, sounds = [path], [sound for sound in sounds if sound.with_suffix("") in stems(path)]
         if not sounds:
-            raise TxError(
+            raise NoSpeechError(
                 f"{path} has no audio or video of its name beside it", f"such as {path.with_suffix('.mp4')}"
             )
     elif path.suffix.lower() in media.SUFFIXES:
         sounds = [path]
         texts = [text for text in texts if path.with_suffix("") in stems(text)]
     else:
-        raise TxError(
+        raise NoSpeechError(
             f"{path} is no set of speech",
             "give a folder, a table (.tsv, .csv, .jsonl), or media with a text beside it",
         )

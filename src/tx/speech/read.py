@@ -37,7 +37,8 @@ def read_set(path: str | Path, language: str | None = None, split: str = "train"
 def read_sets(paths: Sequence[str | Path], language: str | None = None, split: str = "train") -> SpeechSet:
     """All of several sets as one; an item that another one holds already is a problem. Raises as `read_set` does.
 
-    A subtitle file is left to the media file beside it where both are given, as a shell's `videos/*` does.
+    A subtitle file is left to the media file beside it where both are given, as a shell's `videos/*` does, and what
+    else it brings is a problem where something is left.
     """
     merged = SpeechSet()
     for found in _read_each([_chosen(Path(path), split) for path in paths], language).values():
@@ -73,7 +74,7 @@ def _read_each(paths: Sequence[Path], language: str | None) -> dict[str, SpeechS
                     found[path].items.append(item)
         except NoSpeechError as error:
             empty.append(error)
-            found[path].problems.append(Problem(str(path), "nothing to hear", error.message))
+            found[path].problems.append(Problem(str(path), "no speech", error.message))
     if empty and len(empty) == len(found):
         raise empty[0]
     return {str(path): each for path, each in found.items()}
