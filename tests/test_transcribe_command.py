@@ -194,7 +194,7 @@ def test_both_engines_and_faster_whisper_hear_the_same(
     options = Options(temperatures=(0.0,), activity="none")
     native, quick = open_transcriber(folder), open_transcriber(folder, "ctranslate2")
     # A window without padding, which faster-whisper makes in its own way; one in which the model hears letters.
-    full = np.random.default_rng(2).normal(0, 0.3, 30 * RATE).astype(np.float32)
+    full = np.random.default_rng(3).normal(0, 0.4, 30 * RATE).astype(np.float32)
     expected = [(s.start, s.end, s.text) for s in native.transcribe(full, options)]
     assert [(s.start, s.end, s.text) for s in quick.transcribe(full, options)] == expected and expected
     model = faster_whisper.WhisperModel(str(folder / "ctranslate2"), "cpu", compute_type="float32")
@@ -206,7 +206,7 @@ def test_both_engines_and_faster_whisper_hear_the_same(
         condition_on_previous_text=False,
         max_new_tokens=63,  # with the prompt, what the tiny model has room for
     )
-    theirs = [(round(s.start, 3), round(s.end, 3), s.text.strip()) for s in segments]
+    theirs = [(round(s.start, 3), round(s.end, 3), s.text.strip()) for s in segments if s.text.strip(" -")]
     assert theirs[:1] == expected[:1]
 
 
