@@ -117,7 +117,7 @@ def _read_text(sound: Path, text: Path, language: str | None) -> Iterator[Item |
     except TxError as error:
         place = re.match(re.escape(str(text)) + r"(:\d+)?:? ", error.message)
         origin = place[0].rstrip(": ") if place else str(text)
-        yield Problem(origin, "unreadable text", error.message[place.end() if place else 0 :])
+        yield Problem(origin, "unreadable text", error.message[place.end() if place else 0 :], error.hint)
         return
     for line, what in faults:
         yield Problem(f"{text}:{line}", "unreadable cue", what)

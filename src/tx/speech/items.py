@@ -39,11 +39,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in a set that cannot be used. `kind` groups them ("empty text"); `what` says it in full."""
+    """Something in a set that cannot be used. `kind` groups them ("empty text"); `what` says it in full, and `hint`
+    what can be done about it, where that is known."""
 
     origin: str
     kind: str
     what: str
+    hint: str | None = None
 
     def __str__(self) -> str:
         told = self.what.startswith((f"{self.origin} ", f"cannot read {self.origin}: "))
@@ -63,7 +65,8 @@ class NoSpeechError(TxError):
 
 
 def summarized(problems: Iterable[Problem], shown: int = 3) -> list[str]:
-    """A report in lines: the number of problems of each kind, the most frequent first, and examples below it."""
+    """A report in lines: the number of problems of each kind, the most frequent first, and examples below it, with
+    the hint of the first that has one."""
     by_kind: dict[str, list[Problem]] = {}
     for problem in problems:
         by_kind.setdefault(problem.kind, []).append(problem)
@@ -73,6 +76,7 @@ def summarized(problems: Iterable[Problem], shown: int = 3) -> list[str]:
         lines += [f"  {problem}" for problem in found[:shown]]
         if len(found) > shown:
             lines.append(f"  and {len(found) - shown:,} more")
+        lines += [f"  hint: {problem.hint}" for problem in found if problem.hint][:1]
     return lines
 
 
