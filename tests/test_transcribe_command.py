@@ -169,6 +169,17 @@ def test_the_converted_model_is_kept_beside_and_made_again_for_another(tmp_path:
     assert converted(open_folder(folder), said.append) == place and len(said) == 2
 
 
+def test_a_damaged_conversion_is_made_again(tmp_path: Path) -> None:
+    pytest.importorskip("ctranslate2")
+    folder, said = write_tiny_whisper(tmp_path / "tiny"), list[str]()
+    options = Options(temperatures=(0.0,), activity="none", language="de")
+    first = list(open_transcriber(folder, "ctranslate2").transcribe(SOUND, options))
+    model = folder / "ctranslate2" / "model.bin"
+    model.write_bytes(model.read_bytes()[:1000])
+    again = open_transcriber(folder, "ctranslate2", say=said.append)
+    assert list(again.transcribe(SOUND, options)) == first and len(said) == 1
+
+
 def test_a_read_only_model_is_converted_into_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tx.decode.transcribe.belief import Heard, insist, judged
 from tx.decode.transcribe.folder import FEATURES, TOKENIZER, Folder
 from tx.decode.transcribe.options import Options
 from tx.decode.transcribe.vocabulary import Vocabulary
-from tx.errors import TxError
+from tx.errors import TxError, UsageError
 from tx.files import atomic_folder
 from tx.nn.cores import n_cores
 from tx.package.verified import cache_folder
@@ -93,13 +94,13 @@ def open_fast(
 ) -> FastListener:
     """The conversion of the model in `folder`, made first where there is none."""
     ctranslate2 = _ctranslate2()
-    place = converted(folder, say)
     on, _, index = device.partition(":")
     if on == "auto":
         on = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
     if not threads and "OMP_NUM_THREADS" not in os.environ:
         threads = n_cores()
-    try:
+
+    def opened(place: Path) -> FastListener:
         model = ctranslate2.models.Whisper(
             str(place),
             device=on,
@@ -107,9 +108,17 @@ def open_fast(
             compute_type=COMPUTE[on],
             intra_threads=threads,
         )
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise TxError(f"CTranslate2 cannot open {place} on {device}: {error}", f"rm -r {place}") from None
-    return FastListener(model, folder, vocabulary)
+        return FastListener(model, folder, vocabulary)
+
+    if on not in COMPUTE:
+        raise UsageError(f"CTranslate2 computes on no {on}", "use cpu, cuda or cuda:N")
+    with suppress(RuntimeError, ValueError):  # damaged: it is made again
+        return opened(converted(folder, say))
+    place = _convert(folder, say)
+    try:
+        return opened(place)
+    except (RuntimeError, ValueError) as error:
+        raise TxError(f"CTranslate2 cannot open {place} on {on}: {error}", "try --engine native") from None
 
 
 def _ctranslate2() -> Any:
@@ -139,13 +148,15 @@ def find_converted(folder: Folder) -> Path | None:
 
 def converted(folder: Folder, say: Callable[[str], None] = lambda message: None) -> Path:
     """The conversion of the model in `folder`, made where there is none. Raises TxError where that fails."""
-    if found := find_converted(folder):
-        return found
+    return find_converted(folder) or _convert(folder, say)
+
+
+def _convert(folder: Folder, say: Callable[[str], None]) -> Path:
     beside, cached = places(folder)
     place = beside if os.access(folder.path, os.W_OK) else cached
     say(f"converting {folder.path} for CTranslate2, once, into {place}")
     with atomic_folder(place) as made:
-        _convert(folder, made / "model")
+        _write(folder, made / "model")
         for file in (made / "model").iterdir():
             file.rename(made / file.name)
         (made / "model").rmdir()
@@ -153,7 +164,7 @@ def converted(folder: Folder, say: Callable[[str], None] = lambda message: None)
     return place
 
 
-def _convert(folder: Folder, place: Path) -> None:
+def _write(folder: Folder, place: Path) -> None:
     """Let CTranslate2 convert a model, and add what faster-whisper looks for."""
     try:
         converters = importlib.import_module("ctranslate2.converters")
