@@ -60,3 +60,10 @@ def test_a_set_without_anything_usable_is_an_error(folder: Path) -> None:
     done = check(table)
     assert done.exit_code == 1 and "1 skipped: missing media" in done.stdout
     assert told(done).message == f"there is nothing usable in {table}"
+
+
+def test_a_language_that_is_none_is_refused(folder: Path) -> None:
+    error = told(check(folder, "--language", "xx"))
+    assert error.exit_code == 2 and error.message == "Whisper knows no language 'xx'"
+    assert told(check(folder, "--language", "deutsh")).hint == "did you mean 'deutsch'?"
+    assert check(folder, "--language", "de_DE").exit_code == 0

@@ -20,7 +20,7 @@ from tx.decode.transcribe.folder import open_folder
 from tx.decode.transcribe.longform import segments_of
 from tx.decode.transcribe.network import Network
 from tx.decode.transcribe.rules import Spoken, first_mask, next_mask
-from tx.decode.transcribe.vocabulary import Vocabulary
+from tx.decode.transcribe.vocabulary import Vocabulary, language_code
 from tx.errors import TxError, UsageError
 from tx.speech.features import log_mel
 from tx.speech.media import RATE
@@ -223,9 +223,33 @@ def test_the_language_is_the_models_own_or_the_likeliest(tiny: Path, tmp_path: P
     assert open_transcriber(german).vocabulary.default_language == "de"
 
 
-@pytest.mark.parametrize("name", ["de", "German", "<|de|>", " GERMAN "])
+@pytest.mark.parametrize(
+    "name", ["de", "German", "<|de|>", " GERMAN ", "deutsch", "DEUTSCH", "de-DE", "de_at"]
+)
 def test_languages_have_several_names(vocabulary: Vocabulary, name: str) -> None:
     assert vocabulary.language(name) == "de"
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        ("Français francais fr-CA", "fr"),
+        ("español ESPANOL es_419", "es"),
+        ("português portugues pt_BR", "pt"),
+        ("русский", "ru"),
+        ("中文 zh-Hant-TW", "zh"),
+        ("日本語", "ja"),
+        ("한국어", "ko"),
+        ("polski", "pl"),
+        ("Türkçe turkce", "tr"),
+        ("हिन्दी", "hi"),
+        ("haw yue", None),
+        ("xx deu-tsch - german-de", ""),
+    ],
+)
+def test_languages_by_their_own_names_and_regions(names: str, code: str | None) -> None:
+    for name in names.split():
+        assert language_code(name) == (name if code is None else code or None)
 
 
 def test_an_unknown_language_is_named_with_the_nearest(vocabulary: Vocabulary) -> None:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tx.cli import console
 from tx.cli.app import MANAGE, app
-from tx.errors import TxError
+from tx.errors import TxError, UsageError
 
 if TYPE_CHECKING:
     from tx.speech.items import Item, Problem
@@ -114,11 +114,12 @@ def check(
 
 
 def _code(language: str) -> str:
-    """Whisper's code for a language given as de or German."""
-    from tx.decode.transcribe.vocabulary import NAMES
+    """Whisper's code for a language given as de or German. Raises UsageError if it knows no such language."""
+    from tx.decode.transcribe.vocabulary import language_code, nearest_language
 
-    plain = language.strip().lower()
-    return next((code for code, name in NAMES.items() if name == plain), plain)
+    if (code := language_code(language)) is None:
+        raise UsageError(f"Whisper knows no language '{language}'", nearest_language(language))
+    return code
 
 
 def _labels(model: str, language: str | None) -> "Labels":

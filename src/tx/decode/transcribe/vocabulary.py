@@ -5,6 +5,8 @@ large-v3 (which knows one language more) differ in all of them.
 """
 
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -34,6 +36,38 @@ NAMES = {
     "bo": "tibetan", "tl": "tagalog", "mg": "malagasy", "as": "assamese", "tt": "tatar", "haw": "hawaiian",
     "ln": "lingala", "ha": "hausa", "ba": "bashkir", "jw": "javanese", "su": "sundanese", "yue": "cantonese",
 }  # fmt: skip
+OWN_NAMES = {
+    "deutsch": "de", "français": "fr", "español": "es", "castellano": "es", "italiano": "it", "português": "pt",
+    "nederlands": "nl", "русский": "ru", "українська": "uk", "中文": "zh", "汉语": "zh", "漢語": "zh",
+    "普通话": "zh", "日本語": "ja", "한국어": "ko", "polski": "pl", "türkçe": "tr", "čeština": "cs",
+    "magyar": "hu", "română": "ro", "ελληνικά": "el", "svenska": "sv", "dansk": "da", "norsk": "no",
+    "suomi": "fi", "català": "ca", "العربية": "ar", "فارسی": "fa", "اردو": "ur", "עברית": "he",
+    "हिन्दी": "hi", "বাংলা": "bn", "தமிழ்": "ta", "ไทย": "th", "tiếng việt": "vi", "bahasa indonesia": "id",
+    "bahasa melayu": "ms",
+}  # fmt: skip
+
+
+def _folded(name: str) -> str:
+    """Without case and accents, which people leave away."""
+    marked = unicodedata.normalize("NFKD", name.strip().casefold())
+    return "".join(character for character in marked if not unicodedata.combining(character))
+
+
+_CODES = {code: code for code in NAMES} | {name: code for code, name in NAMES.items()}
+_CODES |= {_folded(name): code for name, code in OWN_NAMES.items()}
+
+
+def language_code(name: str) -> str | None:
+    """Whisper's code of a language given as `de`, `de-DE`, `German`, `Deutsch` or `<|de|>`; None for no such one."""
+    plain = _folded(name).removeprefix("<|").removesuffix("|>")
+    without_region = re.split("[-_]", plain)[0]
+    return _CODES.get(plain) or (without_region if without_region in NAMES else None)
+
+
+def nearest_language(name: str) -> str:
+    """A hint for one who named no language."""
+    near = did_you_mean(name.strip().casefold(), [*NAMES, *NAMES.values(), *OWN_NAMES])
+    return near or "give a code, as in de, or a name, as in German"
 
 
 class Vocabulary:
@@ -89,20 +123,16 @@ class Vocabulary:
         return {code: i for code, i in found.items() if i is not None and i < self.size}
 
     def language(self, name: str) -> str:
-        """The code of a language given as `de`, `German` or `<|de|>`. Raises UsageError for an unknown one."""
-        plain = name.strip().lower().removeprefix("<|").removesuffix("|>")
-        by_name = {long: code for code, long in NAMES.items()}
-        code = by_name.get(plain, plain)
-        if code in self.languages or (not self.languages and code == "en"):
+        """The code of a language given as `language_code` takes it. Raises UsageError if the model knows no such."""
+        code = language_code(name)
+        if code is not None and code in (self.languages or ["en"]):
             return code
         if not self.languages:
             raise UsageError(
                 f"{self._folder.path} knows English alone, not '{name}'", "use a multilingual model"
             )
-        near = did_you_mean(plain, [*self.languages, *by_name])
-        raise UsageError(
-            f"the model knows no language '{name}'", near or "give a code, as in de, or a name, as in German"
-        )
+        known = "it knows " + ", ".join(self.languages)
+        raise UsageError(f"the model knows no language '{name}'", known if code else nearest_language(name))
 
     @property
     def default_language(self) -> str | None:
