@@ -25,7 +25,6 @@ WRITERS = {
     "train/checkpoint.py": "into an atomic_folder",
     "train/log.py": "appends; a resumed run cuts off what came after its checkpoint",
     "train/prepare.py": "into the folder of a package that is being written",
-    "train/whisper/trainer.py": "into an atomic_folder",
     "train/word2vec/corpus.py": "into an atomic_folder",
     "train/word2vec/phrases.py": "into an atomic_folder",
     "train/word2vec/state.py": "into an atomic_folder",

@@ -27,8 +27,9 @@ from tx.train.whisper.batch import IGNORED, Collator, Example, Examples, Order, 
 from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor, transformers
 from tx.train.whisper.data import apart, hold_out, write_table
 from tx.train.whisper.model import learning_rate_for, lift_suppression, lock, merged_weights, prepare, save
-from tx.train.whisper.run import plan, train_whisper
+from tx.train.whisper.run import make_trainer, plan, train_whisper
 from tx.train.whisper.session import open_session
+from tx.train.whisper.trainer import load_progress
 from tx.train.whisper.validate import generate
 from whisper import byte_tokenizer, write_tiny_whisper
 
@@ -510,7 +511,7 @@ def test_a_last_validation_that_was_stopped_is_made_up_for(
     """What such a run has left to do is to score the model and to publish it; a higher limit goes on with it."""
     out, heard, calls = tmp_path / "mine", Heard(), []
 
-    def stopped_at_second(*args: Any) -> list[str]:
+    def stopped_at_second(*args: Any) -> Any:
         calls.append(args)
         if len(calls) == 2:
             os.kill(os.getpid(), 2)  # as Ctrl-C does
@@ -552,8 +553,8 @@ def test_patience_and_a_warning_where_it_gets_worse(tiny: Path, speech: Path, tm
     config.train.lr = 1e-12
     with pytest.MonkeyPatch.context() as patch:
         texts = iter(["beep hoho 5", "beep", "beep x", "y", "z"])
-        patch.setattr("tx.train.whisper.session.generate", lambda *args: [next(texts)] * len(args[2]))
-        patch.setattr("tx.train.whisper.run.generate", lambda *args: [])
+        patch.setattr("tx.train.whisper.session.generate", lambda *args: ([next(texts)] * len(args[2]), {}))
+        patch.setattr("tx.train.whisper.run.generate", lambda *args: ([], {}))
         progress = train_whisper(config, tmp_path / "worse", resume=False, listener=heard)
     assert progress.finished == "patience" and progress.best_step == 1 and progress.step == 3
     assert [best for _, best in heard.found] == [False, True, False, False]
@@ -573,6 +574,76 @@ def test_media_that_cannot_be_read_are_skipped_or_stop_the_run(tiny: Path, tmp_p
     assert any("over 30 s without times" in line for line in heard.said)
     with pytest.raises(TxError, match=r"metadata\.csv:"):
         open_session(configuration(tiny, broken, finetune_strict=True), Heard())
+
+
+def cut_short(folder: Path, *numbers: int) -> Path:
+    """A set of which some items are cut FLAC files: their headers tell of nothing, and hearing them does."""
+    table, rng = write_set(folder) / "metadata.csv", np.random.default_rng(crc32(folder.name.encode()))
+    for i in numbers:
+        sound = 0.1 * rng.standard_normal(3 * RATE).astype(np.float32)
+        file = write_media(folder / f"{i}.flac", sound, codec="flac")
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        table.write_text(table.read_text().replace(f"{i}.wav", f"{i}.flac"))
+    return folder
+
+
+def test_in_place_of_an_unreadable_item_the_next_is_heard(tmp_path: Path) -> None:
+    """Whichever process loads it; what is unreadable travels with the batch."""
+    found = read_set(str(cut_short(tmp_path / "cut", 2, 3)))
+    windows = [Window(i.media, 0.0, 3.0, i.text, origin=i.origin) for i in found.items]
+    examples = Examples(windows, Labels(byte_tokenizer(), "de"), FinetuneConfig(), seed=1)
+    for workers in (0, 1):
+        loader: Any = torch.utils.data.DataLoader(
+            examples, batch_size=2, sampler=range(16), collate_fn=Collator(80, 0), num_workers=workers
+        )
+        batches = list(loader)
+        assert [sorted(batch.get("unheard", {})) for batch in batches] == [[], [2, 3], [], []] * 2
+        assert all(f"{i}.flac" in reason for i, reason in batches[1]["unheard"].items())
+    assert np.array_equal(examples[10].audio, examples[12].audio) and examples[10].ids == examples[12].ids
+    most = Examples(windows[2:5], examples.labels, FinetuneConfig(), seed=1)
+    assert not most[0].audio.any() and len(most[0].unheard) == 2  # of three, which ends the run
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_items_that_prove_unreadable_are_left_out_of_a_run(
+    workers: int, tiny: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut, other, heard = cut_short(tmp_path / "cut", 2, 5), cut_short(tmp_path / "other", 2, 5), Heard()
+
+    def with_workers(*args: Any) -> Any:
+        trainer = make_trainer(*args)
+        trainer.args.dataloader_num_workers = workers
+        return trainer
+
+    monkeypatch.setattr("tx.train.whisper.run.make_trainer", with_workers)
+    config = configuration(tiny, cut, data_valid=[str(other)], train_max_steps=9)
+    config.finetune.also_valid = [str(speech)]
+    progress = train_whisper(config, tmp_path / "mine", resume=False, listener=heard)
+    assert progress.finished == "max_steps"
+    assert len(heard.warned) == 4  # each of two, from what is trained on and from what is scored
+    assert all("truncated" in line and line.endswith("; it is left out") for line in heard.warned)
+    assert sum("2.flac" in line for line in heard.warned) == 2 and len(heard.found) == 4
+
+
+def test_a_run_stops_where_most_of_it_is_unreadable(tiny: Path, tmp_path: Path) -> None:
+    """What was saved before is kept; with `strict`, the first such item stops it before the first step."""
+    folder, heard = write_set(tmp_path / "set"), Heard()
+    config = configuration(tiny, folder, data_valid=[str(write_set(tmp_path / "valid"))])
+
+    class Unlucky(Heard):
+        def train(self, record: dict[str, Any]) -> None:
+            for i in range(5):
+                (folder / f"{i}.wav").write_bytes(b"")
+
+    config.train.eval_every, config.train.log_every, config.train.max_steps = 2, 4, 12
+    with pytest.raises(TxError, match="5 of 8 items cannot be heard"):
+        train_whisper(config, tmp_path / "mine", resume=False, listener=Unlucky())
+    assert load_progress(tmp_path / "mine/run/last").step == 6
+    cut = cut_short(tmp_path / "cut", *range(5))
+    with pytest.raises(TxError, match="of 8 items cannot be heard"):
+        train_whisper(configuration(tiny, folder, data_valid=[str(cut)]), tmp_path / "b", False, heard)
+    with pytest.raises(TxError, match=r"metadata\.csv:2: .*0\.flac is truncated"):
+        open_session(configuration(tiny, cut, finetune_strict=True), heard)
 
 
 def test_the_command_tells_what_it_does_on_stderr(tiny: Path, speech: Path, tmp_path: Path) -> None:

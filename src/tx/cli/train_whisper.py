@@ -57,8 +57,8 @@ def run_whisper(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dr
     from tx.train.whisper.checkpoint import transformers
 
     transformers()  # or the error that says how to get it
+    from tx.train.whisper.ranks import rank
     from tx.train.whisper.run import forecast, train_whisper
-    from tx.train.whisper.session import rank
 
     display = SpeechDisplay()
     if dry_run:

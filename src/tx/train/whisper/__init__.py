@@ -4,7 +4,9 @@ checkpoint  a model to start from, checked and loaded
 model       language and task locked in, what is frozen, adapters and their merging
 encoder     windows as long as the clips need
 batch       items to features and labels; augment: speed, noise, SpecAugment
+unheard     items whose media turn out to be unreadable
 validate    text by generation, WER and CER
+session     all of it, opened; ranks: the processes of a distributed run
 trainer     transformers' Seq2SeqTrainer with tx's log, schedule and validation
 run         a run from the configuration to the package
 """

@@ -7,19 +7,21 @@ Shape letters: B batch, M mel bins, F frames, T tokens.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from tx.config import FinetuneConfig
+from tx.errors import TxError
 from tx.speech.features import HOP, Audio, log_mel
 from tx.speech.media import RATE
 from tx.speech.windows import SECONDS, Labels, Window
 from tx.train.whisper.augment import add_noise, change_speed, hide_bands
+from tx.train.whisper.unheard import too_many
 
 MARGIN = 1.0  # s of silence behind the longest clip of a batch, by which the decoder learns where speech ends
 IGNORED = -100  # the label that no loss counts
@@ -29,12 +31,16 @@ NOISE = (10.0, 40.0)  # decibels below the speech
 
 @dataclass(frozen=True)
 class Example:
-    """An item as it is heard this time: sound, ids, how many ids stay out of the loss, a seed for what follows."""
+    """An item as it is heard this time: sound, ids, how many ids stay out of the loss, a seed for what follows.
+
+    `unheard` are the items before it that cannot be heard, and in whose place it stands, with the reason.
+    """
 
     audio: Audio
     ids: list[int]
     n_prompt: int
     seed: int
+    unheard: dict[int, str] = field(default_factory=dict)
 
 
 class Examples(Dataset[Example]):
@@ -47,8 +53,23 @@ class Examples(Dataset[Example]):
         return len(self.windows)
 
     def __getitem__(self, key: int) -> Example:
-        """Raises TxError if the media cannot be read."""
+        """The item, or the next that can be heard. If most cannot, there is silence, and `unheard` says so.
+
+        It may be called in another process, from which neither errors nor warnings come back in good shape.
+        """
         epoch, index = divmod(key, len(self.windows))
+        unheard: dict[int, str] = {}
+        while not too_many(len(unheard), self.windows):
+            try:
+                return replace(self._heard(epoch, index), unheard=unheard)
+            except TxError as error:
+                unheard[index] = error.message
+                index = (index + 1) % len(self.windows)
+        ids, n_prompt = self.labels.ids(self.windows[index])
+        return Example(np.zeros(RATE, np.float32), ids, n_prompt, 0, unheard)
+
+    def _heard(self, epoch: int, index: int) -> Example:
+        """Raises TxError if the media cannot be read."""
         rng = np.random.default_rng((self.seed, epoch, index))
         window, config = self.windows[index], self.config
         timed, prompted, noisy = rng.random(3) < (config.timestamps, config.previous_text, config.noise)
@@ -77,7 +98,7 @@ class Collator:
     """Examples to a batch: `input_features` `[B, M, F]`, `decoder_input_ids` and `labels` `[B, T]`.
 
     The decoder reads ids[:-1], which begin with one start token, and predicts ids[1:]. `seconds` is what the encoder
-    hears; 0: as much as the longest clip needs.
+    hears; 0: as much as the longest clip needs. `unheard` is there if items could not be heard.
     """
 
     def __init__(
@@ -85,7 +106,7 @@ class Collator:
     ) -> None:
         self.n_mels, self.pad_id, self.seconds, self.spec_augment = n_mels, pad_id, seconds, spec_augment
 
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
         n_samples = window_for(max(len(example.audio) for example in examples), self.seconds)
         features = np.stack([self._features(example, n_samples) for example in examples])
         longest = max(len(example.ids) for example in examples) - 1
@@ -96,7 +117,9 @@ class Collator:
             inputs[row, : len(ids) - 1] = ids[:-1]
             labels[row, : len(ids) - 1] = ids[1:]
             labels[row, : example.n_prompt] = IGNORED
-        return {"input_features": torch.from_numpy(features), "decoder_input_ids": inputs, "labels": labels}
+        batch = {"input_features": torch.from_numpy(features), "decoder_input_ids": inputs, "labels": labels}
+        unheard = {i: reason for example in examples for i, reason in example.unheard.items()}
+        return batch | ({"unheard": unheard} if unheard else {})
 
     def _features(self, example: Example, n_samples: int) -> np.ndarray:
         mel = log_mel(example.audio, self.n_mels, n_samples)

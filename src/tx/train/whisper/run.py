@@ -20,7 +20,8 @@ from tx.train.folder import check_inputs, clear, keep_inputs
 from tx.train.whisper.batch import Collator, Examples, Order
 from tx.train.whisper.data import write_table
 from tx.train.whisper.model import lift_suppression, prepare
-from tx.train.whisper.session import Session, open_session, rank, world_size
+from tx.train.whisper.ranks import rank, world_size
+from tx.train.whisper.session import Session, open_session
 from tx.train.whisper.validate import generate
 
 EPOCHS = 10  # where no limit is given
@@ -121,6 +122,7 @@ def smoke(trainer: Any, session: Session) -> None:
     rows = longest[-session.config.train.batch_size :]
     try:
         batch = trainer.data_collator([trainer.train_dataset[i] for i in rows])
+        trainer.unheard.add(batch.pop("unheard", {}))
         inputs = {name: tensor.to(session.device) for name, tensor in batch.items()}
         session.model.to(session.device).train()
         labels, fp16 = inputs.pop("labels"), session.config.train.precision == "fp16"
@@ -130,7 +132,7 @@ def smoke(trainer: Any, session: Session) -> None:
         trainer._token_loss(outputs, labels).backward()
         session.model.zero_grad()
         trainer._sums.zero_()
-        generate(session.model, session.processor, [windows[rows[0]]], 1)
+        generate(session.model, session.processor, session.data.valid["valid"][:1], 1)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TxError(
             f"a batch of {len(rows)} items does not fit into memory",
@@ -176,10 +178,10 @@ def train_whisper(config: RunConfig, out: Path, resume: bool, listener: Any) -> 
     progress.data = digest
     trainer.progress = progress
     if rank() == 0:
-        if session.data.held_out:
-            write_table(session.data.valid["valid"], run / HELD_OUT)
         keep_inputs(run, config, texts=())
     trainer.score_first()
+    if rank() == 0 and session.data.held_out:
+        write_table(session.data.valid["valid"], run / HELD_OUT)
     lift_suppression(session.model)
     return trainer.start(None, progress)
 

@@ -1,7 +1,7 @@
 """A pretrained model and the data it shall learn from, opened and checked; scoring and keeping it."""
 
-import os
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,9 @@ from tx.speech.windows import Labels, Window
 from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor, transformers
 from tx.train.whisper.data import Data, read_data
 from tx.train.whisper.model import learning_rate_for, lock, save
+from tx.train.whisper.ranks import gathered, rank, world_size
+from tx.train.whisper.unheard import Unheard, hear
 from tx.train.whisper.validate import Validation, generate, score
-
-
-def rank() -> int:
-    """Which process of a distributed run this is; 0 tells and writes."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def world_size() -> int:
-    """How many processes train together (torchrun tells)."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @dataclass
@@ -56,17 +48,24 @@ class Session:
         return sum(n for n, trained in sizes if trained), sum(n for n, _ in sizes)
 
     def validate(self) -> list[Validation]:
-        """Score every set; each process of a distributed run writes down its share."""
+        """Score every set; each process of a distributed run writes down its share.
+
+        What cannot be heard is left out of the set from then on. Raises TxError if that is most of it.
+        """
         return [self._validated(name, windows) for name, windows in self.data.valid.items()]
 
     def _validated(self, name: str, windows: list[Window]) -> Validation:
         bf16 = use_bf16(_precision(self.config), self.device)
         batch_size = max(8, self.config.train.batch_size)
-        texts = generate(self.model, self.processor, windows[rank() :: world_size()], batch_size, bf16)
-        if world_size() > 1:
-            parts: list[list[str]] = [[] for _ in range(world_size())]
-            torch.distributed.all_gather_object(parts, texts)
-            texts = [parts[i % world_size()][i // world_size()] for i in range(len(windows))]
+        share = windows[rank() :: world_size()]
+        parts = gathered(generate(self.model, self.processor, share, batch_size, bf16))
+        places = [divmod(i, len(parts)) for i in range(len(windows))]
+        texts = [parts[part][0][row] for row, part in places]
+        reasons = [parts[part][1].get(row) for row, part in places]
+        Unheard(windows, self.listener.warn).add({i: why for i, why in enumerate(reasons) if why})
+        heard = [i for i, why in enumerate(reasons) if not why]
+        windows, texts = [windows[i] for i in heard], [texts[i] for i in heard]
+        self.data.valid[name] = windows
         spelling = self.processor.tokenizer.english_spelling_normalizer
         return score(name, windows, texts, normalizer(self.language or "basic", spelling))
 
@@ -146,6 +145,8 @@ def open_session(config: RunConfig, listener: Any) -> Session:
     processor = load_processor(folder)
     labels = Labels(processor.tokenizer, language if multilingual else None, finetune.task, multilingual)
     data = read_data(config, labels, language, listener.say)
+    if finetune.strict:
+        hear([*data.train, *chain.from_iterable(data.valid.values())][rank() :: world_size()])
     spoken = {window.language for window in data.train}
     if multilingual and language is None:
         if None in spoken:

@@ -26,6 +26,8 @@ from tx.train.schedule import learning_rate
 from tx.train.seal import damaged, seal, unseal
 from tx.train.stop import StopSignal
 from tx.train.whisper.batch import IGNORED, Collator, Examples, Order
+from tx.train.whisper.ranks import gathered
+from tx.train.whisper.unheard import Unheard
 from tx.train.whisper.validate import Validation
 
 PROGRESS = "progress.json"
@@ -107,6 +109,8 @@ class WhisperTrainer(Seq2SeqTrainer):
         self.progress = Progress()
         self.metrics = Log(run / "metrics.jsonl", config.tensorboard and self.is_world_process_zero())
         self.stop = StopSignal()
+        self.unheard = Unheard(examples.windows, listener.warn)
+        self._fresh: dict[int, str] = {}  # unheard since the last step
         self._sums = torch.zeros(2, dtype=torch.float64)  # loss and labels since the last line of the log
         self._logged = (0, 0.0)  # step and seconds of that line
         self._began = self._saved = time.monotonic()
@@ -125,6 +129,12 @@ class WhisperTrainer(Seq2SeqTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         return self.order
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], Any]:
+        batches, n_labels = super().get_batch_samples(*args, **kwargs)
+        for batch in batches:
+            self._fresh |= batch.pop("unheard", {})
+        return batches, n_labels
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
         config = self.config
@@ -190,11 +200,16 @@ class WhisperTrainer(Seq2SeqTrainer):
         last = progress.step >= self.args.max_steps
         if progress.step % config.log_every == 0 or last:
             self._log()
-        stopped, late, due = self._agreed(
+        stopped, late, due, unheard = self._agreed(
             self.stop.requested,
             0 < self.max_seconds <= progress.seconds,
             time.monotonic() - self._saved > SAVE_EVERY,
+            bool(self._fresh),
         )
+        if unheard:  # on any rank, and told by the first
+            found = gathered(self._fresh)
+            self._fresh = {}
+            self.unheard.add({i: reason for part in found for i, reason in part.items()})
         control.should_training_stop = stopped or late or last
         control.should_evaluate = not stopped and (last or late or progress.step % self.eval_every == 0)
         control.should_save = stopped or due

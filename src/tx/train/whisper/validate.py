@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tx.errors import TxError
 from tx.evaluate.speech import Normalizer, Rates, error_rates
 from tx.speech.features import log_mel
 from tx.speech.windows import Window
@@ -36,21 +37,28 @@ class Validation:
 
 def generate(
     model: Any, processor: Any, windows: Sequence[Window], batch_size: int, bf16: bool = False
-) -> list[str]:
+) -> tuple[list[str], dict[int, str]]:
     """What the model writes for each window: greedy, without timestamps, the encoder hearing the usual 30 s.
 
-    Raises TxError if a window's media cannot be read.
+    The second value has the indices of windows whose media cannot be read, and the reasons.
     """
     whisper = plain(model)
     device, n_mels = whisper.device, whisper.config.num_mel_bins
     order = sorted(range(len(windows)), key=lambda i: windows[i].end - windows[i].start)
-    texts = [""] * len(windows)
+    texts, unheard = [""] * len(windows), dict[int, str]()
     was_training = model.training
     model.eval()
     try:
         for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            features = np.stack([log_mel(windows[i].sound(), n_mels) for i in rows])
+            heard: dict[int, np.ndarray] = {}
+            for i in order[start : start + batch_size]:
+                try:
+                    heard[i] = log_mel(windows[i].sound(), n_mels)
+                except TxError as error:
+                    unheard[i] = error.message
+            if not heard:
+                continue
+            rows, features = list(heard), np.stack(list(heard.values()))
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 ids = model.generate(
                     input_features=torch.from_numpy(features).to(device),
@@ -63,7 +71,7 @@ def generate(
                 texts[i] = text.strip()
     finally:
         model.train(was_training)
-    return texts
+    return texts, unheard
 
 
 def _language(whisper: Any, languages: Sequence[str | None]) -> dict[str, Any]:
