@@ -202,6 +202,15 @@ def test_two_models_are_compared(folder: Path) -> None:
     assert [row[4:6] + row[7:] for row in rows[:4]] == [row[4:6] + row[7:] for row in rows[4:]]
 
 
+def test_a_second_model_hears_the_language_of_the_first(folder: Path, tmp_path: Path) -> None:
+    """A model that must guess the language is no fair rival of one that knows it."""
+    write_tiny_whisper(tmp_path / "guessing", language=None, task="transcribe")
+    words = ("evaluate", "-m", folder / "bare", folder / "set.tsv", "--worst", "0", "--json", "--against")
+    alone = json.loads(tx(*words, tmp_path / "guessing").stdout)
+    named = json.loads(tx(*words, tmp_path / "guessing", "--language", "de").stdout)
+    assert "lang:de" in alone["scores"][0]["signature"] and alone == named
+
+
 @pytest.mark.parametrize(
     ("args", "error", "words"),
     [

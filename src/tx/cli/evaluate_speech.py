@@ -45,7 +45,7 @@ def evaluate_speech(
     if engine not in ENGINES:
         raise UsageError(f"there is no engine '{engine}'", f"the engines are {' and '.join(ENGINES)}")
     paths = [model if isinstance(model, Path) else model.path, *([find(against, "")] if against else [])]
-    code = None if language is None else _code(paths[0], language)
+    code = _code(paths[0], language, bool(against))
     writer = LineWriter(output) if output else None  # what is wrong with its name is told now
     sets = {file: _items(file, code) for file in files}
     from tx.decode.transcribe import Options, open_transcriber
@@ -58,6 +58,8 @@ def evaluate_speech(
         found.append(
             [measure(transcriber, _watched(file, items), options, normalize) for file, items in sets.items()]
         )
+    for file, measured in zip(sets, found[0], strict=True):
+        console.note(f"{file}: {len(measured.heard):,} utterances")
     if writer is not None:
         with writer:
             writer.write(heard.text for measured in found[0] for heard in measured.heard)
@@ -77,12 +79,18 @@ def evaluate_speech(
         _print_worst(measured, worst)
 
 
-def _code(path: Path, language: str) -> str:
-    """The language that was named, by its code. Raises UsageError if the model does not know it."""
+def _code(path: Path, language: str | None, for_both: bool) -> str | None:
+    """The language that was named, by its code; without one the model's own, if another shall hear the same.
+
+    Raises UsageError if the model does not know it.
+    """
     from tx.decode.transcribe.folder import open_folder
     from tx.decode.transcribe.vocabulary import Vocabulary
 
-    return Vocabulary(open_folder(path)).language(language)
+    if language is None and not for_both:
+        return None
+    vocabulary = Vocabulary(open_folder(path))
+    return vocabulary.default_language if language is None else vocabulary.language(language)
 
 
 def _items(file: str, language: str | None) -> "list[Item]":
