@@ -106,6 +106,20 @@ def test_a_pipe_is_read_whatever_it_carries(folder: Path) -> None:
     assert len(decode(io.BytesIO((folder / "a.mp3").read_bytes()))) == len(decode(folder / "a.mp3"))
 
 
+def test_what_comes_by_a_pipe_is_called_so(folder: Path) -> None:
+    for data in (b"<html>no such page</html>" * 99, (folder / "a.flac").read_bytes()[:9]):
+        with pytest.raises(TxError, match=r"^standard input is no audio or video file") as error:
+            decode(io.BytesIO(data))
+        assert error.value.hint == "see what comes: COMMAND | head -c 200"
+    code = "import sys; from tx.speech.media import decode; decode(sys.stdin.buffer)"
+    done = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True)
+    assert b"TxError: nothing came on standard input\n" in done.stderr
+    with (folder / "a.wav").open("rb") as file:
+        assert len(decode(file)) == SECONDS * RATE
+    with Path("/dev/null").open("rb") as file, pytest.raises(TxError, match="nothing came on /dev/null"):
+        decode(file)
+
+
 @pytest.mark.parametrize(
     "name", ["a.wav", "mulaw.wav", "a.mp3", "a.flac", "a.aiff", "a.m4a", "a.mp4", "a.mkv", "a.webm"]
 )

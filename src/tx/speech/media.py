@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
 import numpy as np
 
 from tx.errors import TxError
+from tx.text.lines import STDIN
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -106,13 +107,13 @@ def measure(media: str | Path | Stored) -> float:
 def _opened(media: Media) -> "Iterator[tuple[InputContainer, str]]":
     """The open container and its name for messages; what FFmpeg says becomes a TxError."""
     av = pyav()
-    name = str(media if isinstance(media, str | Path | Stored) else getattr(media, "name", "the sound"))
+    name = _name(media)
     try:
         with av.open(_source(media, name), options={"protocol_whitelist": "file"}) as container:
             if not container.streams.audio:
                 is_video = container.streams.video and container.format.name not in _NO_VIDEO
                 what = "a video without sound" if is_video else "no audio or video file"
-                raise TxError(f"{name} is {what}", "give a file that holds speech")
+                raise TxError(f"{name} is {what}", _hint(name, "give a file that holds speech"))
             yield container, name
     except av.FFmpegError as error:
         raise _unreadable(name, error) from error
@@ -120,6 +121,18 @@ def _opened(media: Media) -> "Iterator[tuple[InputContainer, str]]":
         raise TxError(
             f"cannot read {name}: {error.strerror or error}", "check the path and its permissions"
         ) from error
+
+
+def _name(media: Media) -> str:
+    """What messages call it; an open file without a name of its own is what came in by a pipe."""
+    if isinstance(media, str | Path | Stored):
+        return str(media)
+    name = getattr(media, "name", None)
+    return name if isinstance(name, str) and name != "<stdin>" else STDIN
+
+
+def _hint(name: str, of_a_file: str) -> str:
+    return "see what comes: COMMAND | head -c 200" if name == STDIN else of_a_file
 
 
 def pyav() -> Any:
@@ -142,7 +155,14 @@ def _source(media: Media, name: str) -> Any:
             raise TxError(f"{name} is a folder, not an audio or video file", "name the files in it")
         _check_riff(Path(media))
         return f"file:{media}"
-    return media if media.seekable() else io.BytesIO(media.read())  # an MP4 may have its index at the end
+    file = media if media.seekable() else io.BytesIO(media.read())  # an MP4 may have its index at the end
+    start = file.tell()
+    if not file.read(1):
+        raise TxError(
+            f"nothing came on {name}", "look at what the command before the pipe says, or name a file"
+        )
+    file.seek(start)
+    return file
 
 
 def _unreadable(name: str, error: Any) -> TxError:
@@ -151,9 +171,10 @@ def _unreadable(name: str, error: Any) -> TxError:
     if isinstance(error, ValueError) or error.errno in (errno.EINVAL, errno.EIO):
         return TxError(
             f"{name} is no audio or video file, or a damaged or truncated one",
-            "play it to see; fetch or write it again",
+            _hint(name, "play it to see; fetch or write it again"),
         )
-    return TxError(f"cannot read {name}: {error.strerror}", "play it to see what is wrong with it")
+    hint = _hint(name, "play it to see what is wrong with it")
+    return TxError(f"cannot read {name}: {error.strerror}", hint)
 
 
 # --- how long it is ---
