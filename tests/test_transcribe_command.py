@@ -94,6 +94,20 @@ def test_a_folder_of_media_becomes_a_folder_of_subtitles(tx, talk: Path, tmp_pat
     assert (tmp_path / "subtitles" / "a.srt").read_text() == tx(talk, "-f", "srt")[1]
 
 
+def test_a_language_that_nobody_named_is_told(  # type: ignore[no-untyped-def]
+    capsys, monkeypatch, talk: Path, tmp_path: Path
+) -> None:
+    guessing = write_tiny_whisper(tmp_path / "guessing")
+    words = ("-m", guessing, "--no-fallback", talk)
+    _, out, _ = run(capsys, monkeypatch, *words, "--json")
+    name = {"en": "English", "zh": "Chinese", "de": "German", "fr": "French"}[
+        json.loads(out.splitlines()[0])["language"]
+    ]
+    assert f"understood as {name}" in run(capsys, monkeypatch, *words)[2]
+    assert run(capsys, monkeypatch, *words, "--language", "de")[2] == ""
+    assert run(capsys, monkeypatch, *words, "-q")[2] == ""
+
+
 def test_a_broken_file_does_not_stop_the_others(tx, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     bad = tmp_path / "bad.mp3"
     bad.write_bytes(b"no sound at all")

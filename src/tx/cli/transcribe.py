@@ -256,7 +256,10 @@ def _write(
     )  # what is wrong with its name is told now
     with together or nullcontext():
         for source, output in zip(sources, outputs, strict=True):
-            said = _watched(transcriber.transcribe(_opened(source), options), source, len(sources))
+            said = transcriber.transcribe(_opened(source), options)
+            if options.language is None and transcriber.vocabulary.default_language is None:
+                said = _told_language(said, source)
+            said = _watched(said, source, len(sources))
             extra: Any = lambda one, name=source: {"file": name, **_record(one)}  # noqa: E731
             try:
                 with nullcontext(together) if together else LineWriter(output) as writer:
@@ -277,6 +280,17 @@ def _write(
 def _opened(source: str) -> Any:
     """The path, or all that stdin holds: a container may have its index at the end."""
     return io.BytesIO(sys.stdin.buffer.read()) if source == "-" else source
+
+
+def _told_language(said: "Iterator[Segment]", source: str) -> "Iterator[Segment]":
+    """Say which language was understood, where nobody had named it: a wrong guess is seen at once."""
+    from tx.decode.transcribe.vocabulary import NAMES
+
+    for number, one in enumerate(said):
+        if not number:
+            name = NAMES.get(one.language, one.language).capitalize()
+            console.note(f"{source}: understood as {name}; --language names another", style="dim")
+        yield one
 
 
 def _watched(said: "Iterable[Segment]", source: str, n_sources: int) -> "Iterator[Segment]":
