@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from media import beeps, write_media
 from training import fork_tx
 from tx.config import SPEECH, FinetuneConfig, RunConfig, defaults
+from tx.decode.transcribe.vocabulary import SMALLEST_MULTILINGUAL
 from tx.errors import TxError, UsageError
 from tx.package import Package
 from tx.speech.read import read_set
@@ -364,6 +365,23 @@ def test_without_a_network_the_hub_is_one_sentence(tmp_path: Path, monkeypatch: 
     with pytest.raises(TxError, match="the hub cannot be reached for openai/whisper-base") as told:
         find_checkpoint("whisper-base")
     assert told.value.hint and "folder" in told.value.hint
+
+
+def test_generation_settings_that_are_missing_follow_from_the_tokenizer(speech: Path, tmp_path: Path) -> None:
+    """Folders of older fine-tuned models have no generation_config.json: held to what one says."""
+    from transformers import GenerationConfig, WhisperForConditionalGeneration
+
+    old = write_tiny_whisper(tmp_path / "old", vocab_size=SMALLEST_MULTILINGUAL)
+    settings = json.loads((old / "generation_config.json").read_text())
+    (old / "generation_config.json").unlink()
+    config = configuration(old, speech, train_max_steps=1)
+    train_whisper(config, tmp_path / "mine", resume=False, listener=Heard())
+    made = GenerationConfig.from_pretrained(tmp_path / "mine")
+    for name in set(settings) - {"suppress_tokens", "begin_suppress_tokens"}:
+        assert getattr(made, name) == settings[name], name
+    assert (made.language, made.task) == ("de", "transcribe")
+    model = WhisperForConditionalGeneration.from_pretrained(tmp_path / "mine")
+    assert model.generate(torch.zeros(1, 80, 3000), language="fr", max_new_tokens=3).shape[1] <= 7
 
 
 def test_wrong_wishes(tiny: Path, speech: Path) -> None:

@@ -31,15 +31,20 @@ def byte_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def write_tiny_whisper(folder: Path, seed: int = 0, multilingual: bool = True, **changes: Any) -> Path:
-    """Write model, settings and tokenizer to `folder`; `changes` go into generation_config.json."""
+def write_tiny_whisper(
+    folder: Path, seed: int = 0, multilingual: bool = True, vocab_size: int = 0, **changes: Any
+) -> Path:
+    """Write model, settings and tokenizer to `folder`; `changes` go into generation_config.json.
+
+    With a larger `vocab_size` than the tokenizer's, the rest stands for nothing.
+    """
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
     tokenizer = byte_tokenizer()
     ids = {token: tokenizer.token_to_id(token) for token in SPECIAL}
     eot, start = ids["<|endoftext|>"], ids["<|startoftranscript|>"]
     config = WhisperConfig(
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=max(vocab_size, tokenizer.get_vocab_size()),
         d_model=64,
         encoder_layers=2,
         decoder_layers=2,

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from tx.config import FinetuneConfig
+from tx.decode.transcribe.vocabulary import Vocabulary
 from tx.package import HF_WEIGHTS
 from tx.train.whisper.encoder import fit_windows
 
+TASKS = ("transcribe", "translate")
 LORA_LR = 1e-3
 # A fortieth of what each size was pretrained with, by the width of the model.
 _LR = {384: 3.75e-5, 512: 2.5e-5, 768: 1.25e-5, 1024: 6.25e-6, 1280: 5e-6}
@@ -23,6 +25,29 @@ _LR = {384: 3.75e-5, 512: 2.5e-5, 768: 1.25e-5, 1024: 6.25e-6, 1280: 5e-6}
 def learning_rate_for(d_model: int, lora: bool = False) -> float:
     """The peak learning rate for a model of this width."""
     return LORA_LR if lora else _LR[min(_LR, key=lambda width: abs(width - d_model))]
+
+
+def complete(model: Any, vocabulary: Vocabulary) -> None:
+    """Tell generation what it needs and older folders do not say, those without generation_config.json above all.
+
+    What follows from the tokenizer is added; what is there, or was in config.json (forbidden tokens), stays.
+    """
+    needed: dict[str, Any] = {
+        "is_multilingual": bool(vocabulary.languages),
+        "no_timestamps_token_id": vocabulary.no_timestamps,
+        "prev_sot_token_id": vocabulary.previous,
+        "max_initial_timestamp_index": vocabulary.max_first_time,
+        "max_length": model.config.max_target_positions,
+    }
+    if vocabulary.languages:
+        some = next(iter(vocabulary.languages))
+        needed["lang_to_id"] = {f"<|{code}|>": i for code, i in vocabulary.languages.items()}
+        needed["task_to_id"] = {task: vocabulary.prompt(some, task)[-1] for task in TASKS}
+    generation = model.generation_config
+    for name, value in needed.items():
+        if getattr(generation, name, None) is None:
+            setattr(generation, name, value)
+    generation._from_model_config = False  # else the library takes what it reads back for nothing
 
 
 def lock(model: Any, language: str | None, task: str | None) -> None:

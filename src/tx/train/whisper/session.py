@@ -16,7 +16,7 @@ from tx.package import update_package
 from tx.speech.windows import Labels, Window
 from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor, transformers
 from tx.train.whisper.data import Data, read_data
-from tx.train.whisper.model import learning_rate_for, lock, save
+from tx.train.whisper.model import complete, learning_rate_for, lock, save
 from tx.train.whisper.ranks import gathered, rank, world_size
 from tx.train.whisper.unheard import Unheard, hear
 from tx.train.whisper.validate import Validation, generate, score
@@ -154,6 +154,7 @@ def open_session(config: RunConfig, listener: Any) -> Session:
             raise TxError(f"{unnamed} does not say which language is spoken", "name it: --language de")
         language = spoken.pop() if len(spoken) == 1 else None
     model = load_model(folder)
+    complete(model, vocabulary)
     lock(model, language, finetune.task if multilingual else None)
     return Session(config, model, processor, labels, data, language, device, listener)
 
