@@ -4,6 +4,7 @@ numpy for augmentation, and to itself: a run that was stopped and resumed ends i
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -547,6 +548,23 @@ def test_a_last_validation_that_was_stopped_is_made_up_for(
     assert train_whisper(config, out, resume=True, listener=heard).step == 4
     log = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in log] == [0, 2, 2, 4, 4]
+
+
+def test_the_clock_of_steps_stands_still_meanwhile(tiny: Path, speech: Path, tmp_path: Path) -> None:
+    """Validations of a second each are in the seconds of the run, and not in those of its steps."""
+    heard = Heard()
+
+    def slow(*args: Any) -> Any:
+        time.sleep(1)
+        return generate(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tx.train.whisper.session.generate", slow)
+        config = configuration(tiny, speech, train_max_steps=8, train_log_every=3, train_eval_every=2)
+        train_whisper(config, tmp_path / "mine", resume=False, listener=heard)
+    ends = [0.0, *(row["seconds"] for row in heard.trained)]
+    for row, n, start, end in zip(heard.trained, (3, 3, 2), ends[:-1], ends[1:], strict=True):
+        assert row["s_per_step"] * n < end - start - 1
 
 
 def test_two_small_batches_make_the_update_of_one_large(tiny: Path, speech: Path, tmp_path: Path) -> None:

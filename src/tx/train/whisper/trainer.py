@@ -6,7 +6,8 @@ summed and divided once by the labels of the whole update, so that batches of an
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -113,6 +114,7 @@ class WhisperTrainer(Seq2SeqTrainer):
         self._fresh: dict[int, str] = {}  # unheard since the last step
         self._sums = torch.zeros(2, dtype=torch.float64)  # loss and labels since the last line of the log
         self._logged = (0, 0.0)  # step and seconds of that line
+        self._aside = 0.0  # seconds since then of what is no step
         self._began = self._saved = time.monotonic()
 
     # -- the update --------------------------------------------------------------------------------
@@ -187,10 +189,11 @@ class WhisperTrainer(Seq2SeqTrainer):
         self.accelerator.wait_for_everyone()
 
     def before_first_step(self) -> None:
-        """A validation that the signal to stop broke off is made up for."""
+        """A validation that the signal to stop broke off is made up for; the clock of steps starts then."""
         progress = self.progress
         if progress.step and progress.step % self.eval_every == 0 and progress.evaluated != progress.step:
             self.evaluate()
+        self._logged, self._aside = (progress.step, time.monotonic() - self._began), 0.0
 
     def after_step(self) -> None:
         """What follows an update: the log, and what the library is to do next."""
@@ -228,14 +231,14 @@ class WhisperTrainer(Seq2SeqTrainer):
         progress, (step, seconds) = self.progress, self._logged
         loss, n = self.accelerator.reduce(self._sums.to(self.args.device)).tolist()
         self._sums.zero_()
-        self._logged = (progress.step, progress.seconds)
+        elapsed = max(progress.seconds - seconds - self._aside, 1e-9)
+        self._logged, self._aside = (progress.step, progress.seconds), 0.0
         progress.tokens += int(n)
         if not math.isfinite(loss):
             raise TxError(
                 f"the loss was not finite at step {progress.step:,}",
                 "start again with a lower learning rate (--lr); the best model so far is in the package",
             )
-        elapsed = max(progress.seconds - seconds, 1e-9)
         record = {
             "step": progress.step,
             "epochs": progress.epochs,
@@ -256,6 +259,15 @@ class WhisperTrainer(Seq2SeqTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """The library's own log: tx keeps another."""
 
+    @contextmanager
+    def _off_the_clock(self) -> Iterator[None]:
+        """Within, time is none of the steps'."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._aside += time.monotonic() - began
+
     # -- validation --------------------------------------------------------------------------------
 
     def score_first(self) -> None:
@@ -267,15 +279,21 @@ class WhisperTrainer(Seq2SeqTrainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score the model, keep it if it is the best so far, and stop the run if nothing has got better for long."""
-        progress, config = self.progress, self.config
         self.control.should_evaluate = False
         try:
-            with self.stop.at_once():
+            with self._off_the_clock(), self.stop.at_once():
                 validations = self.validate()
         except KeyboardInterrupt:
-            progress.finished = ""
+            self.progress.finished = ""
             self.control.should_training_stop = self.control.should_save = True
             return {}
+        with self._off_the_clock():
+            self._weigh(validations)
+        return validations[0].record("eval")
+
+    def _weigh(self, validations: list[Validation]) -> None:
+        """Keep the model if it is the best, and decide whether to go on."""
+        progress, config = self.progress, self.config
         wer = validations[0].normalized.wer
         best = wer < progress.best_wer
         progress.evaluated, progress.stale = progress.step, 0 if best else progress.stale + 1
@@ -291,7 +309,6 @@ class WhisperTrainer(Seq2SeqTrainer):
             progress.finished = "patience"
             self.control.should_training_stop = True
         self.control.should_save = not progress.finished
-        return validations[0].record("eval")
 
     def _tell(self, validations: list[Validation], best: bool) -> None:
         progress = self.progress
@@ -312,15 +329,16 @@ class WhisperTrainer(Seq2SeqTrainer):
     def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
         """Replace run/last; a run that is killed meanwhile keeps the old one."""
         self._saved = time.monotonic()
-        if self.is_world_process_zero():
-            with atomic_folder(self.run / "last") as folder:
-                self.save_model(str(folder), _internal_call=True)
-                self._save_optimizer_and_scheduler(str(folder))
-                self._save_scaler(str(folder))
-                self._save_rng_state(str(folder))
-                self.state.save_to_json(str(folder / "trainer_state.json"))
-                self._save_progress(folder)
-        self.accelerator.wait_for_everyone()
+        with self._off_the_clock():
+            if self.is_world_process_zero():
+                with atomic_folder(self.run / "last") as folder:
+                    self.save_model(str(folder), _internal_call=True)
+                    self._save_optimizer_and_scheduler(str(folder))
+                    self._save_scaler(str(folder))
+                    self._save_rng_state(str(folder))
+                    self.state.save_to_json(str(folder / "trainer_state.json"))
+                    self._save_progress(folder)
+            self.accelerator.wait_for_everyone()
 
     def _save_progress(self, folder: Path) -> None:
         self.progress.log_bytes = self.metrics.flush()
