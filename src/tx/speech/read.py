@@ -41,7 +41,7 @@ def read_sets(paths: Sequence[str | Path], language: str | None = None, split: s
     else it brings is a problem where something is left.
     """
     merged = SpeechSet()
-    for found in _read_each([_chosen(Path(path), split) for path in paths], language).values():
+    for found in _read_each([part_of(path, split) for path in paths], language).values():
         merged.items += found.items
         merged.problems += found.problems
     return merged
@@ -116,9 +116,9 @@ def _table_of(path: Path) -> Path:
     return table if (path.parent / "clips").is_dir() and table.is_file() and not path.exists() else path
 
 
-def _chosen(path: Path, split: str) -> Path:
-    """The part of `path` that `split` names, where it has parts."""
-    parts = splits(path)
+def part_of(path: str | Path, split: str) -> Path:
+    """The part of `path` that `split` names, where it has parts. Raises TxError where that is none of them."""
+    parts, path = splits(path), Path(path)
     if (chosen := _part(parts, split)) is None and parts:
         first = next(iter(parts.values()))
         raise TxError(

@@ -13,7 +13,7 @@ from tx.config import RunConfig
 from tx.errors import TxError
 from tx.files import atomic_file
 from tx.speech.items import Problem, SpeechSet, stop_at, summarized
-from tx.speech.read import has_split, read_sets
+from tx.speech.read import has_split, part_of, read_sets
 from tx.speech.twins import Seen, file_of
 from tx.speech.windows import Labels, Window, cut
 from tx.train.text import duration
@@ -44,7 +44,8 @@ def read_data(config: RunConfig, labels: Labels, language: str | None, say: Call
     """The sets of the configuration as windows. Raises TxError for what cannot be read, and with `strict` for all."""
 
     def windows(paths: list[str], split: str) -> list[Window]:
-        return _windows(read_sets(paths, language, split), paths, labels, config.finetune.strict, say)
+        parts = [str(part_of(path, split)) for path in paths]
+        return _windows(read_sets(parts, language), parts, labels, config.finetune.strict, say)
 
     train = windows(config.data.train, "train")
     own = [path for path in config.data.train if _split(path) == "valid"]
