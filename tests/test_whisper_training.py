@@ -452,7 +452,7 @@ def test_what_is_validated_on_is_not_trained_on(tiny: Path, speech: Path, tmp_pa
     assert (
         "3 skipped: in a validation set, too" in heard.said and "5 items are left to train on" in heard.said
     )
-    assert f"  {speech}/metadata.csv:3: {speech}/1.wav is the same as {copy}, {valid}:3" in heard.said
+    assert f"  {speech}/metadata.csv:3: {speech}/1.wav is the same as {copy} in {valid}:3" in heard.said
     config.finetune.strict = True
     valid.write_text(f"path,text\n{speech}/0.wav,anders\n")
     with pytest.raises(TxError, match=r"2 items cannot be used \(2 in a validation set, too\)"):
@@ -537,11 +537,17 @@ def test_a_last_validation_that_was_stopped_is_made_up_for(
         return generate(*args)
 
     config = configuration(tiny, speech, train_max_steps=2, train_eval_every=2, finetune_lora=lora)
+    config.finetune.spec_augment, config.finetune.speed, config.finetune.noise = False, 0.05, 0.1
     monkeypatch.setattr("tx.train.whisper.session.generate", stopped_at_second)
     stopped = train_whisper(config, out, resume=False, listener=heard)
     assert stopped.step == 2 and not stopped.finished and not (out / "model.json").exists()
     assert train_whisper(config, out, resume=True, listener=heard).finished == "max_steps"
-    assert Package.open(out, SPEECH).scores[0]["data"] == "validation, step 2"
+    package = Package.open(out, SPEECH)
+    assert package.scores[0]["data"] == "validation, step 2"
+    n = sum(p.numel() for p in load_model(find_checkpoint(str(tiny))).parameters())
+    told = {"parameters": n, "lora": lora, "precision": "float32", "speed": 0.05, "noise": 0.1}
+    told |= {"spec_augment": False, "previous_text": 0.0}
+    assert told.items() <= package.config.items()
     train_whisper(config, out, resume=True, listener=heard)
     assert "this run is finished" in heard.said[-1]
     config.train.max_steps = 4

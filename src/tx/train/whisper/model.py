@@ -113,6 +113,11 @@ def merged_weights(model: Any) -> dict[str, Tensor]:
     return weights
 
 
+def n_saved(model: Any) -> int:
+    """How many numbers the weights have that are saved, in which adapters are none of their own."""
+    return sum(p.numel() for name, p in plain(model).named_parameters() if ".lora_" not in name)
+
+
 def save(model: Any, processor: Any, folder: Path) -> None:
     """Write a Hugging Face folder that transformers, faster-whisper's converter and tx open."""
     whisper = plain(model)

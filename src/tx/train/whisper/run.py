@@ -15,7 +15,6 @@ from tx.config import RunConfig, parse_duration
 from tx.errors import TxError
 from tx.files import recover_folder
 from tx.nn.cores import n_cores
-from tx.nn.device import use_bf16
 from tx.train.folder import check_inputs, clear, keep_inputs
 from tx.train.whisper.batch import Collator, Examples, Order
 from tx.train.whisper.data import write_table
@@ -75,8 +74,8 @@ def make_trainer(session: Session, out: Path) -> Any:
         max_grad_norm=train.clip_norm,
         max_steps=limits.steps,
         seed=config.seed,
-        bf16=train.precision != "fp16" and use_bf16(train.precision, session.device),
-        fp16=train.precision == "fp16",
+        bf16=session.precision == "bf16",
+        fp16=session.precision == "fp16",
         use_cpu=cpu,
         ddp_backend="gloo" if cpu and world_size() > 1 else None,
         dataloader_num_workers=0 if cpu else min(8, max(1, n_cores() - 1)),
@@ -125,9 +124,8 @@ def smoke(trainer: Any, session: Session) -> None:
         trainer.unheard.add(batch.pop("unheard", {}))
         inputs = {name: tensor.to(session.device) for name, tensor in batch.items()}
         session.model.to(session.device).train()
-        labels, fp16 = inputs.pop("labels"), session.config.train.precision == "fp16"
-        low = torch.float16 if fp16 else torch.bfloat16
-        with torch.autocast(session.device.type, low, enabled=fp16 or trainer.args.bf16):
+        labels, low = inputs.pop("labels"), {"fp16": torch.float16}.get(session.precision, torch.bfloat16)
+        with torch.autocast(session.device.type, low, enabled=session.precision != "float32"):
             outputs = session.model(**inputs)
         trainer._token_loss(outputs, labels).backward()
         session.model.zero_grad()

@@ -16,7 +16,7 @@ from tx.package import update_package
 from tx.speech.windows import Labels, Window
 from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor, transformers
 from tx.train.whisper.data import Data, read_data
-from tx.train.whisper.model import complete, learning_rate_for, lock, save
+from tx.train.whisper.model import complete, learning_rate_for, lock, n_saved, save
 from tx.train.whisper.ranks import gathered, rank, world_size
 from tx.train.whisper.unheard import Unheard, hear
 from tx.train.whisper.validate import Validation, generate, score
@@ -47,6 +47,14 @@ class Session:
         sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
         return sum(n for n, trained in sizes if trained), sum(n for n, _ in sizes)
 
+    @property
+    def precision(self) -> str:
+        """That of the updates: as configured, else what suits the device."""
+        configured = self.config.train.precision
+        if configured == "fp16":
+            return configured
+        return "bf16" if use_bf16(configured, self.device) else "float32"
+
     def validate(self) -> list[Validation]:
         """Score every set; each process of a distributed run writes down its share.
 
@@ -55,7 +63,7 @@ class Session:
         return [self._validated(name, windows) for name, windows in self.data.valid.items()]
 
     def _validated(self, name: str, windows: list[Window]) -> Validation:
-        bf16 = use_bf16(_precision(self.config), self.device)
+        bf16 = self.precision == "bf16"
         batch_size = max(8, self.config.train.batch_size)
         share = windows[rank() :: world_size()]
         parts = gathered(generate(self.model, self.processor, share, batch_size, bf16))
@@ -84,19 +92,15 @@ class Session:
         )
 
 
-def _precision(config: RunConfig) -> str:
-    """The precision as the rest of tx knows it: fp16 concerns the update alone."""
-    return "float32" if config.train.precision == "fp16" else config.train.precision
-
-
 def _told_config(session: Session, step: int) -> dict[str, Any]:
     config, finetune = session.config, session.config.finetune
-    names = ("audio_window", "timestamps", "freeze_encoder", "lora")
+    heard = ("audio_window", "timestamps", "previous_text", "spec_augment", "speed", "noise")
     folder = Path(finetune.init_from)
     return {
         "init_from": folder.name if folder.is_dir() else finetune.init_from,
-        **{name: getattr(finetune, name) for name in names},
-        "parameters": session.n_parameters[1],
+        **{name: getattr(finetune, name) for name in (*heard, "freeze_encoder", "lora")},
+        "parameters": n_saved(session.model),
+        "precision": session.precision,
         "lr": session.lr,
         "batch_size": config.train.batch_size * config.train.grad_accum * world_size(),
         "steps": step,
