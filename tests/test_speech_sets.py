@@ -154,6 +154,11 @@ def test_problems_are_named_by_file_and_line(folder: Path) -> None:
         (f"{table}:9", "duplicate"),
         (f"{table}:11", "no path"),
     ]
+    clips = folder / "clips"
+    assert [problem.what for problem in found.problems if problem.kind == "duplicate"] == [
+        f"{clips / '0.wav'} stands in {table}:2, too",
+        f"{clips / 'copy.wav'} is the same as {clips / '0.wav'} in {table}:2",
+    ]
     report = "\n".join(summarized(found.problems, shown=1))
     assert report.startswith("2 skipped: empty text\n  " + str(table) + ":3: has no text\n  and 1 more")
     with pytest.raises(TxError, match="8 items cannot be used") as error:

@@ -11,7 +11,7 @@ from tx.errors import TxError
 from tx.speech import media, saved, subtitles, tables
 from tx.speech.folders import read_folder, read_media_file
 from tx.speech.items import Item, NoSpeechError, Problem, SpeechSet
-from tx.speech.twins import Seen
+from tx.speech.twins import Seen, likeness
 
 SPLITS = {
     "train": ("train", "training"),
@@ -155,6 +155,5 @@ def _fault(item: Item, seen: Seen[Item]) -> Problem | None:
             item.origin, "control token in the text", f"holds {found[0]}, which is a command to Whisper"
         )
     if (twin := seen.twin(item)) is not None:
-        place = f" in {twin.origin}" if twin.origin != str(twin.media) else ""
-        return Problem(item.origin, "duplicate", f"{item.media} is the same as {twin.media}{place}")
+        return Problem(item.origin, "duplicate", likeness(item, twin))
     return None

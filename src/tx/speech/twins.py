@@ -21,6 +21,8 @@ class Excerpt(Protocol):
     def start(self) -> float: ...
     @property
     def end(self) -> float | None: ...
+    @property
+    def origin(self) -> str: ...
 
 
 E = TypeVar("E", bound=Excerpt)
@@ -59,6 +61,14 @@ class Seen(Generic[E]):
             with media.open("rb") if isinstance(media, Path) else media.open_sound() as file:
                 self._digests[media] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         return self._digests[media]
+
+
+def likeness(item: Excerpt, twin: Excerpt) -> str:
+    """What is said of an excerpt that is the same as an earlier one."""
+    if file_of(item.media) == file_of(twin.media):
+        return f"{item.media} stands in {twin.origin}, too"
+    place = f" in {twin.origin}" if twin.origin != str(twin.media) else ""
+    return f"{item.media} is the same as {twin.media}{place}"
 
 
 def file_of(media: Path | Stored) -> object:

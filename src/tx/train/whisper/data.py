@@ -14,7 +14,7 @@ from tx.errors import TxError
 from tx.files import atomic_file
 from tx.speech.items import Problem, SpeechSet, stop_at, summarized
 from tx.speech.read import has_split, part_of, read_sets
-from tx.speech.twins import Seen, file_of
+from tx.speech.twins import Seen, file_of, likeness
 from tx.speech.windows import Labels, Window, cut
 from tx.train.text import duration
 
@@ -83,8 +83,7 @@ def apart(train: list[Window], valid: list[Window]) -> tuple[list[Window], list[
         if twin is None or id(twin) not in validated:
             kept.append(window)
         else:
-            what = f"{window.media} is the same as {twin.media}, {twin.origin}"
-            problems.append(Problem(window.origin, "in a validation set, too", what))
+            problems.append(Problem(window.origin, "in a validation set, too", likeness(window, twin)))
     if not kept:
         raise TxError(
             f"all that is to be trained on is to be validated on, too; the first: {problems[0]}",
