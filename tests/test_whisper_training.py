@@ -32,7 +32,7 @@ from tx.train.whisper.model import learning_rate_for, lift_suppression, lock, me
 from tx.train.whisper.run import make_trainer, plan, train_whisper
 from tx.train.whisper.session import open_session
 from tx.train.whisper.trainer import load_progress
-from tx.train.whisper.validate import generate
+from tx.train.whisper.validate import generate, score
 from whisper import byte_tokenizer, write_tiny_whisper
 
 pytest.importorskip("transformers")
@@ -603,6 +603,17 @@ def test_patience_and_a_warning_where_it_gets_worse(tiny: Path, speech: Path, tm
     assert heard.warned and "worse than the untouched model" in heard.warned[0]
     assert train_whisper(config, tmp_path / "worse", resume=True, listener=heard).step == 3
     assert "this run is finished" in heard.said[-1]
+
+
+def test_what_a_model_makes_up_is_shown_in_part_and_counted_in_whole() -> None:
+    made_up = ["," * 448, "und so weiter " * 30, "ja " * 66 + "ja"]
+    found = score("valid", [window("Ja.")] * 3, made_up, None)
+    assert found.raw.insertions == (90 - 1) + (67 - 1)
+    assert [pair["hyp"] for pair in found.worst] == [
+        "und so weiter " * 14 + "und ...",  # 199 characters and a space
+        "ja " * 66 + "ja",
+        "," * 200 + " ...",
+    ]
 
 
 def test_media_that_cannot_be_read_are_skipped_or_stop_the_run(tiny: Path, tmp_path: Path) -> None:

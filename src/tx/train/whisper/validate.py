@@ -14,6 +14,7 @@ from tx.speech.windows import Window
 from tx.train.whisper.model import plain
 
 WORST = 5
+LONGEST = 200  # characters of an item that are shown
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Validation:
     name: str
     raw: Rates
     normalized: Rates
-    worst: list[dict[str, str]]  # each with `ref` and `hyp`
+    worst: list[dict[str, str]]  # each with `ref` and `hyp`, as much of them as is shown
 
     def record(self, prefix: str = "valid") -> dict[str, float]:
         """WER and CER in per cent, as the log has them."""
@@ -90,4 +91,10 @@ def score(
     raw, normalized = error_rates(refs, texts), error_rates(refs, texts, normalize)
     wrong = [error_rates([ref], [hyp], normalize).wer for ref, hyp in zip(refs, texts, strict=True)]
     worst = sorted((i for i in range(len(refs)) if wrong[i]), key=lambda i: -wrong[i])[:WORST]
-    return Validation(name, raw, normalized, [{"ref": refs[i], "hyp": texts[i]} for i in worst])
+    shown = [{"ref": shortened(refs[i]), "hyp": shortened(texts[i])} for i in worst]
+    return Validation(name, raw, normalized, shown)
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text if it is long: a model may repeat itself without end."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()} ..."
