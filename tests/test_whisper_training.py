@@ -4,6 +4,7 @@ numpy for augmentation, and to itself: a run that was stopped and resumed ends i
 
 import json
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from tx.train.whisper.batch import IGNORED, Collator, Example, Examples, Order, 
 from tx.train.whisper.checkpoint import find_checkpoint, load_model, load_processor, transformers
 from tx.train.whisper.data import apart, hold_out, write_table
 from tx.train.whisper.model import learning_rate_for, lift_suppression, lock, merged_weights, prepare, save
-from tx.train.whisper.run import make_trainer, plan, train_whisper
+from tx.train.whisper.run import forecast, make_trainer, plan, train_whisper
 from tx.train.whisper.session import open_session
 from tx.train.whisper.trainer import load_progress
 from tx.train.whisper.validate import generate, score
@@ -697,6 +698,30 @@ def test_a_run_stops_where_most_of_it_is_unreadable(tiny: Path, tmp_path: Path) 
         train_whisper(configuration(tiny, folder, data_valid=[str(cut)]), tmp_path / "b", False, heard)
     with pytest.raises(TxError, match=r"metadata\.csv:2: .*0\.flac is truncated"):
         open_session(configuration(tiny, cut, finetune_strict=True), heard)
+
+
+def test_a_dry_run_tells_how_long_a_run_would_take(tiny: Path, speech: Path, tmp_path: Path) -> None:
+    """Where generation is what takes time, that is the number of validations times that of their batches."""
+    heard = Heard()
+
+    def slow(*args: Any) -> Any:
+        time.sleep(len(args[2]))
+        return generate(*args)
+
+    config = configuration(tiny, speech, data_valid=[str(write_set(tmp_path / "other", 2))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tx.train.whisper.run.generate", slow)
+        forecast(config, heard)
+    told = re.fullmatch(
+        r"forecast: 6 steps in (\d) s \(1\.5 epochs\); .* a step, 4 steps an epoch; "
+        r"about \d\.\d GiB of memory; 2 s a validation",
+        heard.said[-1],
+    )
+    assert told and 4 <= int(told[1]) <= 6, heard.said[-1]  # two validations
+    done = fork_tx(
+        ["train", "whisper", str(speech), "--init-from", str(tiny), "--language", "de", "--dry-run"]
+    )
+    assert done.status == 0 and "forecast: 10 steps in" in done.err, done.err
 
 
 def test_the_command_tells_what_it_does_on_stderr(tiny: Path, speech: Path, tmp_path: Path) -> None:

@@ -5,8 +5,12 @@ fails within a minute, not at the first validation. The best by normalised word 
 """
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,7 +19,10 @@ from tx.config import RunConfig, parse_duration
 from tx.errors import TxError
 from tx.files import recover_folder
 from tx.nn.cores import n_cores
+from tx.nn.device import peak_memory
 from tx.train.folder import check_inputs, clear, keep_inputs
+from tx.train.forecast import Forecast
+from tx.train.text import duration
 from tx.train.whisper.batch import Collator, Examples, Order
 from tx.train.whisper.data import write_table
 from tx.train.whisper.model import lift_suppression, prepare
@@ -116,26 +123,34 @@ def smoke(trainer: Any, session: Session) -> None:
 
     Nothing is changed by it. Raises TxError if the machine has too little memory for such a batch.
     """
-    windows = session.data.train
-    longest = sorted(range(len(windows)), key=lambda i: windows[i].end - windows[i].start)
-    rows = longest[-session.config.train.batch_size :]
+    rows = _by_length(session)[-session.config.train.batch_size :]
     try:
-        batch = trainer.data_collator([trainer.train_dataset[i] for i in rows])
-        trainer.unheard.add(batch.pop("unheard", {}))
-        inputs = {name: tensor.to(session.device) for name, tensor in batch.items()}
-        session.model.to(session.device).train()
-        labels, low = inputs.pop("labels"), {"fp16": torch.float16}.get(session.precision, torch.bfloat16)
-        with torch.autocast(session.device.type, low, enabled=session.precision != "float32"):
-            outputs = session.model(**inputs)
-        trainer._token_loss(outputs, labels).backward()
-        session.model.zero_grad()
-        trainer._sums.zero_()
+        _pass(trainer, session, rows)
         generate(session.model, session.processor, session.data.valid["valid"][:1], 1)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TxError(
             f"a batch of {len(rows)} items does not fit into memory",
             "use a smaller --batch-size with --grad-accum, --set finetune.checkpointing=true or --lora 16",
         ) from error
+
+
+def _by_length(session: Session) -> list[int]:
+    windows = session.data.train
+    return sorted(range(len(windows)), key=lambda i: windows[i].end - windows[i].start)
+
+
+def _pass(trainer: Any, session: Session, rows: list[int]) -> None:
+    """Items forward and backward through the model; their gradients are forgotten."""
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in rows])
+    trainer.unheard.add(batch.pop("unheard", {}))
+    inputs = {name: tensor.to(session.device) for name, tensor in batch.items()}
+    session.model.to(session.device).train()
+    labels, low = inputs.pop("labels"), {"fp16": torch.float16}.get(session.precision, torch.bfloat16)
+    with torch.autocast(session.device.type, low, enabled=session.precision != "float32"):
+        outputs = session.model(**inputs)
+    trainer._token_loss(outputs, labels).backward()
+    session.model.zero_grad()
+    trainer._sums.zero_()
 
 
 def train_whisper(config: RunConfig, out: Path, resume: bool, listener: Any) -> Any:
@@ -204,7 +219,41 @@ def _tell_plan(session: Session, listener: Any) -> None:
 
 
 def forecast(config: RunConfig, listener: Any) -> None:
-    """Say what a run would be; nothing is trained or kept. Raises TxError as a run does."""
+    """Say what a run would be, how long it would take and in how much memory; nothing is trained or kept.
+
+    Raises TxError as a run does.
+    """
     session = open_session(config, listener)
     session.model = prepare(session.model, config.finetune)
     _tell_plan(session, listener)
+    with TemporaryDirectory() as folder:
+        trainer = make_trainer(session, Path(folder))
+        smoke(trainer, session)
+        told, validation = _timed(trainer, session)
+    listener.say(f"{told}; {duration(validation)} a validation")
+
+
+def _timed(trainer: Any, session: Session) -> tuple[Forecast, float]:
+    """A forecast from a batch of middling length, and the seconds of a validation from one batch of its items."""
+    train, limits = session.config.train, plan(session.config, len(session.data.train))
+    middle = max(0, len(session.data.train) - train.batch_size) // 2
+    rows = _by_length(session)[middle : middle + train.batch_size]
+    valid = list(chain.from_iterable(session.data.valid.values()))
+    some = valid[: session.valid_batch_size]
+
+    def seconds(work: Callable[[], object]) -> float:
+        start = time.monotonic()
+        work()
+        if session.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.monotonic() - start
+
+    step = train.grad_accum * min(seconds(lambda: _pass(trainer, session, rows)) for _ in range(2))
+    trained = session.n_parameters[0]
+    memory = peak_memory(session.device) + 8 * trained  # AdamW keeps two moments of each
+    batch = seconds(lambda: generate(session.model, session.processor, some, len(some)))
+    validation = batch * len(valid) / len(some) / world_size()
+    pace = step + validation / limits.eval_every
+    in_time = limits.max_seconds / pace if limits.max_seconds else math.inf
+    steps = max(1, int(min(limits.steps, in_time)))
+    return Forecast(step, limits.per_epoch, steps, steps * pace, memory), validation

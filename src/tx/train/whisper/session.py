@@ -55,6 +55,11 @@ class Session:
             return configured
         return "bf16" if use_bf16(configured, self.device) else "float32"
 
+    @property
+    def valid_batch_size(self) -> int:
+        """Without gradients there is room for more than in training."""
+        return max(8, self.config.train.batch_size)
+
     def validate(self) -> list[Validation]:
         """Score every set; each process of a distributed run writes down its share.
 
@@ -64,9 +69,8 @@ class Session:
 
     def _validated(self, name: str, windows: list[Window]) -> Validation:
         bf16 = self.precision == "bf16"
-        batch_size = max(8, self.config.train.batch_size)
         share = windows[rank() :: world_size()]
-        parts = gathered(generate(self.model, self.processor, share, batch_size, bf16))
+        parts = gathered(generate(self.model, self.processor, share, self.valid_batch_size, bf16))
         places = [divmod(i, len(parts)) for i in range(len(windows))]
         texts = [parts[part][0][row] for row, part in places]
         reasons = [parts[part][1].get(row) for row, part in places]
