@@ -246,7 +246,7 @@ def test_unreadable_subtitles_are_problems_with_their_line(folder: Path) -> None
         (f"{clips / '1.srt'}:9", "unreadable cue"),
     ]
     assert found.problems[0].what.startswith("is not UTF-8")
-    converted = f"iconv -f latin1 -t utf-8 {clips / '0.srt'} > utf8.txt"
+    converted = f"iconv -f cp1252 -t utf-8 {clips / '0.srt'} > utf8.txt"
     assert str(found.problems[0].hint).endswith(converted)
     assert any(
         line.startswith("  hint: ") and line.endswith(converted) for line in summarized(found.problems)

@@ -146,6 +146,19 @@ def test_a_faulty_cue_leaves_the_others(tmp_path: Path) -> None:
     assert [line for line, _ in faults] == [4]
 
 
+@pytest.mark.parametrize("arrow", ["->", "–>", "--", "=>", " – "])
+def test_a_mistyped_arrow_loses_no_cue_in_silence(tmp_path: Path, arrow: str) -> None:
+    path = tmp_path / "a.srt"
+    path.write_text(
+        "1\n00:00:01,000 --> 00:00:02,000\neins\n\n"
+        f"2\n00:00:03,000 {arrow} 00:00:04,000\nzwei\n\n"
+        "3\n00:00:05,000 --> 00:00:06,000\ndrei\n"
+    )
+    cues, faults = scan(path)
+    assert [cue.text for _, cue in cues] == ["eins", "drei"]
+    assert faults == [(6, "has no times like 00:00:01,000 --> 00:00:04,000")]
+
+
 def test_other_encodings_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.srt").write_bytes("1\n00:00:01,000 --> 00:00:02,000\nfür\n".encode("latin-1"))
     with pytest.raises(TxError, match=r"a\.srt:3 is not UTF-8"):

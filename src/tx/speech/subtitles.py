@@ -17,6 +17,7 @@ SUFFIXES = (".srt", ".vtt")
 TEXTS = (*SUFFIXES, ".txt")  # what may say the text of a media file; in this order where there are several
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+_NEARLY = re.compile(rf"\s*{_TIME}\s*[-–—=>]+\s*{_TIME}")  # a mistyped arrow
 _MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")  # <i>, <v Anna>, <00:01.000>; {\an8}
 _INLINE = re.compile(r"<\d\d:\d\d")  # the time of a word
 _EXAMPLE = "00:00:01,000 --> 00:00:04,000"
@@ -87,15 +88,14 @@ def _blocks(path: str | Path, is_vtt: bool) -> Iterator[tuple[int, str, list[str
     at, times = 0, ""
     below: list[str] = []
     for number, line in enumerate((*read_lines(path), ""), start=1):
-        if "-->" not in line and (line if is_vtt else line.strip()):  # in WebVTT a blank is text
+        is_times = "-->" in line or _NEARLY.match(line) is not None
+        if not is_times and (line if is_vtt else line.strip()):  # in WebVTT a blank is text
             below.append(line)
             continue
         if at:
-            has_number = (
-                "-->" in line and below and below[-1].strip().isdecimal()
-            )  # of the cue that starts here
+            has_number = is_times and below and below[-1].strip().isdecimal()  # of the cue that starts here
             yield at, times, below[:-1] if has_number else below
-        at, times, below = (number, line, []) if "-->" in line else (0, "", [])
+        at, times, below = (number, line, []) if is_times else (0, "", [])
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> float:

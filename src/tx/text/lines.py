@@ -159,7 +159,7 @@ def _decode(raw: bytes, name: str, number: int) -> str:
         column = error.start - raw.rfind(b"\n", 0, error.start)
         raise TxError(
             f"{name}:{line} is not UTF-8: {error.reason} at byte {column}",
-            f"if it is Latin-1, convert it: iconv -f latin1 -t utf-8 {_shown(name)} > utf8.txt",
+            f"if it comes from Windows or is Latin-1, convert it: iconv -f cp1252 -t utf-8 {_shown(name)} > utf8.txt",
         ) from error
 
 
