@@ -52,6 +52,29 @@ def tx(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Any:
     return run
 
 
+def test_runs_of_speech_show_their_word_error_rate_of_which_less_is_better(tx: Any, tmp_path: Path) -> None:
+    rows = [{"step": 0, "seconds": 0.0, "weights": "current", "valid_wer": 58.0, "valid_cer": 28.0}]
+    for step, wer in ((10, 30.0), (20, 20.0), (30, 25.0)):
+        rows.append({"step": step, "seconds": 6.0 * step, "loss": 30.0 / step})
+        rows.append(
+            {
+                "step": step,
+                "seconds": 6.0 * step,
+                "weights": "current",
+                "valid_wer": wer,
+                "valid_cer": wer / 2,
+            }
+        )
+    path = tmp_path / "mine" / "run" / "metrics.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = read_run(str(path))
+    assert metrics_of([run]) == ["loss", "wer"]
+    assert run.best("wer") == (20, 2.0, 20.0) and run.best("cer")[2] == 10.0
+    status, out, _ = tx("mine")
+    assert status == 0 and "word error rate, %" in out and "20" in out
+
+
 def test_a_run_is_found_by_its_package_its_folder_or_its_log(tmp_path: Path) -> None:
     path = log(tmp_path / "bard" / "run" / "metrics.jsonl")
     for name in (tmp_path / "bard", tmp_path / "bard" / "run", path):

@@ -28,8 +28,8 @@ def curves(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="loss|bpc|ppl|bleu|f1",
-            help="What to show, repeatable; else loss, and BLEU or F1 if measured.",
+            metavar="loss|bpc|ppl|bleu|f1|wer|cer",
+            help="What to show, repeatable; else loss, and BLEU, F1 or WER if measured.",
         ),
     ] = None,
     by: Annotated[
@@ -106,7 +106,7 @@ def _print(runs: Sequence["Run"], metric: str, drawn: Sequence["Curve"], axis: "
         line.rstrip()
         show(line)
     for number, run in enumerate(runs):
-        told = "no validation yet"
+        told = "training alone" if run.valid else "no validation yet"
         if metric in run.valid:
             step, minutes, value = run.best(metric)
             told = f"best {value:.4g} at step {step:,.0f}, {minutes:.1f} min"

@@ -31,8 +31,11 @@ METRICS = {
     "ppl": "perplexity a token",
     "bleu": "BLEU",
     "f1": "F1 of entities",
+    "wer": "word error rate, %",
+    "cer": "character error rate, %",
 }
 SCORES = ("bleu", "f1")  # of which more is better
+SHOWN = (*SCORES, "wer")  # beside the loss, where nothing is asked for
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b58900", "#56b4e9", "#882255", "#444444")
 
@@ -142,9 +145,9 @@ class Curve:
 
 
 def metrics_of(runs: Iterable[Run]) -> list[str]:
-    """The metrics to show where none is asked for: the loss, and the scores that were measured."""
+    """The metrics to show where none is asked for: the loss, and the usual score of what was measured."""
     measured = {metric for run in runs for metric in run.valid}
-    return ["loss", *(score for score in SCORES if score in measured)]
+    return ["loss", *(score for score in SHOWN if score in measured)]
 
 
 def curves_of(runs: Sequence[Run], metric: str, axis: Axis) -> list[Curve]:
