@@ -35,6 +35,7 @@ METRICS = {
     "cer": "character error rate, %",
 }
 SCORES = ("bleu", "f1")  # of which more is better
+ERRORS = ("wer", "cer")
 SHOWN = (*SCORES, "wer")  # beside the loss, where nothing is asked for
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#b58900", "#56b4e9", "#882255", "#444444")
@@ -136,12 +137,13 @@ def distinct(runs: Sequence[Run], names: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line: of which run, whether of its training or its validations, and its points."""
+    """A line: of which run, whether of its training, its points, and from which share of the run on all must be seen."""
 
     run: int
     is_train: bool
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    start: float = _START
 
 
 def metrics_of(runs: Iterable[Run]) -> list[str]:
@@ -157,7 +159,10 @@ def curves_of(runs: Sequence[Run], metric: str, axis: Axis) -> list[Curve]:
         if metric == "loss" and run.train.rows:
             curves.append(Curve(number, True, *run.train.xy(axis)))
         if metric in run.valid:
-            curves.append(Curve(number, False, *run.valid[metric].xy(axis)))
+            start = (
+                0.0 if metric in ERRORS else _START
+            )  # the untouched model is what others are compared with
+            curves.append(Curve(number, False, *run.valid[metric].xy(axis), start))
     if not curves:
         known = sorted({name for run in runs for name in run.valid} | {"loss"})
         raise TxError(f"no run measured {metric}", f"there are: {', '.join(known)}")
@@ -172,7 +177,7 @@ def end_of(runs: Iterable[Run], axis: Axis) -> float:
 
 def _span(curves: Sequence[Curve], right: float) -> Span:
     """The range of values that is worth showing."""
-    shown = [curve.y[(curve.x >= _START * right) | (curve.x == curve.x[-1])] for curve in curves]
+    shown = [curve.y[(curve.x >= curve.start * right) | (curve.x == curve.x[-1])] for curve in curves]
     low, high = min(float(y.min()) for y in shown), max(float(y.max()) for y in shown)
     margin = 0.04 * (high - low) or abs(high) * 0.1 or 1.0
     return low - margin, high + margin
