@@ -137,7 +137,7 @@ def distinct(runs: Sequence[Run], names: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line: of which run, whether of its training, its points, and from which share of the run on all must be seen."""
+    """A line: its run, whether of training, its points, and the share of the run from which on all must be seen."""
 
     run: int
     is_train: bool
