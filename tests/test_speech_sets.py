@@ -270,6 +270,15 @@ def test_an_audiofolder_and_its_splits(folder: Path, sounds: list[Path]) -> None
     assert pairs(read_sets([folder / "data", folder / "data" / "train"])) == [("0.wav", "a"), ("1.wav", "b")]
 
 
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [("sv", "sv"), ("sv-SE", "sv"), ("German", "de"), ("deutsch", "de"), ("", None), ("Klingon", "klingon")],
+)
+def test_the_language_of_a_row_has_many_names(folder: Path, written: str, code: str | None) -> None:
+    (folder / "table.csv").write_text(f"path,text,language\n0.wav,a,{written}\n")
+    assert [item.language for item in read_set(folder / "table.csv").items] == [code]
+
+
 def test_a_common_voice_folder(folder: Path) -> None:
     header = "client_id\tpath\tsentence\tup_votes\tlocale\tsegment\n"
     for split, indexes in {"train": (0, 1), "dev": (2,), "test": (3,)}.items():

@@ -20,9 +20,10 @@ from tx.decode.transcribe.folder import open_folder
 from tx.decode.transcribe.longform import segments_of
 from tx.decode.transcribe.network import Network
 from tx.decode.transcribe.rules import Spoken, first_mask, next_mask
-from tx.decode.transcribe.vocabulary import Vocabulary, language_code
+from tx.decode.transcribe.vocabulary import Vocabulary
 from tx.errors import TxError, UsageError
 from tx.speech.features import log_mel
+from tx.speech.languages import language_code
 from tx.speech.media import RATE
 from whisper import write_tiny_whisper
 

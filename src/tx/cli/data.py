@@ -115,7 +115,7 @@ def check(
 
 def _code(language: str) -> str:
     """Whisper's code for a language given as de or German. Raises UsageError if it knows no such language."""
-    from tx.decode.transcribe.vocabulary import language_code, nearest_language
+    from tx.speech.languages import language_code, nearest_language
 
     if (code := language_code(language)) is None:
         raise UsageError(f"Whisper knows no language '{language}'", nearest_language(language))

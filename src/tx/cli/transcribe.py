@@ -284,7 +284,7 @@ def _opened(source: str) -> Any:
 
 def _told_language(said: "Iterator[Segment]", source: str) -> "Iterator[Segment]":
     """Say which language was understood, where nobody had named it: a wrong guess is seen at once."""
-    from tx.decode.transcribe.vocabulary import NAMES
+    from tx.speech.languages import NAMES
 
     for number, one in enumerate(said):
         if not number:

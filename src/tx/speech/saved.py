@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from tx.errors import TxError
 from tx.speech.items import Item, Problem
-from tx.speech.tables import LANGUAGE, PATH, TEXT, language_code
+from tx.speech.tables import LANGUAGE, PATH, TEXT, spoken
 
 DATASET, DATASETS = "state.json", "dataset_dict.json"
 
@@ -61,8 +61,8 @@ def read_saved(folder: Path) -> Iterator[Item | Problem]:
         if media is None:
             yield Problem(origin, "missing media", "holds neither sound nor the path of a file that is there")
             continue
-        words, spoken = str(values[text] or "").split(), values[language] if language else None
-        yield Item(media, " ".join(words), language=language_code(spoken), origin=origin)
+        words, named = str(values[text] or "").split(), values[language] if language else None
+        yield Item(media, " ".join(words), language=spoken(named), origin=origin)
 
 
 def _named(columns: Mapping[str, str], known: tuple[str, ...]) -> str | None:

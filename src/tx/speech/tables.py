@@ -6,7 +6,6 @@ taken for path and text.
 
 import csv
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from tx.errors import TxError
 from tx.speech.items import Item, NoSpeechError, Problem
+from tx.speech.languages import language_code
 from tx.speech.subtitles import Cue
 from tx.text.lines import read_lines
 
@@ -81,14 +81,14 @@ def _item(row: Row, origin: str, bases: Sequence[Path]) -> Item | Problem:
         start,
         end,
         cues,
-        language_code(language),
+        spoken(language),
         origin,
     )
 
 
-def language_code(value: Any) -> str | None:
-    """The language of a locale: "sv" for sv-SE."""
-    return re.split("[-_]", value)[0].lower() if isinstance(value, str) and value else None
+def spoken(value: Any) -> str | None:
+    """The code of a language in a table: "sv" for sv-SE or Swedish; what Whisper does not know as it is written."""
+    return language_code(value) or value.strip().lower() if isinstance(value, str) and value.strip() else None
 
 
 def _first(row: Row, keys: Sequence[str]) -> Any:
