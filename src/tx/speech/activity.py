@@ -19,10 +19,11 @@ from tx.speech.features import WINDOW, Audio
 from tx.speech.media import RATE
 
 FRAME = RATE // 50  # samples: 20 ms
-SILENCE = -75.0  # dB below full scale: nothing, whatever stands beside it
+SILENCE = -90.0  # dB below full scale, low tones taken away: nothing, whatever stands beside it
+NOTHING = 1e-4  # of full scale: digital silence, or three steps of 16 bits
 MARGIN = 0.2  # of the way from the background to the loud parts: where speech begins ...
 LEAST_RANGE = 8.0  # dB between both; less is one sound all through
-STEADY = 3.0  # dB from the background to the loudest frame; less, for a second or more, is a hum or a hiss
+STEADY = 4.0  # dB from the softest to the loudest frame; less, for a second or more, is a hum or a hiss
 LEAVE = 3.0  # dB below that: where it ends
 AROUND = 30 * 50  # frames on each side that make up the background
 SHORTEST, LONGEST_PAUSE, PADDING = 4, 25, 10  # frames: 80 ms, 0.5 s, 0.2 s
@@ -41,9 +42,9 @@ class Stretch:
 def find_speech(audio: Audio) -> list[Stretch]:
     """The stretches of mono audio at 16 kHz in which there may be speech; none in silence."""
     levels = _levels(audio)
-    if _is_silence(levels):
+    if is_silent(audio):
         return []
-    enter = _thresholds(levels)
+    enter = np.where(_is_steady(audio, levels), np.inf, _thresholds(levels))
     frames = list(_joined(_runs(levels, enter, enter - LEAVE)))
     return [
         Stretch(max(0, start - PADDING) * FRAME, min(len(audio), (end + PADDING) * FRAME))
@@ -53,20 +54,31 @@ def find_speech(audio: Audio) -> list[Stretch]:
 
 def is_silent(audio: Audio) -> bool:
     """Whether there is nothing in mono audio at 16 kHz, digital silence or nearly so."""
-    return _is_silence(_levels(audio))
+    return len(audio) < FRAME or float(np.abs(audio).max()) < NOTHING
 
 
-def _is_silence(levels: NDArray[np.float32]) -> bool:
-    return not levels.size or bool(levels.max() < SILENCE)
-
-
-def _levels(audio: Audio) -> NDArray[np.float32]:
+def _levels(audio: Audio, without_hum: bool = True) -> NDArray[np.float32]:
     """The level of each frame in dB; full scale at 0."""
     n = len(audio) // FRAME
-    change = np.diff(audio[: n * FRAME], prepend=np.float32(0)).reshape(n, FRAME)
-    power: NDArray[np.float32] = np.einsum("ij,ij->i", change, change) / FRAME
+    kept = audio[: n * FRAME]
+    frames = (np.diff(kept, prepend=np.float32(0)) if without_hum else kept).reshape(n, FRAME)
+    power: NDArray[np.float32] = np.einsum("ij,ij->i", frames, frames) / FRAME
     levels: NDArray[np.float32] = (10 * np.log10(power + 1e-12)).astype(np.float32)
     return levels
+
+
+def _is_steady(audio: Audio, levels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """For each frame, whether it and all around it are a hum or a hiss.
+
+    Both with the low tones, of which voices mostly are, and without, nothing may be louder or softer than the rest.
+    """
+    found, step = np.zeros(len(levels), bool), AROUND // 3
+    whole = _levels(audio, without_hum=False)
+    for at in range(0, len(levels), step):
+        near = slice(max(0, at + step // 2 - AROUND), at + step // 2 + AROUND)
+        ranges = (float(np.ptp(each[near])) for each in (levels, whole))
+        found[at : at + step] = len(levels[near]) >= 50 and max(ranges) < STEADY
+    return found
 
 
 def _thresholds(levels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -75,10 +87,9 @@ def _thresholds(levels: NDArray[np.float32]) -> NDArray[np.float32]:
     for at in range(0, len(levels), step):
         near = levels[max(0, at + step // 2 - AROUND) : at + step // 2 + AROUND]
         near = near[near >= SILENCE]
-        quiet, loud, loudest = np.percentile(near, (10, 95, 100)).tolist() if near.size else (0.0, 0.0, 0.0)
+        quiet, loud = np.percentile(near, (10, 95)) if near.size else (0.0, 0.0)
         threshold = quiet + MARGIN * (loud - quiet) if loud - quiet >= LEAST_RANGE else SILENCE
-        is_steady = loudest - quiet < STEADY and near.size >= 50
-        wanted[at : at + step] = np.inf if is_steady else max(threshold, SILENCE)
+        wanted[at : at + step] = max(threshold, SILENCE)
     return wanted
 
 
