@@ -120,3 +120,29 @@ def test_on_human_speech_nothing_is_lost_that_silero_hears() -> None:
             mask[part.start : part.end] = True
     assert (ours & theirs).sum() / theirs.sum() > 0.98
     assert ours.mean() < theirs.mean() + 0.15  # and the pauses are left out
+
+
+@pytest.mark.skipif(not DATA, reason="needs TX_TEST_DATA")
+@pytest.mark.parametrize("place", ["in white noise of 5 dB", "after a minute of hiss", "hardly to be heard"])
+def test_on_human_speech_nothing_is_lost(place: str) -> None:
+    """Every loud frame (25 dB below the loudest) of every sentence is in a stretch."""
+    from tx.speech.media import decode
+
+    chance = np.random.default_rng(0)
+    for file in sorted((Path(str(DATA)) / "speech-de" / "audio").glob("*.flac")):
+        sound = decode(file)
+        level = float(np.sqrt((sound**2).mean()))
+        frames = sound[: len(sound) // 320 * 320].reshape(-1, 320)
+        power = 10 * np.log10((frames**2).mean(axis=1) + 1e-12)
+        wanted, before = power > power.max() - 25, np.zeros(0, np.float32)
+        if place == "in white noise of 5 dB":
+            sound = sound + chance.normal(0, level / 10**0.25, len(sound)).astype(np.float32)
+        elif place == "after a minute of hiss":
+            before = chance.normal(0, 2 * level, 60 * RATE).astype(np.float32)
+        else:
+            sound = sound / np.abs(sound).max() * np.float32(0.005)
+        heard = np.zeros(len(before) + len(sound) + RATE, bool)
+        for part in find_speech(np.concatenate([before, sound])):
+            heard[part.start : part.end] = True
+        inside = heard[len(before) : len(before) + len(frames) * 320].reshape(-1, 320).all(axis=1)
+        assert (wanted & inside).sum() / wanted.sum() > 0.9, file.name

@@ -25,7 +25,7 @@ MARGIN = 0.2  # of the way from the background to the loud parts: where speech b
 LEAST_RANGE = 8.0  # dB between both; less is one sound all through
 STEADY = 4.0  # dB from the softest to the loudest frame; less, for a second or more, is a hum or a hiss
 LEAVE = 3.0  # dB below that: where it ends
-AROUND = 30 * 50  # frames on each side that make up the background
+AROUND, CLOSE = 30 * 50, 5 * 50  # frames on each side that make up the background
 SHORTEST, LONGEST_PAUSE, PADDING = 4, 25, 10  # frames: 80 ms, 0.5 s, 0.2 s
 PACK = WINDOW - RATE  # samples: a second of silence at the end of a window tells the model that all is said
 FARTHEST = 4 * RATE  # samples of silence inside a window
@@ -82,15 +82,27 @@ def _is_steady(audio: Audio, levels: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _thresholds(levels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The level at which speech begins, for each frame: by the quiet and the loud part of its surroundings."""
-    wanted, step = np.empty_like(levels), AROUND // 3
+    """The level at which speech begins, for each frame: by the quiet and the loud part of its surroundings.
+
+    Those of 10 s count where they ask for less: what follows a loud noise may be softer than that.
+    """
+    wanted, step = np.empty_like(levels), CLOSE
     for at in range(0, len(levels), step):
-        near = levels[max(0, at + step // 2 - AROUND) : at + step // 2 + AROUND]
-        near = near[near >= SILENCE]
-        quiet, loud = np.percentile(near, (10, 95)) if near.size else (0.0, 0.0)
-        threshold = quiet + MARGIN * (loud - quiet) if loud - quiet >= LEAST_RANGE else SILENCE
-        wanted[at : at + step] = max(threshold, SILENCE)
+        far, close = (
+            levels[max(0, at + step // 2 - reach) : at + step // 2 + reach] for reach in (AROUND, CLOSE)
+        )
+        threshold = _threshold(far)
+        wanted[at : at + step] = (
+            SILENCE if threshold is None else min(threshold, _threshold(close) or threshold)
+        )
     return wanted
+
+
+def _threshold(near: NDArray[np.float32]) -> float | None:
+    """Between the quiet and the loud frames of a part, None where all are about as loud."""
+    near = near[near >= SILENCE]
+    quiet, loud = np.percentile(near, (10, 95)).tolist() if near.size else (0.0, 0.0)
+    return quiet + MARGIN * (loud - quiet) if loud - quiet >= LEAST_RANGE else None
 
 
 def _runs(
