@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from copy import copy
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand
 
-from tx.catalog import arch_named, recipe_names
+from tx.catalog import arch_named, recipe_names, recipe_text
 from tx.cli.options import flag_fields, flag_help
 from tx.resolve import resolve
 from tx.text.tokenizer import KINDS
@@ -73,4 +74,14 @@ def _about(name: str, text: str) -> str:
     own = [line for line in examples if f" {name} " in line] or examples
     more = "" if name in KINDS else f"; `tx config {name}` prints every key"
     kept = [line for line in lines if line not in examples or line in own]
-    return "\n".join(kept) + f"\n\nShown is what concerns {name}, with its own values{more}."
+    return (
+        "\n".join(kept) + f"\n\n{_described(name)}Shown is what concerns {name}, with its own values{more}."
+    )
+
+
+def _described(name: str) -> str:
+    """What a recipe says of itself at its top, as paragraphs."""
+    if name not in recipe_names():
+        return ""
+    top = takewhile(lambda line: line.startswith("#"), recipe_text(name).split("\n"))
+    return "\n".join(line.lstrip("# ") for line in top) + "\n\n"

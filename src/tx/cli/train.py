@@ -29,7 +29,7 @@ SCORES = {TRANSLATION: "BLEU", TAGGING: "F1"}  # what is meant where the best sc
 Valid = Annotated[
     list[str] | None,
     typer.Option(
-        "--valid", metavar="FILE", help="Validation text; for translation first the source, then the target."
+        "--valid", metavar="FILE", help="Validation data; for translation first the source, then the target."
     ),
 ]
 Out = Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")]
@@ -48,7 +48,7 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="[RECIPE|CONFIG.toml|KIND] [FILE...]",
-            help="A recipe, a configuration file, an architecture or a kind of tokenizer, then the text.",
+            help="A recipe, a configuration file, an architecture or a kind of tokenizer, then the data.",
             show_default=False,
         ),
     ] = None,
@@ -75,6 +75,7 @@ def train(
     $ tx train word2vec text8 -o vectors
     $ tx train tagger train.conll --valid dev.conll --embeddings vectors -o names
     $ tx train whisper videos/ --init-from whisper-base --language de -o my-whisper
+    $ tx train whisper train.tsv --valid dev.tsv --init-from whisper-base --language de --max-time 1h -o my-whisper
     $ tx train bpe train.de train.en --vocab-size 8000 -o bpe8k
     $ tx config transformer-xs > run.toml && tx train run.toml train.de train.en -o de-en
     ```

@@ -44,7 +44,8 @@ def find_speech(audio: Audio) -> list[Stretch]:
     levels = _levels(audio)
     if is_silent(audio):
         return []
-    enter = np.where(_is_steady(audio, levels), np.inf, _thresholds(levels))
+    enter = _thresholds(levels)
+    enter[_is_steady(audio, levels)] = np.inf
     frames = list(_joined(_runs(levels, enter, enter - LEAVE)))
     return [
         Stretch(max(0, start - PADDING) * FRAME, min(len(audio), (end + PADDING) * FRAME))

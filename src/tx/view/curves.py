@@ -65,9 +65,9 @@ class Run:
     valid: dict[str, Series]
 
     def best(self, metric: str) -> tuple[float, float, float]:
-        """Step, minutes and value of the best validation."""
-        sign = -1 if metric in SCORES else 1
-        return min(self.valid[metric].rows, key=lambda row: sign * row[2])
+        """Step, minutes and value of the best validation; the untouched model is none that was trained."""
+        sign, rows = -1 if metric in SCORES else 1, self.valid[metric].rows
+        return min([row for row in rows if row[0]] or rows, key=lambda row: sign * row[2])
 
 
 # -- reading ---------------------------------------------------------------------------------------
