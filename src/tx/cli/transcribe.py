@@ -128,7 +128,7 @@ def transcribe(
     Text has a line for each sentence; with --json each segment is a line, with its times, the file, and how far it
     is to be believed. With several files and -o, FOLDER gets a file for each. Any Whisper model in Hugging Face's
     form can be named with -m ./FOLDER. A language that nobody names is told once for a file, by its first speech.
-    Silence, hum and hiss give nothing; in music and noise --activity silero knows speech better.
+    Silence gives nothing, nor do hum and hiss alone; in music and noise --activity silero knows speech better.
     """
     console.set_quiet(quiet)
     if as_json and format not in (None, "json"):
