@@ -57,6 +57,13 @@ def flag_fields() -> Iterator[tuple[str, Field, Any]]:
                 yield f"{section}.{option.name}".lstrip("."), option, hints[option.name]
 
 
+def value_of(config: RunConfig, key: str) -> Any:
+    """What a configuration holds under a dotted key."""
+    section, _, leaf = key.rpartition(".")
+    owner: Any = getattr(config, section) if section else config
+    return owner.get(leaf) if isinstance(owner, dict) else getattr(owner, leaf)
+
+
 def flag_help(option: Field, hint: Any, default: Any) -> str:
     """What the help page says of a flag, its choices and its default included."""
     told = [", ".join(choices(hint)), "" if default in ("", False, []) else f"default {default}"]

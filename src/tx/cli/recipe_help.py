@@ -1,6 +1,6 @@
 """The help page of `tx train` for what is named beside `--help`: its own flags alone, with the values it has."""
 
-from collections.abc import Iterable
+from collections.abc import Container
 from copy import copy
 from itertools import takewhile
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from tx.catalog import arch_named, recipe_names, recipe_text
-from tx.cli.options import flag_fields, flag_help
+from tx.cli.options import flag_fields, flag_help, value_of
 from tx.resolve import resolve
 from tx.text.tokenizer import KINDS
 
@@ -31,14 +31,7 @@ class RecipeHelp(TyperCommand):
         shown = copy(self)
         name = next(filter(_is_known, ctx.meta.get(_WORDS, [])), None)
         if name is not None:
-            values = _values(name)
-            hidden = {option.name for key, option, _ in flag_fields() if key not in values}
-            helps = {
-                option.name: flag_help(option, hint, values[key])
-                for key, option, hint in flag_fields()
-                if key in values
-            }
-            hidden |= _NOT_FOR_TOKENIZERS if name in KINDS else set()
+            helps, hidden = _flags(name)
             shown.params = [_told(param, helps) for param in self.params if param.name not in hidden]
             shown.help = _about(name, self.help or "")
         TyperCommand.format_help(shown, ctx, formatter)
@@ -49,16 +42,17 @@ def _is_known(word: str) -> bool:
     return is_file or word in KINDS or word in recipe_names() or arch_named(word) is not None
 
 
-def _values(name: str) -> dict[str, Any]:
-    """The keys that mean something for what is named, and what they are without a flag."""
+def _flags(name: str) -> tuple[dict[str, str], set[str]]:
+    """What is said of the flags that mean something for what is named, with their values; and the other flags."""
     resolved = resolve(None if name in KINDS else name)
-    keys: Iterable[str] = TOKENIZER_FLAGS if name in KINDS else resolved.origins
-    values = {}
-    for key in keys:
-        section, _, leaf = key.rpartition(".")
-        if section != "model":
-            values[key] = getattr(getattr(resolved.config, section) if section else resolved.config, leaf)
-    return values
+    keys: Container[str] = TOKENIZER_FLAGS if name in KINDS else resolved.origins
+    helps, hidden = dict[str, str](), set(_NOT_FOR_TOKENIZERS if name in KINDS else ())
+    for key, option, hint in flag_fields():
+        if key in keys:
+            helps[option.name] = flag_help(option, hint, value_of(resolved.config, key))
+        else:
+            hidden.add(option.name)
+    return helps, hidden
 
 
 def _told(param: Any, helps: dict[str, str]) -> Any:

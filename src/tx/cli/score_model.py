@@ -10,6 +10,7 @@ from tx.errors import TxError, UsageError
 from tx.package import find
 from tx.package.read import read_unverified
 from tx.text.lines import LineWriter
+from tx.text.parallel import n_lines as told_lines
 from tx.text.parallel import read_aligned
 
 BATCH = 1000  # pairs scored together
@@ -44,7 +45,7 @@ def _score_text(path: Path, files: list[str], as_json: bool) -> None:
     if not n_lines:
         raise TxError("there is no text to score", "tx score -m MODEL < text")
     console.note(
-        f"{n_lines:,} line{'' if n_lines == 1 else 's'}, {n_characters:,} characters: {total:.2f} nats, "
+        f"{told_lines(n_lines)}, {n_characters:,} characters: {total:.2f} nats, "
         f"{-total / n_characters / math.log(2):.4f} bits per character, "
         f"perplexity {math.exp(min(-total / n_tokens, 700.0)):.3f} a token"
     )

@@ -11,7 +11,7 @@ import typer
 from tx.catalog import arch_named, arch_names, recipe_names
 from tx.cli import console
 from tx.cli.app import LEARN, app
-from tx.cli.options import collect_flags, config_flags, model_config
+from tx.cli.options import collect_flags, config_flags, model_config, value_of
 from tx.cli.recipe_help import TOKENIZER_FLAGS, RecipeHelp
 from tx.config import LANGUAGE_MODEL, SPEECH, TAGGING, TRANSLATION, VECTORS, RunConfig
 from tx.errors import TxError, UsageError, did_you_mean
@@ -215,12 +215,6 @@ def _resume_config(
     return resolve(name or str(kept), flags=flags, sets=sets or [], model=model_config)
 
 
-def _value(config: RunConfig, key: str) -> Any:
-    section, _, leaf = key.rpartition(".")
-    owner: Any = getattr(config, section) if section else config
-    return owner.get(leaf) if isinstance(owner, dict) else getattr(owner, leaf)
-
-
 # -- the run ---------------------------------------------------------------------------------------
 
 
@@ -277,7 +271,7 @@ def _display() -> Any:
 def print_config(resolved: Resolved) -> None:
     rows = []
     for key, origin in resolved.origins.items():
-        value = _value(resolved.config, key)
+        value = value_of(resolved.config, key)
         if not dataclasses.is_dataclass(value):
             rows.append((key, value, origin))
     console.print_table(["key", "value", "from"], rows)
