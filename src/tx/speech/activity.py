@@ -41,9 +41,9 @@ class Stretch:
 
 def find_speech(audio: Audio) -> list[Stretch]:
     """The stretches of mono audio at 16 kHz in which there may be speech; none in silence."""
-    levels = _levels(audio)
     if is_silent(audio):
         return []
+    levels = _levels(audio)
     enter = _thresholds(levels)
     enter[_is_steady(audio, levels)] = np.inf
     frames = list(_joined(_runs(levels, enter, enter - LEAVE)))
@@ -68,6 +68,10 @@ def _levels(audio: Audio, without_hum: bool = True) -> NDArray[np.float32]:
     return levels
 
 
+def _around(frame: int, reach: int) -> slice:
+    return slice(max(0, frame - reach), frame + reach)
+
+
 def _is_steady(audio: Audio, levels: NDArray[np.float32]) -> NDArray[np.bool_]:
     """For each frame, whether it and all around it are a hum or a hiss.
 
@@ -76,7 +80,7 @@ def _is_steady(audio: Audio, levels: NDArray[np.float32]) -> NDArray[np.bool_]:
     found, step = np.zeros(len(levels), bool), AROUND // 3
     whole = _levels(audio, without_hum=False)
     for at in range(0, len(levels), step):
-        near = slice(max(0, at + step // 2 - AROUND), at + step // 2 + AROUND)
+        near = _around(at + step // 2, AROUND)
         ranges = (float(np.ptp(each[near])) for each in (levels, whole))
         found[at : at + step] = len(levels[near]) >= 50 and max(ranges) < STEADY
     return found
@@ -89,9 +93,7 @@ def _thresholds(levels: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     wanted, step = np.empty_like(levels), CLOSE
     for at in range(0, len(levels), step):
-        far, close = (
-            levels[max(0, at + step // 2 - reach) : at + step // 2 + reach] for reach in (AROUND, CLOSE)
-        )
+        far, close = (levels[_around(at + step // 2, reach)] for reach in (AROUND, CLOSE))
         threshold = _threshold(far)
         wanted[at : at + step] = (
             SILENCE if threshold is None else min(threshold, _threshold(close) or threshold)
