@@ -16,9 +16,8 @@ def sinusoids(n: int, d_model: int, layout: str = "interleaved", start: int = 0)
     "interleaved", the paper's formula: `[p, 2i] = sin(p / 10000^(2i/d))`, `[p, 2i+1] = cos(p / 10000^(2i/d))`.
     "concatenated", tensor2tensor's: `[p, i] = sin(p w_i)`, `[p, d/2+i] = cos(p w_i)`, `w_i = 10000^(-i/(d/2-1))`.
     """
-    if (
-        torch.get_default_device().type == "meta"
-    ):  # a model is checked; `arange` there imports torch's compiler
+    # A model is checked there; `arange` would import torch's compiler.
+    if torch.get_default_device().type == "meta":
         return torch.empty(n, d_model)
     half = d_model // 2
     steps = torch.arange(half, dtype=torch.float64)

@@ -159,9 +159,8 @@ def curves_of(runs: Sequence[Run], metric: str, axis: Axis) -> list[Curve]:
         if metric == "loss" and run.train.rows:
             curves.append(Curve(number, True, *run.train.xy(axis)))
         if metric in run.valid:
-            start = (
-                0.0 if metric in ERRORS else _START
-            )  # the untouched model is what others are compared with
+            # Of errors all is shown: the untouched model, at the start, is what others are compared with.
+            start = 0.0 if metric in ERRORS else _START
             curves.append(Curve(number, False, *run.valid[metric].xy(axis), start))
     if not curves:
         known = sorted({name for run in runs for name in run.valid} | {"loss"})

@@ -135,9 +135,8 @@ def _understand(
     for start, end, ids in pieces:
         text = vocabulary.decode(ids).strip()
         start, end = min(start, length), min(end, length)
-        if end > start and any(
-            unicodedata.category(c)[0] not in "PZ" for c in text
-        ):  # noise is heard as "..."
+        said = any(unicodedata.category(c)[0] not in "PZ" for c in text)  # noise is heard as "..."
+        if said and end > start:
             found.append(
                 Segment(
                     round(begin / RATE + start, 3),
