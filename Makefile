@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test style types layers units format clean
+.PHONY: help demo test style types layers sizes units format clean
 
 help:
 	@echo "make demo    train a small translator, translate with it, and score it"
@@ -17,7 +17,7 @@ help:
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo/run.sh
 
-test: style types layers units
+test: style types layers sizes units
 
 style: $(READY)
 	$(BIN)/ruff check
@@ -29,8 +29,11 @@ types: $(READY)
 layers: $(READY)
 	$(BIN)/lint-imports --no-logo
 
+sizes: $(READY)
+	$(BIN)/python scripts/sizes.py
+
 units: $(READY)
-	$(BIN)/python -m pytest -rs
+	$(BIN)/python -m pytest -rs -n auto
 
 format: $(READY)
 	$(BIN)/ruff check --fix

@@ -8,7 +8,7 @@ from harness import Finished, Meter, read_job, write_result
 from train_tx import Silent
 
 import tx
-from tx.config import RunConfig, defaults
+from tx.config.schema import RunConfig, defaults
 from tx.train.prepare import prepare
 
 SHAPES = {

@@ -8,7 +8,7 @@ from harness import Finished, Meter, read_job, write_result
 from torch import Tensor
 
 import tx
-from tx.config import RunConfig
+from tx.config.schema import RunConfig
 from tx.data.batch import Batch
 from tx.train.prepare import prepare
 

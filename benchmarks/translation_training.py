@@ -14,8 +14,8 @@ from pathlib import Path
 import harness
 from harness import Job, Result
 
+from tx.text.fit_tokenizer import train_tokenizer_package
 from tx.text.tokenizer import open_tokenizers
-from tx.train.tokenizer import train_tokenizer_package
 
 SETTINGS = {
     "tx": {"malloc"},

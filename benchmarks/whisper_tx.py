@@ -7,10 +7,10 @@ from typing import Any
 
 import harness
 
-from tx.config import SPEECH, RunConfig, defaults
+from tx.config.schema import SPEECH, RunConfig, defaults
 from tx.files import remove
-from tx.train.folder import claim
-from tx.train.whisper.run import train_whisper
+from tx.tasks.speech.run import train_whisper
+from tx.train.run_folder import claim
 
 IGNORED_STEPS = 3
 

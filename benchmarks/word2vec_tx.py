@@ -9,8 +9,8 @@ import numpy as np
 from harness import cpu_seconds, peak_gib, read_job, write_result
 
 import tx
-from tx.config import RunConfig, defaults
-from tx.train.word2vec.run import prepare, read_text
+from tx.config.schema import RunConfig, defaults
+from tx.tasks.vectors.run import prepare, read_text
 
 
 class Silent:

@@ -20,8 +20,8 @@ from tx.files import (
     recover_folder,
     sha256,
 )
+from tx.plots.figure import check_path
 from tx.text.lines import LineWriter
-from tx.view.figure import check_path
 
 
 def test_a_file_is_old_or_new_wherever_the_writer_dies(tmp_path: Path) -> None:

@@ -18,16 +18,16 @@ MAX_FILE, MAX_FUNCTION = 400, 60
 WRITERS = {
     "data/corpus.py": "into an atomic_folder",
     "data/stream.py": "into an atomic_folder",
-    "decode/transcribe/fast.py": "into an atomic_folder",
+    "speech/transcribe/ctranslate2_engine.py": "into an atomic_folder",
     "package/write.py": "into an atomic_folder",
     "text/lines.py": "to pipes and devices, which nothing can replace",
     "train/averaging.py": "into the folder of a package that is being written",
     "train/checkpoint.py": "into an atomic_folder",
     "train/log.py": "appends; a resumed run cuts off what came after its checkpoint",
     "train/prepare.py": "into the folder of a package that is being written",
-    "train/word2vec/corpus.py": "into an atomic_folder",
-    "train/word2vec/phrases.py": "into an atomic_folder",
-    "train/word2vec/state.py": "into an atomic_folder",
+    "word2vec/corpus.py": "into an atomic_folder",
+    "word2vec/phrases.py": "into an atomic_folder",
+    "tasks/vectors/state.py": "into an atomic_folder",
     "vectors/store.py": "into the folder of a package that is being written",
 }
 HEAVY = {"torch", "sentencepiece", "sacrebleu", "gensim"}

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from tx.cli import console, nearest
+from tx.cli import console, vector_query
 from tx.cli.app import USE, app
 from tx.errors import UsageError
 
 
-@app.command(rich_help_panel=USE, cls=nearest.WithMinus)
+@app.command(rich_help_panel=USE, cls=vector_query.WithMinus)
 def analogy(
     expression: Annotated[
         list[str] | None,
@@ -19,13 +19,13 @@ def analogy(
         list[str] | None, typer.Option(metavar="WORD", help="A word to add, as it stands.")
     ] = None,
     negative: Annotated[list[str] | None, typer.Option(metavar="WORD", help="A word to subtract.")] = None,
-    model: nearest.Model = None,
+    model: vector_query.Model = None,
     method: Annotated[
         str, typer.Option(metavar="add|mul", help="Add vectors (3CosAdd), or multiply cosines (3CosMul).")
     ] = "add",
-    top: nearest.Top = 10,
-    restrict: nearest.Restrict = 0,
-    side: nearest.Side = None,
+    top: vector_query.Top = 10,
+    restrict: vector_query.Restrict = 0,
+    side: vector_query.Side = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -55,7 +55,7 @@ def analogy(
     if words and expression:
         raise UsageError("the question is asked twice", "give an expression, or --positive and --negative")
     vectors = open_vectors(model, side)
-    asker = nearest.Asker(vectors, top, chosen, restrict, as_json)
+    asker = vector_query.Asker(vectors, top, chosen, restrict, as_json)
 
     def terms_of(text: str) -> list[Term]:
         return parse(text, lambda word: vectors.find(word) is not None)

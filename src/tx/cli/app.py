@@ -13,7 +13,7 @@ import typer
 
 from tx import __version__
 from tx.cli import console
-from tx.cli.usage import reworded
+from tx.cli.error_format import reworded
 from tx.errors import TxError
 
 LEARN, USE, MEASURE, MANAGE = "Learn", "Use", "Measure", "Manage"
@@ -97,4 +97,4 @@ def main() -> None:
 from tx.cli import train, config, translate, transcribe, generate, tag, tokenize, analogy, neighbors  # noqa: E402, F401, I001
 from tx.cli import score, evaluate, compare, explain, attention, plot, plot_vectors, plot_map, plot_skipgram  # noqa: E402, F401
 from tx.cli import plot_curves, plot_neurons, plot_positions  # noqa: E402, F401
-from tx.cli import demo, models, exchange, data  # noqa: E402, F401
+from tx.cli import demo, models, data  # noqa: E402, F401

@@ -18,7 +18,7 @@ from tx.files import atomic_file
 from tx.package import find
 
 if TYPE_CHECKING:
-    from tx.view.attention import Table
+    from tx.inspect.attention import Table
 
 HTML, CELL = ".html", 2  # cells of the terminal for each weight
 
@@ -77,14 +77,14 @@ def attention(
     if as_json and output:
         raise UsageError("--json goes to stdout", "leave it or -o away")
     if output:
-        from tx.view.figure import check_path
+        from tx.plots.figure import check_path
 
         check_path(output, HTML)
     path = find(model, "translation")
     source = one_line(source)
     from tx.decode.align import check_attends
     from tx.decode.translate import SearchOptions, open_translator
-    from tx.view.attention import KINDS, choose, page, read
+    from tx.inspect.attention import KINDS, choose, page, read
 
     if kind not in KINDS:
         raise UsageError(f"there is no kind of attention '{kind}'", f"there are: {', '.join(KINDS)}")
@@ -97,7 +97,7 @@ def attention(
             file.write(page(reading, path.name))
         console.note(f"wrote {output}")
     elif output:
-        from tx.view.attention_figure import draw_attention
+        from tx.plots.attention import draw_attention
 
         save(draw_attention(table, table.title), output)
     elif as_json:
@@ -121,7 +121,7 @@ def print_grid(table: "Table") -> None:
 
 
 def _print_band(table: "Table", left: int, band: slice) -> None:
-    from tx.view.color import block, shade
+    from tx.plots.color import block, shade
 
     stdout = console.stdout()
     names = [_upright(name) for name in table.columns[band]]

@@ -13,11 +13,11 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import MEASURE, app
+from tx.config.duration import format_duration
 from tx.errors import TxError, UsageError
 from tx.package import find
 from tx.text.lines import read_lines
 from tx.text.parallel import read_aligned
-from tx.train.text import duration
 
 if TYPE_CHECKING:
     from tx.evaluate.compare import Bucket
@@ -99,7 +99,7 @@ def compare(
     from tx.evaluate.compare import by_length, edges_of
 
     if output:
-        from tx.view.figure import check_path
+        from tx.plots.figure import check_path
 
         check_path(output)
     systems = [_translate(name, src, beam_size, device, threads) for name in names]
@@ -111,7 +111,7 @@ def compare(
     buckets = by_length(src, hyps, refs, edges_of(src) if edges is None else edges)
     if output:
         from tx.cli.plot import save
-        from tx.view.lengths import draw_lengths
+        from tx.plots.lengths import draw_lengths
 
         save(draw_lengths(buckets), output)
     if as_json:
@@ -143,7 +143,7 @@ def _translate(name: str, src: list[str], beam_size: int | None, device: str, th
     began = time.monotonic()
     hyps = [result.text for result in translator.translate(src, SearchOptions(decode))]
     seconds = time.monotonic() - began
-    console.note(f"{name}: translated {len(src):,} lines in {duration(seconds)}")
+    console.note(f"{name}: translated {len(src):,} lines in {format_duration(seconds)}")
     n_parameters = sum(parameter.numel() for parameter in translator.model.parameters())
     system = System(name, n_parameters, hyps, len(src) / seconds, decode.beam_size)
     _add_training(system, package / "run" / "metrics.jsonl")
@@ -182,7 +182,7 @@ def _print_systems(systems: Sequence[System], scores: dict[str, list["Score"]]) 
     rows = []
     for system in systems:
         row = [system.name, f"{system.parameters:,}"]
-        row += ["-" if system.train_seconds is None else duration(system.train_seconds)]
+        row += ["-" if system.train_seconds is None else format_duration(system.train_seconds)]
         row += [_or_dash(system.steps, ","), _or_dash(system.tokens_per_s, ",.0f")]
         row += [f"{system.sentences_per_s:,.1f}", str(system.beam_size)]
         for score in scores[system.name]:

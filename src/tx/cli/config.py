@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from tx.catalog import ELSEWHERE, recipe_names, recipe_text
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.cli.options import model_config
-from tx.resolve import resolve
-from tx.toml import to_toml
+from tx.config.catalog import ELSEWHERE, recipe_names, recipe_text
+from tx.config.resolve import resolve
+from tx.config.toml import to_toml
 
 
 @app.command(rich_help_panel=LEARN)
@@ -35,7 +35,7 @@ def config(
     tx config run.toml --origins            # where each value is set
     ```
 
-    `tx train run.toml` then trains with the file as you edited it. What `tx.toml` and the environment
+    `tx train run.toml` then trains with the file as you edited it. What `tx.config.toml` and the environment
     (`TX_TRAIN_LR`) set is already in it.
     """
     if name is None and not sets and not origins:

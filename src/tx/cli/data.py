@@ -123,9 +123,9 @@ def _code(language: str) -> str:
 
 
 def _labels(model: str, language: str | None) -> "Labels":
-    from tx.decode.transcribe.folder import TOKENIZER, open_folder
-    from tx.decode.transcribe.vocabulary import Vocabulary
     from tx.package import find
+    from tx.package.hf_folder import TOKENIZER, open_folder
+    from tx.speech.whisper_tokenizer import Vocabulary
     from tx.speech.windows import Labels
 
     folder = open_folder(find(model, ""))

@@ -15,9 +15,9 @@ from tx.package import Package, add_scores, find
 from tx.text.lines import LineWriter
 
 if TYPE_CHECKING:
-    from tx.decode.transcribe.engine import Engine
     from tx.evaluate.recognition import Measured
     from tx.speech.items import Item
+    from tx.speech.transcribe.engine import Engine
 
 N_BOOTSTRAP = 1000
 COLUMNS = ("data", "model", "measure", "text", "%", "± 95%", "p", "sub", "del", "ins", "of")
@@ -48,8 +48,8 @@ def evaluate_speech(
     code = _code(paths[0], language, bool(against))
     writer = LineWriter(output) if output else None  # what is wrong with its name is told now
     sets = {file: _items(file, code) for file in files}
-    from tx.decode.transcribe import Options, open_transcriber
     from tx.evaluate.recognition import measure
+    from tx.speech.transcribe import Options, open_transcriber
 
     options = Options(language=code, beam_size=beam_size)
     found: list[list[Measured]] = []
@@ -84,8 +84,8 @@ def _code(path: Path, language: str | None, for_both: bool) -> str | None:
 
     Raises UsageError if the model does not know it.
     """
-    from tx.decode.transcribe.folder import open_folder
-    from tx.decode.transcribe.vocabulary import Vocabulary
+    from tx.package.hf_folder import open_folder
+    from tx.speech.whisper_tokenizer import Vocabulary
 
     if language is None and not for_both:
         return None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from tx.cli import console
 from tx.package import Package, add_scores, find
-from tx.text.columns import Tagged, read_tagged, spans_of
+from tx.text.conll import Tagged, read_tagged, spans_of
 
 if TYPE_CHECKING:
     from tx.decode.tag import Tagger

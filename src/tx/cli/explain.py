@@ -10,7 +10,7 @@ from tx.cli.pipe import one_line
 from tx.package import find
 
 if TYPE_CHECKING:
-    from tx.view.explain import Explanation, Glance
+    from tx.inspect.explain import Explanation, Glance
 
 
 @app.command(rich_help_panel=MEASURE)
@@ -48,7 +48,7 @@ def explain(
     path = find(model, "translation")
     source = one_line(source)
     from tx.decode.translate import open_translator
-    from tx.view import explain as view
+    from tx.inspect import explain as view
 
     translator, decode = open_translator(path, device)
     found = view.explain(translator, decode, source, top, samples, seed)

@@ -9,7 +9,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.app import MANAGE, app
-from tx.config import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS
+from tx.config.schema import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS
 from tx.errors import UsageError, did_you_mean
 from tx.package import Package, Summary, best_score, find, get_default, list_packages, set_default
 
@@ -126,7 +126,7 @@ def default(
     $ tx models default translation --unset
     ```
 
-    A tx.toml in this folder or one above goes first; there, the key is `translation` under `[defaults]`.
+    A tx.config.toml in this folder or one above goes first; there, the key is `translation` under `[defaults]`.
     """
     if task not in TASKS:
         hint = did_you_mean(task, TASKS) or f"the tasks are {', '.join(TASKS)}"

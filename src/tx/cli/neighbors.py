@@ -4,20 +4,20 @@ from typing import Annotated
 
 import typer
 
-from tx.cli import console, nearest
+from tx.cli import console, vector_query
 from tx.cli.app import USE, app
 from tx.errors import UsageError
 
 
-@app.command(rich_help_panel=USE, cls=nearest.WithMinus)
+@app.command(rich_help_panel=USE, cls=vector_query.WithMinus)
 def neighbors(
     word: Annotated[
         list[str] | None, typer.Argument(metavar="WORD", help="A word; without one, a line of stdin each.")
     ] = None,
-    model: nearest.Model = None,
-    top: nearest.Top = 10,
-    restrict: nearest.Restrict = 0,
-    side: nearest.Side = None,
+    model: vector_query.Model = None,
+    top: vector_query.Top = 10,
+    restrict: vector_query.Restrict = 0,
+    side: vector_query.Side = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -40,7 +40,7 @@ def neighbors(
     from tx.vectors import open_vectors
     from tx.vectors.expression import Term
 
-    asker = nearest.Asker(open_vectors(model, side), top, restrict=restrict, as_json=as_json)
+    asker = vector_query.Asker(open_vectors(model, side), top, restrict=restrict, as_json=as_json)
     if word:
         asker.one([Term(1.0, word[0])])
     else:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from tx.config import SECTIONS, RunConfig, choices, default_of
+from tx.config.schema import SECTIONS, RunConfig, choices, default_of
 
 PANELS = {
     "": "Training",
@@ -41,7 +41,7 @@ def collect_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_config(arch: str) -> type:
-    """The `Config` of an architecture: for `tx.resolve.resolve`, which asks only where there are faults."""
+    """The `Config` of an architecture: for `tx.config.resolve.resolve`, which asks only where there are faults."""
     from tx.models import load_architecture  # imports torch
 
     config: type = load_architecture(arch).Config
@@ -79,7 +79,7 @@ def _parameter(key: str, option: Field, hint: Any) -> inspect.Parameter:
         help=flag_help(option, hint, default_of(option)),
         metavar=METAVARS.get(hint, "CHOICE"),
         rich_help_panel=PANELS[key.rpartition(".")[0]],
-        allow_from_autoenv=False,  # the environment has its own place in the order of `tx.resolve`
+        allow_from_autoenv=False,  # the environment has its own place in the order of `tx.config.resolve`
     )
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(option.name, kind, default=None, annotation=Annotated[hint | None, info])

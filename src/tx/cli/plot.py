@@ -26,7 +26,7 @@ Output = Annotated[
 
 def save(figure: "Figure", output: Path) -> None:
     """Write a figure and say so; warn of letters that no font has."""
-    from tx.view import figure as figures
+    from tx.plots import figure as figures
 
     if missing := figures.save(figure, output):
         console.warn(f"no font here has {missing}; one that does is Noto Sans, in its edition for the script")

@@ -14,7 +14,7 @@ from tx.cli.plot import Output, plot, save
 from tx.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from tx.view.curves import Axis, Curve, Run
+    from tx.plots.curves import Axis, Curve, Run
 
 
 @plot.command()
@@ -52,8 +52,8 @@ def curves(
     training is faint, and the best validation has a ring. The first tenth of a run may lie outside the picture.
     """
     console.set_quiet(quiet)
-    from tx.view.curves import AXES, METRICS, curves_of, distinct, draw_curves, metrics_of, read_run
-    from tx.view.figure import check_path
+    from tx.plots.curves import AXES, METRICS, curves_of, distinct, draw_curves, metrics_of, read_run
+    from tx.plots.figure import check_path
 
     axis = next((known for known in AXES if known == by), None)
     if axis is None:
@@ -88,7 +88,7 @@ def _record(run: "Run") -> dict[str, object]:
 
 def _print(runs: Sequence["Run"], metric: str, drawn: Sequence["Curve"], axis: "Axis", n_panels: int) -> None:
     """Print one panel and its legend, as wide as the terminal."""
-    from tx.view.curves import COLORS, LETTERS, METRICS, end_of, text_curves
+    from tx.plots.curves import COLORS, LETTERS, METRICS, end_of, text_curves
 
     columns, lines = shutil.get_terminal_size((100, 30)) if sys.stdout.isatty() else (100, 30)
     height = max(10, min(20, (lines - 4) // n_panels - len(runs) - 2))

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.nearest import Side
 from tx.cli.plot import Output, plot, save
+from tx.cli.vector_query import Side
 from tx.errors import UsageError, did_you_mean
 from tx.text.lines import LineWriter
 
@@ -41,9 +41,9 @@ def map_(
     scikit-learn: pip install 'tx[tsne]'.
     """
     console.set_quiet(quiet)
+    from tx.plots.figure import check_path
+    from tx.plots.wordmap import METHODS, chosen_rows, draw_map, frequent_rows, make_map, text_map
     from tx.vectors import open_vectors
-    from tx.view.figure import check_path
-    from tx.view.wordmap import METHODS, chosen_rows, draw_map, frequent_rows, make_map, text_map
 
     if output:
         check_path(output)

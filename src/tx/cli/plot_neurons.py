@@ -17,7 +17,7 @@ from tx.package import find
 from tx.text.lines import read_lines
 
 if TYPE_CHECKING:
-    from tx.view.neurons import Array, Match, Trace, Unit
+    from tx.inspect.neurons import Array, Match, Trace, Unit
 
 HTML = ".html"
 RANKED, SHOWN = 20_000, 1500  # characters to judge units by, and to show
@@ -68,7 +68,7 @@ def neurons(
     console.set_quiet(quiet)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from tx.decode.generate import open_language_model
-    from tx.view.neurons import COUNTS, HOLDS, parse_unit, rank_units, trace
+    from tx.inspect.neurons import COUNTS, HOLDS, parse_unit, rank_units, trace
 
     chosen = parse_unit(unit) if unit else None
     if track is not None and track not in (*HOLDS, *COUNTS):
@@ -81,7 +81,7 @@ def neurons(
     if output and not (chosen or track):
         raise UsageError("no unit is chosen to colour the text by", "add --unit LAYER:N or --track PROPERTY")
     if output:
-        from tx.view.figure import check_path
+        from tx.plots.figure import check_path
 
         check_path(output, HTML)
     text = "\n".join([*read_lines(file), ""])
@@ -134,7 +134,7 @@ def _show(
     traced: "Trace", unit: "Unit", caption: str, shown: int, output: Path | None, as_json: bool
 ) -> None:
     """Show the beginning of the text in the colours of a unit."""
-    from tx.view.neurons import draw_text, write_html
+    from tx.plots.neurons import draw_text, write_html
 
     text, values = traced.text[:shown], traced.scaled(unit)[:shown]
     if as_json:
@@ -151,8 +151,8 @@ def _show(
 
 def _print(text: str, values: "Array", caption: str) -> None:
     """Print the text on stdout, in colour where it can show any, else with marks under it."""
-    from tx.view.color import mark, rgb
-    from tx.view.neurons import LEGEND, ink, lines_of
+    from tx.plots.color import mark, rgb
+    from tx.plots.neurons import LEGEND, ink, lines_of
 
     stdout = console.stdout()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100

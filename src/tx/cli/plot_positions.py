@@ -13,7 +13,7 @@ from tx.cli.plot import Output, plot, save
 from tx.errors import UsageError
 
 if TYPE_CHECKING:
-    from tx.view.positions import Array
+    from tx.plots.positions import Array
 
 _BARS = 48  # cells of the terminal for similarities of 1, in all layouts together
 
@@ -44,10 +44,10 @@ def positions(
     """
     console.set_quiet(quiet)
     if output:
-        from tx.view.figure import check_path
+        from tx.plots.figure import check_path
 
         check_path(output)
-    from tx.view.positions import LAYOUTS, draw_positions, encodings, similarity
+    from tx.plots.positions import LAYOUTS, draw_positions, encodings, similarity
 
     if layout is not None and layout not in LAYOUTS:
         raise UsageError(f"there is no layout '{layout}'", f"there are: {', '.join(LAYOUTS)}")
@@ -67,8 +67,8 @@ def positions(
 
 
 def _print_encoding(table: "Array", name: str) -> None:
-    from tx.view.color import LIMIT, mark, rgb
-    from tx.view.positions import LAYOUTS
+    from tx.plots.color import LIMIT, mark, rgb
+    from tx.plots.positions import LAYOUTS
 
     stdout = console.stdout()
     length, d_model = table.shape

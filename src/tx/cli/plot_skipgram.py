@@ -39,7 +39,7 @@ def skipgram(
     a model that knows its counts. Training also leaves out a share of the most frequent words, which is not done
     here.
     """
-    from tx.view.skipgram import skipgram_examples
+    from tx.plots.skipgram import skipgram_examples
 
     noise = _noise(model) if model is not None else None
     words = " ".join(text).split()

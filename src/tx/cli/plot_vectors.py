@@ -10,11 +10,11 @@ from rich.style import Style
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.nearest import Side
 from tx.cli.plot import Output, plot, save
+from tx.cli.vector_query import Side
 
 if TYPE_CHECKING:
-    from tx.view.strips import Strip
+    from tx.plots.strips import Strip
 
 _SIXTEEN = {"=": "blue", "-": "bright_blue", " ": "bright_white", "+": "bright_red", "#": "red"}
 _UNBROKEN = 10_000  # columns: in a pipe a word is a line, however long
@@ -47,10 +47,10 @@ def vectors(
     colours, `=` and `-` are below zero, `+` and `#` above.
     """
     console.set_quiet(quiet)
+    from tx.plots.figure import check_path
+    from tx.plots.strips import draw_strips, scale_of, strips
     from tx.vectors import open_vectors
     from tx.vectors.expression import parse
-    from tx.view.figure import check_path
-    from tx.view.strips import draw_strips, scale_of, strips
 
     if output:
         check_path(output)
@@ -84,7 +84,7 @@ def _glue(words: Sequence[str]) -> Iterator[str]:
 
 def _print(groups: Sequence[Sequence["Strip"]], caption: str) -> None:
     """Print the strips on stdout, in colour where it can show any, as wide as it is."""
-    from tx.view.color import mark, rgb
+    from tx.plots.color import mark, rgb
 
     stdout = Console(highlight=False)
     colorful = stdout.color_system is not None and not stdout.no_color

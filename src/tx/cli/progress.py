@@ -7,7 +7,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from tx.cli import console
-from tx.train.text import duration
+from tx.config.duration import format_duration
 
 if TYPE_CHECKING:
     from tx.train.loop import Trainer
@@ -69,7 +69,7 @@ class TrainingDisplay:
         first_share, first_seconds = self._first = self._first or (share, seconds)
         if share == first_share:  # by the speed of this process: a resumed run may have been slower before
             return ""
-        return f"  {duration((seconds - first_seconds) * (1 - share) / (share - first_share))} left"
+        return f"  {format_duration((seconds - first_seconds) * (1 - share) / (share - first_share))} left"
 
     def show(self, line: str, share: float) -> None:
         """Say how things stand: on the live line if there is one, else on one of its own."""
@@ -96,7 +96,7 @@ class TrainingDisplay:
             self.best = f"  best {found[0]}"
         mark = "  *best*" if best else ""
         console.note(
-            f"step {record['step']:,}  {duration(record['seconds'])}  validation: {'  '.join(found)}"
+            f"step {record['step']:,}  {format_duration(record['seconds'])}  validation: {'  '.join(found)}"
             f"  ({record['weights']} weights){mark}",
             style="bold" if best else "",
         )

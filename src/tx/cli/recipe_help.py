@@ -8,9 +8,9 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from tx.catalog import arch_named, recipe_names, recipe_text
 from tx.cli.options import flag_fields, flag_help, value_of
-from tx.resolve import resolve
+from tx.config.catalog import arch_named, recipe_names, recipe_text
+from tx.config.resolve import resolve
 from tx.text.tokenizer import KINDS
 
 TOKENIZER_FLAGS = {"data.vocab_size", "seed"}

@@ -11,7 +11,7 @@ from tx.cli.app import USE, app
 from tx.cli.pipe import Files, Input, Output, json_line, line_batches
 from tx.errors import UsageError
 from tx.package import find
-from tx.text.columns import Rows, Sentences
+from tx.text.conll import Rows, Sentences
 from tx.text.lines import LineWriter
 from tx.text.words import Word, spaced, split_at_spaces, split_words
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from tx.catalog import arch_named, arch_names, recipe_names
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.cli.options import collect_flags, config_flags, model_config, value_of
 from tx.cli.recipe_help import TOKENIZER_FLAGS, RecipeHelp
-from tx.config import LANGUAGE_MODEL, SPEECH, TAGGING, TRANSLATION, VECTORS, RunConfig
+from tx.config.catalog import arch_named, arch_names, recipe_names
+from tx.config.resolve import Resolved, resolve
+from tx.config.schema import LANGUAGE_MODEL, SPEECH, TAGGING, TRANSLATION, VECTORS, RunConfig
 from tx.errors import TxError, UsageError, did_you_mean
-from tx.resolve import Resolved, resolve
 from tx.text.lines import read_lines
 from tx.text.tokenizer import KINDS
 
@@ -107,7 +107,7 @@ def train(
 def _train_tokenizer(
     kind: str, files: list[str], given: dict[str, Any], output: str, overwrite: bool
 ) -> None:
-    from tx.train.tokenizer import train_tokenizer_package
+    from tx.text.fit_tokenizer import train_tokenizer_package
 
     if wrong := sorted(given.keys() - TOKENIZER_FLAGS):
         name = wrong[0].rpartition(".")[2].replace("_", "-")
@@ -227,9 +227,9 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
         from tx.cli.train_whisper import run_whisper
 
         return run_whisper(resolved, out, resume, overwrite, dry_run)
-    from tx.train.folder import claim
     from tx.train.prepare import prepare
-    from tx.train.stop import sigterm_as_interrupt
+    from tx.train.run_folder import claim
+    from tx.train.signals import sigterm_as_interrupt
 
     resolved.check_model(model_config(resolved.config.arch))
     display = _display()

@@ -1,4 +1,4 @@
-"""`tx train whisper`: the run of `tx.train.whisper.run`, as it looks in a terminal or a log."""
+"""`tx train whisper`: the run of `tx.tasks.speech.run`, as it looks in a terminal or a log."""
 
 import shlex
 from contextlib import nullcontext
@@ -9,8 +9,8 @@ import typer
 
 from tx.cli import console
 from tx.cli.progress import TrainingDisplay
-from tx.resolve import Resolved
-from tx.train.text import duration
+from tx.config.duration import format_duration
+from tx.config.resolve import Resolved
 
 
 class SpeechDisplay(TrainingDisplay):
@@ -33,7 +33,9 @@ class SpeechDisplay(TrainingDisplay):
             self.best = f"  best WER {record['valid_wer']:.1f} %"
         mark = "  *best*" if best else ""
         when = (
-            f"step {record['step']:,}  {duration(record['seconds'])}" if record["step"] else "untouched model"
+            f"step {record['step']:,}  {format_duration(record['seconds'])}"
+            if record["step"]
+            else "untouched model"
         )
         console.note(f"{when}  {_rates(record, 'valid')}{mark}", style="bold" if best else "")
         for key in record:
@@ -52,13 +54,13 @@ def _rates(record: dict[str, Any], name: str) -> str:
 def run_whisper(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: bool) -> None:
     """Fine-tune Whisper as configured, or say what that would be."""
     from tx.cli.train import print_config
-    from tx.train.folder import claim
-    from tx.train.stop import sigterm_as_interrupt
-    from tx.train.whisper.checkpoint import transformers
+    from tx.tasks.speech.checkpoint import transformers
+    from tx.train.run_folder import claim
+    from tx.train.signals import sigterm_as_interrupt
 
     transformers()  # or the error that says how to get it
-    from tx.train.whisper.ranks import rank
-    from tx.train.whisper.run import forecast, train_whisper
+    from tx.tasks.speech.ranks import rank
+    from tx.tasks.speech.run import forecast, train_whisper
 
     display = SpeechDisplay()
     if dry_run:

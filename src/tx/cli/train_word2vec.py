@@ -1,4 +1,4 @@
-"""`tx train word2vec`: the run of `tx.train.word2vec.run`, as it looks in a terminal or a log."""
+"""`tx train word2vec`: the run of `tx.tasks.vectors.run`, as it looks in a terminal or a log."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.progress import TrainingDisplay
-from tx.resolve import Resolved
+from tx.config.resolve import Resolved
 
 PLAIN_EVERY = 10.0  # seconds between lines where nobody watches
 
@@ -34,9 +34,9 @@ class WordsDisplay(TrainingDisplay):
 def run_word2vec(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: bool) -> None:
     """Train word vectors as configured, or forecast what that would take."""
     from tx.cli.train import print_config
-    from tx.train.folder import claim
-    from tx.train.stop import sigterm_as_interrupt
-    from tx.train.word2vec.run import forecast, train_word2vec
+    from tx.tasks.vectors.run import forecast, train_word2vec
+    from tx.train.run_folder import claim
+    from tx.train.signals import sigterm_as_interrupt
 
     display = WordsDisplay()
     if dry_run:

@@ -17,7 +17,7 @@ from tx.package import find
 from tx.text.lines import LineWriter
 
 if TYPE_CHECKING:
-    from tx.decode.transcribe import Options, Segment, Transcriber
+    from tx.speech.transcribe import Options, Segment, Transcriber
 
 SPEECH, CUES, BELIEF = "Speech", "Subtitles", "What is believed"
 SUFFIX = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv", "json": ".jsonl"}
@@ -140,7 +140,7 @@ def transcribe(
     sources = list(_sources(files or []))
     outputs, chosen = _outputs(sources, output, "json" if as_json else format)
     path = find(model, "speech")
-    from tx.decode.transcribe import Options, open_transcriber
+    from tx.speech.transcribe import Options, open_transcriber
 
     options = Options(
         language=language,

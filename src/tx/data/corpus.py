@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tx.config import DataConfig
+from tx.config.schema import DataConfig
 from tx.errors import TxError
 from tx.files import atomic_folder, sha256
 from tx.nn.cores import n_cores

@@ -15,7 +15,7 @@ from tx.models import load_model
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import Package, load_package
 from tx.text.alphabet import AlphabetTokenizer
-from tx.text.columns import Span, spans_of
+from tx.text.conll import Span, spans_of
 from tx.text.lexicon import Lexicon
 from tx.text.tokenizer import open_tokenizer
 from tx.text.words import Word

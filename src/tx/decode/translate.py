@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tx.config import DecodeConfig
+from tx.config.resolve import check_section
+from tx.config.schema import DecodeConfig
 from tx.data.batch import make_batch
 from tx.decode.align import Array, Links, attend, check_attends, links, mean_cross, words_of
 from tx.decode.sampling import Sampling
@@ -21,7 +22,6 @@ from tx.decode.search import Hypothesis, beam_search, generate
 from tx.models import load_model
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import Package, load_package
-from tx.resolve import check_section
 from tx.text.tokenizer import Tokenizer, open_tokenizers
 
 BATCH_ROWS = 320  # hypotheses that are searched together: enough for full-speed products

@@ -15,7 +15,7 @@ from tx.speech.media import RATE, decode
 from tx.speech.windows import SECONDS
 
 if TYPE_CHECKING:
-    from tx.decode.transcribe import Options, Transcriber
+    from tx.speech.transcribe import Options, Transcriber
 
 SPELLING = "normalizer.json"  # in a model's folder
 

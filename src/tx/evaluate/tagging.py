@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tx.evaluate import resample
-from tx.text.columns import Span, spans_of
+from tx.text.conll import Span, spans_of
 
 Counts = NDArray[np.int64]  # [..., 3]: entities there are, found ones, and right ones among these
 

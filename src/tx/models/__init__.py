@@ -24,7 +24,7 @@ The contract of a tagger, whose batches are those of `tx.data.tagged`:
     config.types, config.tags      the types of entities, and the tags in BIO by their numbers
     loss(batch, label_smoothing)   (sum of the sentences' losses in nats, number of words)
     model(batch)                   the score of each tag for each word, of which `chain` chooses
-    chain                          a `tx.nn.chain.Chain`
+    chain                          a `tx.nn.crf.Chain`
     reader.start(vectors)          begin with these embeddings of the lexicon's words
 
 Logits leave out `<pad>`, which is last in every vocabulary. A model with `config.max_len` reads no more tokens.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tx.config import option
+from tx.config.schema import option
 from tx.data.stream import StreamBatch
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from tx.config import option
+from tx.config.schema import option
 from tx.data.batch import Batch
 from tx.errors import TxError
 from tx.nn.attention import Watched

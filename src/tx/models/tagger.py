@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tx.config import option
+from tx.config.schema import option
 from tx.data.tagged import N_SHAPES, TagBatch
 from tx.errors import TxError
 from tx.nn.attention import Attention
-from tx.nn.chain import Chain
+from tx.nn.crf import Chain
 from tx.nn.dropout import Dropout
 from tx.nn.position import sinusoids
 from tx.nn.recurrent import Encoder

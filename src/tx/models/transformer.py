@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tx.config import option
+from tx.config.schema import option
 from tx.data.batch import Batch
 from tx.errors import TxError
 from tx.nn.attention import Attention, Watched

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tx.config import option
+from tx.config.schema import option
 from tx.data.stream import StreamBatch
 from tx.errors import TxError
 from tx.nn.attention import Attention

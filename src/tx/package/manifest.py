@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tx.config import SPEECH
+from tx.config.schema import SPEECH
 from tx.errors import TxError
 
 FORMAT = 1

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tx.errors import TxError
+from tx.package.hash_cache import is_remembered, remember
 from tx.package.manifest import HF_WEIGHTS, MANIFEST, MAX_BYTES, WEIGHTS, Manifest, damaged, read_manifest
-from tx.package.verified import is_remembered, remember
 from tx.package.weights import Tensor, read_header
 
 STAGED = ".new-"  # a file that model.json lists already, and that is not yet at its name

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tx.errors import TxError
-from tx.speech import media, saved, subtitles, tables
+from tx.speech import hf_dataset, media, subtitles, tables
+from tx.speech.duplicates import Seen, likeness
 from tx.speech.folders import read_folder, read_media_file
 from tx.speech.items import Item, NoSpeechError, Problem, SpeechSet
-from tx.speech.twins import Seen, likeness
 
 SPLITS = {
     "train": ("train", "training"),
@@ -86,13 +86,13 @@ def splits(path: str | Path) -> dict[str, Path]:
     Common Voice's validated clips are those of its splits and more, so that they are none beside these.
     """
     folder = Path(path)
-    if (folder / saved.DATASETS).is_file():
-        return {name: folder / name for name in saved.split_names(folder)}
+    if (folder / hf_dataset.DATASETS).is_file():
+        return {name: folder / name for name in hf_dataset.split_names(folder)}
     if (folder / "clips").is_dir():
         tables_of = {table.stem: table for table in sorted(folder.glob("*.tsv"))}
         known = _NAMES & set(tables_of) or _UNSPLIT & set(tables_of)
         return {name: table for name, table in tables_of.items() if name in known}
-    if not folder.is_dir() or (folder / saved.DATASET).is_file():
+    if not folder.is_dir() or (folder / hf_dataset.DATASET).is_file():
         return {}
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     if any(entry.stem == "metadata" or entry.suffix.lower() in media.SUFFIXES for entry in entries):
@@ -131,8 +131,8 @@ def _read(path: Path, language: str | None) -> Iterator[Item | Problem]:
     if not path.exists():
         raise TxError(f"there is no {path}", "check the path; a relative one starts at this folder")
     try:
-        if (path / saved.DATASET).is_file():
-            yield from saved.read_saved(path)
+        if (path / hf_dataset.DATASET).is_file():
+            yield from hf_dataset.read_saved(path)
         elif path.is_dir():
             yield from read_folder(path, language)
         elif tables.kind_of(path):

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
+from tx.checksums import check_digest
 from tx.errors import TxError
 from tx.files import atomic_file, sha256
 from tx.package import WEIGHTS, Package, write_package
 from tx.text.tokenizer import load_tokenizer
-from tx.train.seal import check_digest
 
 
 def mean_of(files: Sequence[Path], device: torch.device) -> dict[str, Tensor]:

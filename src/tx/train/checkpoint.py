@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tx.checksums import check_digest, seal, unseal
 from tx.errors import TxError
 from tx.files import atomic_folder, cannot_write, recover_folder, sha256
-from tx.train.seal import check_digest, seal, unseal
 
 FILES = ("weights.safetensors", "optimizer.safetensors")
 STATE = "state.json"

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from tx.config import TrainConfig
+from tx.config.duration import format_duration
+from tx.config.schema import TrainConfig
 from tx.nn.device import peak_memory
-from tx.train.text import duration
 
 TRIALS = 4
 
@@ -38,7 +38,7 @@ class Forecast:
         if not self.steps:
             return f"forecast: {speed}; until validation stops improving; {memory}"
         epochs = self.steps / self.steps_per_epoch
-        length = f"{self.steps:,} steps in {duration(self.seconds)} ({epochs:.1f} epochs)"
+        length = f"{self.steps:,} steps in {format_duration(self.seconds)} ({epochs:.1f} epochs)"
         return f"forecast: {length}; {speed}; {memory}"
 
 

@@ -16,17 +16,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from tx.config import TrainConfig
+from tx.config.schema import TrainConfig
 from tx.data.sampler import Position
 from tx.errors import TxError
 from tx.nn.device import peak_memory, use_bf16
 from tx.train.averaging import Snapshots
 from tx.train.checkpoint import load_checkpoint, load_state, save_checkpoint
 from tx.train.log import Log
+from tx.train.meters import Recent
 from tx.train.optim import Optimizer
-from tx.train.recent import Recent
 from tx.train.schedule import learning_rate
-from tx.train.stop import StopSignal
+from tx.train.signals import StopSignal
 from tx.train.task import Evaluation, Source
 
 MAX_BAD_STEPS = 5  # non-finite updates in a row before the run stops

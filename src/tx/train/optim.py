@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from tx.config import TrainConfig
+from tx.config.schema import TrainConfig
 
 
 class Optimizer:

@@ -13,14 +13,15 @@ from typing import Any
 
 from safetensors.torch import save
 
-from tx.config import RunConfig, decode_options, parse_duration
+from tx.config.duration import parse_duration
+from tx.config.schema import RunConfig, decode_options
 from tx.errors import TxError
 from tx.models import model_config, weights_of
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import WEIGHTS, Package, update_package
-from tx.train.folder import check_inputs, clear, keep_config, keep_inputs
 from tx.train.forecast import TRIALS, Forecast, forecast
 from tx.train.loop import Listener, Progress, Trainer
+from tx.train.run_folder import check_inputs, clear, keep_config, keep_inputs
 from tx.train.task import Evaluation, Material, gather
 
 TOKENIZER = "tokenizer"  # in the run folder: a package that keeps the tokenizers for `--resume`

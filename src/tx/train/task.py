@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from tx.config import RunConfig
+from tx.config.schema import RunConfig
 from tx.data.sampler import Position
 from tx.package import Package
 from tx.package.write import SavesItself
@@ -73,7 +73,7 @@ def gather(
 
 
 _MODULES = {
-    "translation": "tx.train.translation",
-    "language-model": "tx.train.language",
-    "tagging": "tx.train.tagging",
+    "translation": "tx.tasks.translation",
+    "language-model": "tx.tasks.language_model",
+    "tagging": "tx.tasks.tagging",
 }

@@ -1,0 +1,88 @@
+"""One hidden unit over a text, each character on the colour of its value: as a figure, or as an HTML page."""
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tx.files import atomic_file
+from tx.inspect.neurons import Array
+from tx.plots.color import rgb
+from tx.plots.figure import INK, MUTED, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEGEND = "blue low, white between, red high"
+NEWLINE = "\u21b5"  # what a newline looks like, since it has a colour too
+
+
+def lines_of(text: str, values: Array, width: int) -> list[list[tuple[str, float]]]:
+    """Characters with their values, in lines of at most `width`; what cannot be seen is shown as a sign."""
+    lines: list[list[tuple[str, float]]] = [[]]
+    for character, value in zip(text, values, strict=True):
+        if len(lines[-1]) == width:
+            lines.append([])
+        if character == "\n":
+            lines[-1].append((NEWLINE, float(value)))
+            lines.append([])
+        else:
+            shown = character if character.isprintable() else "\u2423" if character.isspace() else "\ufffd"
+            lines[-1].append((shown, float(value)))
+    return lines if lines[-1] else lines[:-1]
+
+
+def draw_text(text: str, values: Array, caption: str, width: int = 96) -> "Figure":
+    """A figure of the text, each character on the colour of its value."""
+    lines = lines_of(text, values, width)
+    columns = max(map(len, lines))
+    cell_width, cell_height, margin, above = 0.085, 0.17, 0.2, 0.42  # inches
+    size = columns * cell_width + 2 * margin, len(lines) * cell_height + above + margin
+    size = max(size[0], 6.0), size[1]
+    figure = new_figure(*size)
+    share = columns * cell_width / size[0], len(lines) * cell_height / size[1]
+    axes = figure.add_axes((margin / size[0], margin / size[1], *share))
+    axes.set_axis_off()
+    colors = np.full((len(lines), columns, 3), 255, np.uint8)
+    for row, line in enumerate(lines):
+        for column, (_, value) in enumerate(line):
+            colors[row, column] = rgb(value)
+    axes.imshow(colors, extent=(0, columns, len(lines), 0), aspect="auto", interpolation="nearest")
+    for row, line in enumerate(lines):
+        for column, (character, value) in enumerate(line):
+            if character != " ":
+                axes.text(
+                    column + 0.5, row + 0.54, character, family="monospace", fontsize=8, ha="center", va="center",
+                    color=ink(value), alpha=0.5 if character == NEWLINE else 1,
+                )  # fmt: skip
+    at = 1 - 0.24 / size[1]
+    figure.text(margin / size[0], at, caption, fontsize=9, color=INK, va="center")
+    figure.text(1 - margin / size[0], at, LEGEND, fontsize=7.5, color=MUTED, va="center", ha="right")
+    return figure
+
+
+def ink(value: float) -> str:
+    """A colour of letters that can be read on the colour of a value."""
+    red, green, blue = rgb(value)
+    return INK if 0.3 * red + 0.59 * green + 0.11 * blue > 150 else "#ffffff"
+
+
+def write_html(text: str, values: Array, caption: str, path: Path) -> None:
+    """Write the coloured text as one page that needs nothing else. Raises TxError if that fails."""
+    lines = []
+    for line in lines_of(text, values, 120):
+        cells = []
+        for character, value in line:
+            red, green, blue = rgb(value)
+            style = f"background:#{red:02x}{green:02x}{blue:02x};color:{ink(value)}"
+            cells.append(f'<span style="{style}" title="{value:+.2f}">{html.escape(character)}</span>')
+        lines.append("".join(cells))
+    page = (
+        '<!doctype html>\n<meta charset="utf-8">\n'
+        f"<title>{html.escape(caption)}</title>\n"
+        f'<p style="font: 14px sans-serif">{html.escape(caption)}; {LEGEND}</p>\n'
+        '<pre style="font: 14px/1.45 monospace">\n' + "\n".join(lines) + "\n</pre>\n"
+    )
+    with atomic_file(path, "w") as file:
+        file.write(page)

@@ -1,0 +1,125 @@
+"""Training a language model: tokenizer, stream of text, validation and samples of `tx train char-rnn FILE`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tx.config.schema import RunConfig
+from tx.data.corpus import cache_folder
+from tx.data.stream import StreamSampler, encode_stream
+from tx.decode.generate import LanguageModel, Options, TorchReader
+from tx.decode.sampling import Sampling
+from tx.errors import TxError
+from tx.evaluate.language import RunningText
+from tx.files import sha256
+from tx.models import load_architecture
+from tx.package import Package, find
+from tx.text.fit_tokenizer import train_tokenizer
+from tx.text.tokenizer import Tokenizer, open_tokenizer
+from tx.train.task import Evaluation, Material
+
+SAMPLE, TEMPERATURE = 200, 0.8  # tokens of text to show at each validation
+
+
+def fit_tokenizer(config: RunConfig, say: Callable[[str], None]) -> Tokenizer:
+    """The tokenizer of the named package, or a new one fitted to the training text."""
+    data = config.data
+    if data.tokenizer:
+        return open_tokenizer(Package.open(find(data.tokenizer, "tokenizer")))
+    if data.tokenizer_kind != "alphabet":
+        say(f"fitting a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces")
+        return train_tokenizer(data.tokenizer_kind, data.train, data.vocab_size, seed=config.seed, say=say)
+    tokenizer = train_tokenizer("alphabet", data.train, data.vocab_size)
+    say(f"the alphabet: {len(tokenizer) - 3:,} different characters, beside the newline")
+    return tokenizer
+
+
+def open_text(config: RunConfig, tokenizer: Tokenizer, say: Callable[[str], None]) -> tuple[Any, Any]:
+    """The ids of training and validation text; without validation files, the end of the training text."""
+    data, cache = config.data, cache_folder()
+    ids = encode_stream(data.train, tokenizer, cache)
+    if data.valid:
+        train, valid = ids, encode_stream(data.valid, tokenizer, cache)
+        held_out = "in " + " ".join(data.valid)
+    else:
+        cut = int(len(ids) * (1 - data.valid_fraction))
+        train, valid = ids[:cut], ids[cut:]
+        held_out = "held out, the end of the text"
+    say(f"{' '.join(data.train)}: {len(train):,} tokens to train on; {len(valid):,} {held_out}")
+    if len(valid) < 2:
+        raise TxError(
+            "there is no text to validate on", "name a file with --valid, or a larger data.valid_fraction"
+        )
+    return train, valid
+
+
+def build_model(config: RunConfig, tokenizer: Tokenizer, device: torch.device) -> nn.Module:
+    """A new model for this vocabulary, initialised from the seed."""
+    architecture = load_architecture(config.arch)
+    derived = {"vocab_size": len(tokenizer), "max_len": config.train.seq_len}
+    known = {
+        name: value for name, value in derived.items() if name in architecture.Config.__dataclass_fields__
+    }
+    torch.manual_seed(config.seed)
+    model: nn.Module = architecture.Model(architecture.Config(**config.model | known))
+    return model.to(device)
+
+
+def sample(model: Any, tokenizer: Tokenizer, seed: int) -> str:
+    """A text that the model makes up."""
+    language = LanguageModel(TorchReader(model), tokenizer, getattr(model.config, "max_len", None))
+    options = Options(SAMPLE, Sampling(TEMPERATURE, seed=seed))
+    return "".join(next(language.generate("", options)))
+
+
+class Validation:
+    """The loss of the validation text, and a text that the model makes up."""
+
+    def __init__(self, model: nn.Module, valid: np.ndarray, tokenizer: Tokenizer, config: RunConfig) -> None:
+        self.model, self.tokenizer, self.config = model, tokenizer, config
+        limit = config.train.eval_tokens or len(valid)
+        self.text = RunningText(valid[:limit], tokenizer, config.train.seq_len)
+
+    def __call__(self) -> Evaluation:
+        found = self.text.measure(self.model)
+        values = {
+            "valid_loss": found.loss,
+            "valid_bpc": found.bits_per_character,
+            "valid_ppl": found.perplexity,
+        }
+        text = sample(self.model, self.tokenizer, self.config.seed)
+        return Evaluation(-found.loss, values, [{"sample": text}])
+
+    def n_updates(self) -> float:
+        """What a validation costs, in updates: the text takes a third as long, and drawing is slow."""
+        train = self.config.train
+        return (self.text.n_tokens / 3 + 10 * SAMPLE) / (train.batch_size * train.seq_len * train.grad_accum)
+
+
+def gather(
+    config: RunConfig, kept: Package | None, device: torch.device, say: Callable[[str], None]
+) -> Material:
+    """What `tx.train.task.gather` promises, for a language model."""
+    tokenizer = fit_tokenizer(config, say) if kept is None else open_tokenizer(kept)
+    train, valid = open_text(config, tokenizer, say)
+    model: Any = build_model(config, tokenizer, device)
+    validation = Validation(model, valid, tokenizer, config)
+    batch_size, seq_len = config.train.batch_size, config.train.seq_len
+    return Material(
+        tokenizers={"tokenizer": tokenizer},
+        model=model,
+        source=StreamSampler(train, batch_size, seq_len, config.seed, contiguous=model.carries),
+        evaluate=validation,
+        evaluation_cost=validation.n_updates(),
+        report={
+            "files": [{"name": Path(path).name, "sha256": sha256(Path(path))} for path in config.data.train],
+            "tokens": len(train),
+            "held_out": 0 if config.data.valid else len(valid),
+        },
+        shown={"valid_loss": "loss", "valid_bpc": "bits per character", "valid_ppl": "perplexity"},
+        how="validation",
+    )

@@ -1,0 +1,133 @@
+"""Training a translator: tokenizers, corpus, validation text and model of `tx train transformer SRC TGT`."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from tx.config.schema import RunConfig
+from tx.data.corpus import Corpus, Side, cache_folder, check_counts, encode_corpus, hold_out, open_corpus
+from tx.data.sampler import Sampler
+from tx.decode.translate import SearchOptions, Translator
+from tx.errors import TxError
+from tx.evaluate.metrics import bleu
+from tx.evaluate.model import mean_loss
+from tx.models import load_architecture
+from tx.package import Package
+from tx.text.fit_tokenizer import train_tokenizer
+from tx.text.tokenizer import Tokenizer, open_tokenizers
+from tx.train.task import Evaluation, Material
+
+GREEDY_SAMPLES = 3  # translations shown at each validation
+
+
+def fit_tokenizers(config: RunConfig, say: Callable[[str], None]) -> tuple[Tokenizer, Tokenizer]:
+    """The tokenizers of both sides: the named package's, or new ones fitted to the training text."""
+    data = config.data
+    if data.tokenizer:
+        from tx.package import find
+
+        return open_tokenizers(Package.open(find(data.tokenizer, "tokenizer")))
+    for paths in filter(None, (data.train, data.valid)):
+        check_counts(paths)  # fitting may take minutes
+    src, tgt = data.train
+    if data.shared_vocab:
+        say(f"fitting a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces on both sides")
+        shared = train_tokenizer(data.tokenizer_kind, [src, tgt], data.vocab_size, seed=config.seed, say=say)
+        return shared, shared
+    say(f"fitting a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces on each side")
+    one, two = (
+        train_tokenizer(data.tokenizer_kind, [path], data.vocab_size, seed=config.seed, say=say)
+        for path in (src, tgt)
+    )
+    return one, two
+
+
+def _whole(src: Side, tgt: Side) -> Corpus:
+    return Corpus(src, tgt, torch.arange(len(src)).numpy(), {"pairs": len(src)})
+
+
+def open_data(
+    config: RunConfig, tokenizers: tuple[Tokenizer, Tokenizer], say: Callable[[str], None]
+) -> tuple[Corpus, Corpus]:
+    """Training and validation corpus; without validation files, held out from the training text."""
+    data, cache = config.data, cache_folder()
+    corpus = open_corpus(data.train, tokenizers, data, cache, say)
+    if data.valid:
+        return corpus, _whole(*encode_corpus(data.valid, tokenizers, cache))
+    corpus, valid = hold_out(corpus, data.n_valid, config.seed)
+    say(f"held out {len(valid):,} pairs for validation; {len(corpus):,} are left")
+    return corpus, valid
+
+
+def build_model(
+    config: RunConfig, tokenizers: tuple[Tokenizer, Tokenizer], device: torch.device
+) -> nn.Module:
+    """A new model for these vocabularies, initialised from the seed."""
+    architecture = load_architecture(config.arch)
+    src, tgt = tokenizers
+    sizes = {"src_vocab_size": len(src), "tgt_vocab_size": len(tgt), "shared_vocab": src is tgt}
+    longest = config.model.get("max_len", architecture.Config().max_len)
+    if longest <= config.data.max_len:
+        raise TxError(
+            f"model.max_len {longest} leaves no room for </s> after the {config.data.max_len} pieces of data.max_len",
+            f"--set data.max_len={max(1, longest - 1)}, or a larger model.max_len",
+        )
+    torch.manual_seed(config.seed)
+    model: nn.Module = architecture.Model(architecture.Config(**config.model | sizes))
+    return model.to(device)
+
+
+class Validation:
+    """Loss over all validation pairs, and BLEU of greedy translations of the first `eval_lines`."""
+
+    def __init__(
+        self, model: nn.Module, valid: Corpus, tokenizers: tuple[Tokenizer, Tokenizer], config: RunConfig
+    ) -> None:
+        self.model, self.valid, self.tokenizers, self.config = model, valid, tokenizers, config
+        self.device = next(model.parameters()).device
+        lines = valid.kept[: config.train.eval_lines]
+        self.src, self.tgt = ([side.line(int(i)) for i in lines] for side in (valid.src, valid.tgt))
+        decode = RunConfig().decode
+        decode.beam_size = 1
+        self.search = SearchOptions(decode)
+
+    def __call__(self) -> Evaluation:
+        loss = mean_loss(self.model, self.valid, self.tokenizers, self.config.train.batch_tokens)
+        translator = Translator(self.model, *self.tokenizers, self.device)
+        hyps = [result.text for result in translator.translate(self.src, self.search)]
+        score = bleu(hyps, [self.tgt])
+        samples = [
+            {"src": self.src[i], "ref": self.tgt[i], "hyp": hyps[i]}
+            for i in range(min(GREEDY_SAMPLES, len(hyps)))
+        ]
+        values = {"valid_loss": loss, "valid_ppl": math.exp(min(loss, 700.0)), "valid_bleu": score.value}
+        # Where no four words in a row are right yet, BLEU is 0 and the loss decides.
+        return Evaluation(
+            -loss if self.config.train.metric == "loss" else score.value or -loss, values, samples
+        )
+
+
+def gather(
+    config: RunConfig, kept: Package | None, device: torch.device, say: Callable[[str], None]
+) -> Material:
+    """What `tx.train.task.gather` promises, for a translator."""
+    tokenizers = fit_tokenizers(config, say) if kept is None else open_tokenizers(kept)
+    src, tgt = tokenizers
+    corpus, valid = open_data(config, tokenizers, say)
+    model = build_model(config, tokenizers, device)
+    data, batch_tokens = config.data, config.train.batch_tokens
+    dropped = [
+        {"reason": reason, "pairs": value["pairs"], "first_lines": ", ".join(map(str, value["first_lines"]))}
+        for reason, value in corpus.report["dropped"].items()
+    ]
+    return Material(
+        tokenizers={"tokenizer": src} if src is tgt else {"src": src, "tgt": tgt},
+        model=model,
+        source=Sampler(corpus, tokenizers, batch_tokens, config.seed, data.sampling, data.max_len),
+        evaluate=Validation(model, valid, tokenizers, config),
+        report=corpus.report | {"dropped": dropped},
+        shown={"valid_bleu": "BLEU", "valid_loss": "loss", "valid_ppl": "perplexity"},
+        how="validation, greedy",
+    )

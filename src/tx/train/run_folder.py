@@ -1,0 +1,150 @@
+"""The run folder of a package: who may write there, when a run has begun, and what it was begun with.
+
+A run has begun once run/config.toml is there, which is written last. inputs.json holds the configuration and
+the digest of every file of text: a run resumes with the same ones, or not at all.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tx.checksums import damaged, seal, unseal
+from tx.config.schema import RunConfig
+from tx.config.toml import to_toml
+from tx.errors import TxError
+from tx.files import atomic_file, remove, sha256
+from tx.package import MANIFEST, no_package_there
+
+LOCK, CONFIG, INPUTS = "lock", "config.toml", "inputs.json"
+
+# What a resumed run may change: how long it goes on and how it is shown, never what an update computes.
+RESUMABLE = {
+    *("train.max_steps", "train.max_epochs", "train.max_time", "train.patience", "train.threads"),
+    *("train.device", "train.log_every", "train.tensorboard"),
+}
+
+
+def has_begun(run: Path) -> bool:
+    """Whether there is a run that can be resumed."""
+    return (run / CONFIG).is_file()
+
+
+@contextmanager
+def claim(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Hold the run folder of the package `out` for one process, and leave no trace if no run begins.
+
+    Raises TxError if there is something at `out` already and neither `resume` nor `overwrite` is given, if it
+    is nothing that tx wrote, or if another process trains there. What is there stays until a run begins.
+    """
+    run = out / "run"
+    _check_place(out, resume, overwrite)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TxError(
+            f"cannot make the folder {run}: {error.strerror or error}", "choose another -o"
+        ) from error
+    descriptor = os.open(run / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock(descriptor, out)
+        try:
+            yield
+        finally:
+            if not has_begun(run):
+                clear(run)
+                remove(run)
+                if not any(out.iterdir()):
+                    out.rmdir()
+    finally:
+        os.close(descriptor)  # which frees the lock, as the death of the process does
+
+
+def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
+    """Raise TxError if a run may not begin at `out`; what a start that was killed left is no obstacle."""
+    run = out / "run"
+    entries = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    if resume or not (out.exists() or out.is_symlink()):
+        return
+    ours = (run / LOCK).exists() or not run.exists() or (run.is_dir() and not any(run.iterdir()))
+    is_package = ours and out.is_dir() and (MANIFEST in entries or entries <= {"run"})
+    if not is_package and (overwrite or not has_begun(run)):
+        raise no_package_there(out, overwrite)
+    if not overwrite and (has_begun(run) or entries - {"run"}):
+        raise TxError(
+            f"{out} exists already", "go on with --resume, replace it with --overwrite, or choose another -o"
+        )
+
+
+def _lock(descriptor: int, out: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.pread(descriptor, 32, 0).decode() or "another process"
+        raise TxError(
+            f"{out} is being trained by process {owner}", "wait for it, or choose another -o"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def clear(run: Path, but: Path | None = None) -> None:
+    """Forget an earlier run: first that it had begun, then the rest but what is `but`."""
+    remove(run / CONFIG)
+    for entry in run.iterdir() if run.exists() else ():
+        if entry.name != LOCK and entry != but:
+            remove(entry)
+
+
+def keep_inputs(run: Path, config: RunConfig, texts: Sequence[str] | None = None) -> None:
+    """Write down what the run begins with; config.toml, the last, is what makes it one that has begun.
+
+    `texts` are the files that must be the same when it goes on: those of the configuration, if not given.
+    """
+    files = {path: sha256(Path(path)) for path in (_texts(config) if texts is None else texts)}
+    with atomic_file(run / INPUTS, "w") as file:
+        file.write(seal({"config": asdict(config), "files": files}))
+    keep_config(run, config)
+
+
+def keep_config(run: Path, config: RunConfig) -> None:
+    """Write run/config.toml."""
+    with atomic_file(run / CONFIG, "w") as file:
+        file.write(to_toml(config))
+
+
+def check_inputs(run: Path, config: RunConfig) -> None:
+    """Raise TxError, naming the difference, unless `config` and the text are what the run began with."""
+    try:
+        kept = unseal(run / INPUTS)
+    except FileNotFoundError as error:
+        raise damaged(run / INPUTS) from error
+    before, now = _flat(kept["config"]), _flat(asdict(config))
+    for key in [*before, *(now.keys() - before.keys())]:
+        old, new = before.get(key), now.get(key)
+        if old != new and key not in RESUMABLE:
+            raise TxError(
+                f"{key} was {old!r} in this run and is {new!r} now",
+                "a run resumes as it began: leave that away, or start a new one with another -o",
+            )
+    for path, digest in kept["files"].items():
+        if not Path(path).is_file():
+            raise TxError(f"there is no file {path}", "resume in the folder where the run began")
+        if sha256(Path(path)) != digest:
+            raise TxError(
+                f"{path} has changed since the run began",
+                "bring the old text back, or start a new run with another -o",
+            )
+
+
+def _texts(config: RunConfig) -> list[str]:
+    return [*config.data.train, *config.data.valid]
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    tables = {key: value for key, value in config.items() if isinstance(value, dict)}
+    inner = {f"{table}.{key}": value for table, values in tables.items() for key, value in values.items()}
+    return {key: value for key, value in config.items() if key not in tables} | inner

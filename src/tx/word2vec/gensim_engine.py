@@ -1,0 +1,95 @@
+"""The engine `gensim`: the reference, for skip-gram and CBOW (Řehůřek and Sojka 2010).
+
+Only gensim's inner loop is called, on lists of words, from threads of our own. Its training around that loop
+waits for ever when its input or one of its workers raises an error, takes strings for lists of characters,
+and cannot be stopped and taken up again.
+"""
+
+import copy
+
+import numpy as np
+from gensim.models.word2vec import Word2Vec
+from gensim.models.word2vec_inner import train_batch_cbow, train_batch_sg
+from numpy.typing import NDArray
+
+from tx.config.schema import Word2VecConfig
+from tx.word2vec.sampling import (
+    Matrix,
+    first_vectors,
+    keep_probability,
+    noise_probability,
+    sampled_loss,
+)
+
+MAX_SENTENCE = 1000  # longer lines are cut, as word2vec.c cuts them
+MAX_WORDS = 10_000  # in one call; the inner loop drops what is more, and counts sentences in as many places
+
+
+class GensimEngine:
+    """Vectors in training; see `tx.word2vec.engine.Engine`."""
+
+    block = 1 << 15
+    parallel = True
+
+    def __init__(
+        self, config: Word2VecConfig, words: list[str], counts: NDArray[np.int64], seed: int
+    ) -> None:
+        self.config = config
+        self._cbow = config.method == "cbow"
+        self._words = np.array(words, dtype=object)
+        self._noise = noise_probability(counts).cumsum()
+        self._keep = keep_probability(counts, config.subsample)
+        self._model = Word2Vec(
+            vector_size=config.dim,
+            window=config.window,
+            negative=config.negative,
+            sample=config.subsample,
+            sg=not self._cbow,
+            min_count=1,
+            sorted_vocab=0,  # they are sorted, and words as frequent as each other are to stay in their order
+            seed=seed % 2**32,
+        )
+        self._model.build_vocab_from_freq(dict(zip(words, counts.tolist(), strict=True)))
+        assert self._model.wv.index_to_key == words
+        self._model.wv.vectors[:] = first_vectors(len(words), config.dim, seed)
+
+    def matrices(self) -> dict[str, Matrix]:
+        return {"vectors": self._model.wv.vectors, "context": self._model.syn1neg}
+
+    def load(self, matrices: dict[str, Matrix]) -> None:
+        for name, matrix in self.matrices().items():
+            matrix[:] = matrices[name]
+
+    def train(self, ids: NDArray[np.int32], rates: tuple[float, float], seed: int) -> tuple[float, int]:
+        generator = np.random.default_rng(seed)
+        # A copy of the model is a cheap way to own random numbers; the matrices in it are the same.
+        model = copy.copy(self._model)
+        model.random = np.random.RandomState(generator.integers(2**32))
+        loss = sampled_loss(self.matrices(), ids, self._keep, self._noise, self.config, generator)
+        work, mean = np.zeros(self.config.dim, np.float32), np.zeros(self.config.dim, np.float32)
+        slope, at = (rates[1] - rates[0]) / max(1, len(ids)), 0
+        for batch in _batches(ids):
+            sentences = [self._words[sentence].tolist() for sentence in batch]
+            rate = rates[0] + slope * at
+            if self._cbow:
+                train_batch_cbow(model, sentences, rate, work, mean, False)
+            else:
+                train_batch_sg(model, sentences, rate, work, False)
+            at += sum(map(len, batch))
+        return loss
+
+
+def _batches(ids: NDArray[np.int32]) -> list[list[NDArray[np.int32]]]:
+    """The sentences of a block, cut where they are too long, in batches of at most MAX_WORDS words."""
+    batches: list[list[NDArray[np.int32]]] = [[]]
+    room = MAX_WORDS
+    for line in np.split(ids, np.flatnonzero(ids < 0) + 1):
+        line = line[line >= 0]
+        for start in range(0, len(line), MAX_SENTENCE):
+            sentence = line[start : start + MAX_SENTENCE]
+            if len(sentence) > room:
+                batches.append([])
+                room = MAX_WORDS
+            batches[-1].append(sentence)
+            room -= len(sentence)
+    return batches
