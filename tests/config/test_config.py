@@ -74,10 +74,8 @@ def test_each_source_beats_the_one_below(tmp_path: Path, monkeypatch: pytest.Mon
     inner.mkdir(parents=True)
     (inner / "run.toml").write_text('recipe = "small"\n[train]\nwarmup_steps = 3\n')
     (inner / "bare.toml").write_text('recipe = "small"\n')
-    (tmp_path / "a" / "tx.config.toml").write_text(
-        '[defaults]\ntranslation = "x"\n[train]\nwarmup_steps = 4\n'
-    )
-    (tmp_path / "tx.config.toml").write_text("[train]\nwarmup_steps = 99\n")  # further away, so never read
+    (tmp_path / "a" / "tx.toml").write_text('[defaults]\ntranslation = "x"\n[train]\nwarmup_steps = 4\n')
+    (tmp_path / "tx.toml").write_text("[train]\nwarmup_steps = 99\n")  # further away, so never read
     (home / "config.toml").write_text("[train]\nwarmup_steps = 5\n")
     environ = {"TX_HOME": str(home)}
     with_variable = environ | {"TX_TRAIN_WARMUP_STEPS": "2"}
@@ -92,9 +90,9 @@ def test_each_source_beats_the_one_below(tmp_path: Path, monkeypatch: pytest.Mon
     assert look(environ=with_variable, sets=["train.warmup_steps=1"]) == (1, "--set")
     assert look(environ=with_variable) == (2, "environment TX_TRAIN_WARMUP_STEPS")
     assert look() == (3, "run.toml")
-    assert look(name="bare.toml") == (4, "tx.config.toml")
-    (tmp_path / "a" / "tx.config.toml").unlink()
-    (tmp_path / "tx.config.toml").unlink()
+    assert look(name="bare.toml") == (4, "tx.toml")
+    (tmp_path / "a" / "tx.toml").unlink()
+    (tmp_path / "tx.toml").unlink()
     assert look(name="bare.toml") == (5, "user's config")
     (home / "config.toml").unlink()
     assert look(name="bare.toml") == look(name="small") == (6, "recipe small")
@@ -117,9 +115,9 @@ def test_the_user_file_is_in_the_xdg_folder(tmp_path: Path) -> None:
 def test_the_nearest_tx_toml(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    (tmp_path / "tx.config.toml").touch()
-    (inner / "tx.config.toml").mkdir()  # a folder of that name is no file
-    assert nearest_toml(inner) == tmp_path / "tx.config.toml"
+    (tmp_path / "tx.toml").touch()
+    (inner / "tx.toml").mkdir()  # a folder of that name is no file
+    assert nearest_toml(inner) == tmp_path / "tx.toml"
 
 
 def test_windows_files_and_byte_order_marks(read: Any) -> None:
@@ -435,9 +433,9 @@ def test_a_key_that_means_nothing_for_the_task_is_refused(
 def test_what_stands_for_runs_in_general_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tx.config.toml or a variable may speak of translators while a language model is trained."""
+    """A tx.toml or a variable may speak of translators while a language model is trained."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tx.config.toml").write_text("[train]\nbatch_tokens = 3\nlr = 0.5\n")
+    (tmp_path / "tx.toml").write_text("[train]\nbatch_tokens = 3\nlr = 0.5\n")
     resolved = resolve("rnn-lm", environ={"TX_HOME": str(tmp_path), "TX_DECODE_BEAM_SIZE": "2"})
     assert resolved.config.train.lr == 0.5 and "train.batch_tokens" not in resolved.origins
     assert resolved.config.train.batch_tokens == RunConfig().train.batch_tokens

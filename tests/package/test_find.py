@@ -1,4 +1,4 @@
-"""Finding a package: by name, by tx.config.toml, by default, or because there is only one."""
+"""Finding a package: by name, by tx.toml, by default, or because there is only one."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_an_unknown_name_gets_a_suggestion(here: Path) -> None:
 def test_the_environment_names_a_package_for_each_task(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two"):
         tokenizer_at(here / name)
-    (here / "tx.config.toml").write_text('[defaults]\ntokenizer = "one"\n')
+    (here / "tx.toml").write_text('[defaults]\ntokenizer = "one"\n')
     monkeypatch.setenv("TX_TOKENIZER_MODEL", "two")
     assert find(None, "tokenizer") == Path("two")
     assert find("one", "tokenizer") == Path("one"), "a name that was given wins"
@@ -70,7 +70,7 @@ def test_without_a_name_only_an_unambiguous_package_is_taken(here: Path, tmp_pat
         find(None, "tokenizer")
     set_default("tokenizer", tmp_path / "home" / "models" / "two")
     assert find(None, "tokenizer").name == "two"
-    (here / "tx.config.toml").write_text('[defaults]\ntokenizer = "one"\n')
+    (here / "tx.toml").write_text('[defaults]\ntokenizer = "one"\n')
     assert find(None, "tokenizer").resolve() == here / "one"
     set_default("tokenizer", None)
     assert get_default("tokenizer") is None
@@ -78,17 +78,17 @@ def test_without_a_name_only_an_unambiguous_package_is_taken(here: Path, tmp_pat
 
 def test_tx_toml_counts_from_its_own_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer_at(here / "models" / "one")
-    (here / "tx.config.toml").write_text('[defaults]\ntokenizer = "one"\ntranslation = "gone"\ntagging = 3')
+    (here / "tx.toml").write_text('[defaults]\ntokenizer = "one"\ntranslation = "gone"\ntagging = 3')
     (here / "deep" / "down").mkdir(parents=True)
     monkeypatch.chdir(here / "deep" / "down")
     assert find(None, "tokenizer") == here / "models" / "one"
     with pytest.raises(TxError, match="no package called 'gone'") as caught:
         find(None, "translation")
-    assert str(here / "tx.config.toml") in str(caught.value.hint)
+    assert str(here / "tx.toml") in str(caught.value.hint)
     with pytest.raises(TxError, match="is not a name"):
         find(None, "tagging")
     for broken in (b"[defaults", b"defaults = 1", b"\xff", b"x = " + b"[" * 10**5):
-        (here / "tx.config.toml").write_bytes(broken)
+        (here / "tx.toml").write_bytes(broken)
         with pytest.raises(TxError, match=r"tx\.toml"):
             find(None, "tokenizer")
 

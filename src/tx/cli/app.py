@@ -97,4 +97,4 @@ def main() -> None:
 from tx.cli import train, config, translate, transcribe, generate, tag, tokenize, analogy, neighbors  # noqa: E402, F401, I001
 from tx.cli import score, evaluate, compare, explain, attention, plot, plot_vectors, plot_map, plot_skipgram  # noqa: E402, F401
 from tx.cli import plot_curves, plot_neurons, plot_positions  # noqa: E402, F401
-from tx.cli import demo, models, data  # noqa: E402, F401
+from tx.cli import demo, models, import_export, data  # noqa: E402, F401

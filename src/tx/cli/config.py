@@ -7,8 +7,9 @@ import typer
 from tx.cli import console
 from tx.cli.app import LEARN, app
 from tx.cli.options import model_config
-from tx.config.catalog import ELSEWHERE, recipe_names, recipe_text
+from tx.config.catalog import recipe_names, recipe_text
 from tx.config.resolve import resolve
+from tx.config.schema import MODELS
 from tx.config.toml import to_toml
 
 
@@ -35,7 +36,7 @@ def config(
     tx config run.toml --origins            # where each value is set
     ```
 
-    `tx train run.toml` then trains with the file as you edited it. What `tx.config.toml` and the environment
+    `tx train run.toml` then trains with the file as you edited it. What `tx.toml` and the environment
     (`TX_TRAIN_LR`) set is already in it.
     """
     if name is None and not sets and not origins:
@@ -44,7 +45,7 @@ def config(
         return
     resolved = resolve(name, sets=sets or (), model=model_config)
     architecture = None
-    if resolved.config.arch not in ELSEWHERE:
+    if resolved.config.task in MODELS:
         architecture = model_config(resolved.config.arch)
         resolved.check_model(architecture)
     if origins:

@@ -126,7 +126,7 @@ def default(
     $ tx models default translation --unset
     ```
 
-    A tx.config.toml in this folder or one above goes first; there, the key is `translation` under `[defaults]`.
+    A tx.toml in this folder or one above goes first; there, the key is `translation` under `[defaults]`.
     """
     if task not in TASKS:
         hint = did_you_mean(task, TASKS) or f"the tasks are {', '.join(TASKS)}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from tx.errors import TxError, did_you_mean
 
-ELSEWHERE = {"word2vec": "vectors", "whisper": "speech"}  # no files of tx/models; with their tasks
+ELSEWHERE = {"word2vec": "vectors"}  # no files of tx/models; with their tasks
 
 
 def recipe_names() -> list[str]:

@@ -1,6 +1,6 @@
 """Where the configuration of a run comes from: recipe, files, environment and flags, merged and checked.
 
-Highest wins: flag or `--set`, environment (`TX_TRAIN_LR`), the named file, the nearest `tx.config.toml`, the user's
+Highest wins: flag or `--set`, environment (`TX_TRAIN_LR`), the named file, the nearest `tx.toml`, the user's
 file, recipe, default. Every value keeps where it came from, so that a fault names its file and line, and all
 faults are told at once. pydantic judges the types; the wording is ours.
 """
@@ -13,18 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from tx.config import schema
 from tx.config.catalog import arch_named, arch_names, load_recipe, recipe_names, recipe_text, task_of
-from tx.config.schema import (
-    MODELS,
-    SECTIONS,
-    VECTORS,
-    RunConfig,
-    choices,
-    concerns,
-    default_of,
-    defaults,
-    limits,
-)
+from tx.config.schema import SECTIONS, RunConfig, choices, concerns, default_of, limits
 from tx.config.toml import toml_value
 from tx.errors import TxError, UsageError, did_you_mean
 
@@ -111,9 +102,9 @@ def resolve(
     if any(key == "arch" for _, key, _ in faults):
         _raise(faults)  # without it nobody knows what else means something
     arch = chosen["arch"][0] if "arch" in chosen else RunConfig().arch
-    config = defaults(task_of(arch))
+    config = schema.defaults(task_of(arch))
     chosen = _concerning(chosen, config.task, (*settings, *variables), faults)
-    if faults and model is not None and config.task in MODELS:
+    if faults and model is not None and config.task in schema.MODELS:
         given = {key: item for key, item in chosen.items() if key.startswith("model.")}
         values = {key.removeprefix("model."): value for key, (value, _) in given.items()}
         faults += _checked(model(arch), values, {key: source for key, (_, source) in given.items()})[1]
@@ -135,7 +126,7 @@ def _concerning(
     """What of `chosen` means something for the task; the rest is a fault, unless it stands for runs in general."""
     known, kept = _keys(task), {}
     for key, (value, source) in chosen.items():
-        if key in known or (key.startswith("model.") and task in MODELS):
+        if key in known or (key.startswith("model.") and task in schema.MODELS):
             kept[key] = value, source
         elif source not in general:
             faults.append((source, key, f"means nothing for the task {task}"))
@@ -175,9 +166,9 @@ def _checked(
 
 
 def nearest_toml(folder: Path) -> Path | None:
-    """The `tx.config.toml` in `folder` or the nearest folder above it."""
+    """The `tx.toml` in `folder` or the nearest folder above it."""
     folder = folder.absolute()
-    return next((path for at in (folder, *folder.parents) if (path := at / "tx.config.toml").is_file()), None)
+    return next((path for at in (folder, *folder.parents) if (path := at / "tx.toml").is_file()), None)
 
 
 def user_toml(environ: Mapping[str, str]) -> Path:
@@ -256,9 +247,9 @@ def _recipe(name: str) -> Source:
 
 
 def _settings(folder: Path, environ: Mapping[str, str]) -> Iterator[Source]:
-    """The user's file, then the nearest `tx.config.toml`; their `[defaults]` name packages and are not ours."""
+    """The user's file, then the nearest `tx.toml`; their `[defaults]` name packages and are not ours."""
     user, near = user_toml(environ), nearest_toml(folder)
-    for path, origin in ((user, "user's config"), (near, "tx.config.toml")):
+    for path, origin in ((user, "user's config"), (near, "tx.toml")):
         if path and path.is_file():
             table, text = read_toml(path)
             table.pop("defaults", None)
@@ -403,6 +394,6 @@ def _raise(faults: list[Fault]) -> None:
         many = f"{len(lines)} faults in the configuration\n  " + "\n  ".join(lines)
         typed = all(source.origin.startswith(COMMAND_LINE) for source, _, _ in faults)
         hint = "`tx config RECIPE` prints every key with its meaning"
-        if any(key in UPDATES and what.endswith(f"the task {VECTORS}") for _, key, what in faults):
+        if any(key in UPDATES and what.endswith(f"the task {schema.VECTORS}") for _, key, what in faults):
             hint = "word vectors are trained for as many passes over the text as --epochs says"
         raise TxError(lines[0] if len(lines) == 1 else many, hint, exit_code=2 if typed else 1)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from tx.errors import TxError
 from tx.package.hf_folder import CONFIG, Folder
 
+TASK = "speech"
 EPS = 1e-5
 Weights = dict[str, Tensor]
 

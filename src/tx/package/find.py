@@ -1,4 +1,4 @@
-"""Which package is meant: by its name, this folder's tx.config.toml, the user's choice, or as the only one.
+"""Which package is meant: by its name, this folder's tx.toml, the user's choice, or as the only one.
 
 Never the newest and never the largest: a pipeline must not change its meaning by itself.
 """
@@ -15,7 +15,7 @@ from tx.files import atomic_file
 from tx.package.manifest import MANIFEST, Manifest, parse_json
 from tx.package.read import read_unverified
 
-SETTINGS = "tx.config.toml"
+SETTINGS = "tx.toml"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def find(name: str | None, task: str) -> Path:
 
     A name is a path, or a folder in ./models, here, or among the user's packages, in this order. Without one:
     the environment's TX_TASK_MODEL (TX_TRANSLATION_MODEL, TX_VECTORS_MODEL, ...), then
-    the key `task` under [defaults] in the nearest tx.config.toml, then the user's default, then the only package for
+    the key `task` under [defaults] in the nearest tx.toml, then the user's default, then the only package for
     the task. Raises TxError if there is none, or more than one.
     """
     if name is not None:
@@ -136,7 +136,7 @@ def _chosen(name: Any, base: Path, hint: str) -> Path:
 
 
 def _settings(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The nearest tx.config.toml, upwards from `folder`, and its table of defaults."""
+    """The nearest tx.toml, upwards from `folder`, and its table of defaults."""
     for parent in (folder, *folder.parents):
         path = parent / SETTINGS
         if not path.is_file():
