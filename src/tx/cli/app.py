@@ -1,15 +1,19 @@
-"""The `tx` command: its groups, its exit codes, and how a failure is told.
+"""The `tx` command: the table of its commands, its exit codes, and how a failure is reported.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A closed pipe is no error.
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A closed pipe is not an error.
 """
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
 from tx import __version__
 from tx.cli import console
@@ -18,8 +22,92 @@ from tx.errors import TxError
 
 LEARN, USE, MEASURE, MANAGE = "Learn", "Use", "Measure", "Manage"
 
+# The commands of `tx` and of each group, in the order of their help pages: the name, the function in `tx.cli` that
+# runs it (or, for a group, its help line), and the panel of the help page.
+COMMANDS: dict[str, list[tuple[str, str, str | None]]] = {
+    "tx": [
+        ("train", "train:train", LEARN),
+        ("config", "config:config", LEARN),
+        ("translate", "translate:translate", USE),
+        ("transcribe", "transcribe:transcribe", USE),
+        ("generate", "generate:generate", USE),
+        ("tag", "tag:tag", USE),
+        ("tokenize", "tokenize:tokenize", USE),
+        ("detokenize", "tokenize:detokenize", USE),
+        ("analogy", "analogy:analogy", USE),
+        ("neighbors", "neighbors:neighbors", USE),
+        ("score", "score:score", MEASURE),
+        ("evaluate", "evaluate:evaluate", MEASURE),
+        ("compare", "compare:compare", MEASURE),
+        ("explain", "explain:explain", MEASURE),
+        ("attention", "attention:attention", MEASURE),
+        ("plot", "Plot what a model has learned, its training, or its data.", MEASURE),
+        ("demo", "demo:demo", MANAGE),
+        ("models", "List, inspect, choose, import and export model packages.", MANAGE),
+        ("data", "Check data before training on it.", MANAGE),
+    ],
+    "plot": [
+        ("vectors", "plot_vectors:vectors", None),
+        ("map", "plot_map:map_", None),
+        ("skipgram", "plot_skipgram:skipgram", None),
+        ("curves", "plot_curves:curves", None),
+        ("neurons", "plot_neurons:neurons", None),
+        ("positions", "plot_positions:positions", None),
+    ],
+    "models": [
+        ("list", "models:list_", None),
+        ("show", "models:show", None),
+        ("path", "models:path", None),
+        ("default", "models:default", None),
+        ("average", "models:average", None),
+        ("import", "import_export:import_", None),
+        ("export", "import_export:export", None),
+    ],
+    "data": [("check", "data:check", None)],
+}
+
+
+class LazyCommands(Mapping[str, Any]):
+    """The commands of a group by name. The module of a command is imported when the command is looked up."""
+
+    def __init__(self, group: str) -> None:
+        self._rows = {name: (target, panel) for name, target, panel in COMMANDS[group]}
+
+    def __getitem__(self, name: str) -> Any:
+        target, panel = self._rows[name]
+        command: Any
+        if name in COMMANDS:
+            group = typer.Typer(
+                name=name, cls=Group, help=target, no_args_is_help=True, rich_markup_mode="markdown"
+            )
+            command = get_group(group)
+        else:
+            module_name, _, function = target.partition(":")
+            module = import_module(f"tx.cli.{module_name}")
+            single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+            single.command(name, cls=getattr(module, "COMMAND_CLASS", None))(getattr(module, function))
+            command = get_command(single)
+        command.rich_help_panel = panel
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+class Group(TyperGroup):
+    """A group of the commands that `COMMANDS` lists under its name."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = LazyCommands(self.name or "tx")
+
+
 app = typer.Typer(
     name="tx",
+    cls=Group,
     help="From raw text to a working sequence model, and on into a shell pipeline.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -91,10 +179,3 @@ def main() -> None:
             "this is a fault in tx; TX_DEBUG=1 shows where, please report it with the command you ran",
         )
         sys.exit(1)
-
-
-# Each module registers its commands on `app`; the order here is the order of the help page.
-from tx.cli import train, config, translate, transcribe, generate, tag, tokenize, analogy, neighbors  # noqa: E402, F401, I001
-from tx.cli import score, evaluate, compare, explain, attention, plot, plot_vectors, plot_map, plot_skipgram  # noqa: E402, F401
-from tx.cli import plot_curves, plot_neurons, plot_positions  # noqa: E402, F401
-from tx.cli import demo, models, import_export, data  # noqa: E402, F401

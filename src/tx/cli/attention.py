@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.app import MEASURE, app
 from tx.cli.pipe import one_line
 from tx.cli.plot import save
 from tx.errors import UsageError
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 HTML, CELL = ".html", 2  # cells of the terminal for each weight
 
 
-@app.command(rich_help_panel=MEASURE)
 def attention(
     source: Annotated[
         str | None,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tx.cli import console
-from tx.cli.app import MEASURE, app
 from tx.config.duration import format_duration
 from tx.errors import TxError, UsageError
 from tx.package import find
@@ -38,7 +37,6 @@ class System:
     tokens_per_s: float | None = None  # of the target, the median of what the run logged
 
 
-@app.command(rich_help_panel=MEASURE)
 def compare(
     names: Annotated[
         list[str], typer.Argument(metavar="MODEL", help="Translation packages; the first is the baseline.")

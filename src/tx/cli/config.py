@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.app import LEARN, app
 from tx.cli.options import model_config
 from tx.config.catalog import recipe_names, recipe_text
 from tx.config.resolve import resolve
@@ -13,7 +12,6 @@ from tx.config.schema import MODELS
 from tx.config.toml import to_toml
 
 
-@app.command(rich_help_panel=LEARN)
 def config(
     name: Annotated[
         str | None,

@@ -9,7 +9,6 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tx.cli import console
-from tx.cli.app import MANAGE, app
 from tx.errors import TxError, UsageError
 
 if TYPE_CHECKING:
@@ -17,20 +16,9 @@ if TYPE_CHECKING:
     from tx.speech.summary import Summary
     from tx.speech.windows import Labels
 
-data = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="markdown", help="Look at data before training on it."
-)
-app.add_typer(data, name="data", rich_help_panel=MANAGE)
-
 BAR = 30  # cells of the longest bar
 
 
-@data.callback()
-def commands() -> None:
-    """Look at data before training on it."""
-
-
-@data.command()
 def check(
     sets: Annotated[
         list[str],

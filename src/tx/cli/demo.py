@@ -7,12 +7,10 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.app import MANAGE, app
 from tx.demo import corpus, generate, write
 from tx.errors import UsageError
 
 
-@app.command(rich_help_panel=MANAGE)
 def demo(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write the corpus here.")

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.app import MEASURE, app
 from tx.cli.evaluate_language import evaluate_language
 from tx.cli.evaluate_speech import evaluate_speech
 from tx.cli.evaluate_tagging import evaluate_tagging
@@ -31,7 +30,6 @@ TASKS: dict[str, Callable[..., None]] = {
 TRANSLATION, SPEECH, VECTORS = "Translation", "Speech", "Vectors"
 
 
-@app.command(rich_help_panel=MEASURE)
 def evaluate(
     files: Annotated[
         list[str],

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.app import MEASURE, app
 from tx.cli.pipe import one_line
 from tx.package import find
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from tx.inspect.explain import Explanation, Glance
 
 
-@app.command(rich_help_panel=MEASURE)
 def explain(
     source: Annotated[
         str | None,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tx.cli import console
-from tx.cli.app import USE, app
 from tx.cli.pipe import json_line, line_batches
 from tx.errors import UsageError
 from tx.package import find
@@ -22,7 +21,6 @@ SAMPLING = "Sampling"
 RULE = "-" * 16  # between samples
 
 
-@app.command(rich_help_panel=USE)
 def generate(
     prompt: Annotated[
         str | None,

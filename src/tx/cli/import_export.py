@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.models import Name, models
+from tx.cli.models import Name
 from tx.errors import TxError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ _SUFFIXES: "dict[str, Format]" = {".bin": "word2vec-binary", ".vec": "fasttext"}
 _KINDS = "word2vec, word2vec-binary, glove or fasttext"
 
 
-@models.command("import")
 def import_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Vectors, plain or .gz; - is stdin.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")],
@@ -61,7 +60,6 @@ def import_(
     console.note(f"{output}: {n_words:,} words, {dim} dimensions; try: tx neighbors WORD --model {output}")
 
 
-@models.command()
 def export(
     name: Name,
     output: Annotated[

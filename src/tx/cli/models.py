@@ -8,28 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from tx.cli import console
-from tx.cli.app import MANAGE, app
 from tx.config.schema import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS
 from tx.errors import UsageError, did_you_mean
 from tx.package import Package, Summary, best_score, find, get_default, list_packages, set_default
-
-models = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(
-    models,
-    name="models",
-    help="List, inspect, choose, import and export model packages.",
-    rich_help_panel=MANAGE,
-)
 
 TASKS = (TRANSLATION, LANGUAGE_MODEL, TAGGING, VECTORS, "tokenizer")
 Name = Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="The model package.", show_default=False)]
 
 
-@models.command("list")
 def list_(json: console.Json = False) -> None:
     """List the packages in ./models, in this folder and among your own.
 
@@ -69,7 +55,6 @@ def list_(json: console.Json = False) -> None:
     )
 
 
-@models.command()
 def show(name: Name, json: console.Json = False) -> None:
     """Verify a package and show everything about it.
 
@@ -98,7 +83,6 @@ def show(name: Name, json: console.Json = False) -> None:
     _print_table(("key", "value"), [(key, "-" if value is None else value) for key, value in rows])
 
 
-@models.command()
 def path(name: Name) -> None:
     """Print the absolute path of a package, for scripts.
 
@@ -109,7 +93,6 @@ def path(name: Name) -> None:
     print(find(name, "").resolve())  # noqa: T201
 
 
-@models.command()
 def default(
     task: Annotated[str, typer.Argument(metavar="TASK", help=", ".join(TASKS) + ".", show_default=False)],
     name: Annotated[
@@ -145,7 +128,6 @@ def default(
         console.note(f"no default for {task}; `tx models default {task} NAME` sets one")
 
 
-@models.command()
 def average(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME", help="Packages of one shape: of one recipe, mostly.")

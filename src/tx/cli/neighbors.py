@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from tx.cli import console, vector_query
-from tx.cli.app import USE, app
 from tx.errors import UsageError
 
+COMMAND_CLASS = vector_query.WithMinus
 
-@app.command(rich_help_panel=USE, cls=vector_query.WithMinus)
+
 def neighbors(
     word: Annotated[
         list[str] | None, typer.Argument(metavar="WORD", help="A word; without one, a line of stdin each.")

@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def config_flags(command: F) -> F:
     """Replace the `**flags` of a Typer command by one flag for each field declared with `flag=True`.
 
-    Put it below `@app.command()`. A flag that was not given is None; `collect_flags(flags)` gives the others.
+    A flag that was not given is None; `collect_flags(flags)` gives the others.
     """
     signature = inspect.signature(command, eval_str=True)
     parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]

@@ -6,17 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.app import MEASURE, app
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-plot = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(plot, name="plot", help="Look into a model and its data.", rich_help_panel=MEASURE)
 
 Output = Annotated[
     Path | None,

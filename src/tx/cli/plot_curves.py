@@ -10,14 +10,13 @@ import typer
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.plot import Output, plot, save
+from tx.cli.plot import Output, save
 from tx.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from tx.plots.curves import Axis, Curve, Run
 
 
-@plot.command()
 def curves(
     names: Annotated[
         list[str],

@@ -7,13 +7,12 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.plot import Output, plot, save
+from tx.cli.plot import Output, save
 from tx.cli.vector_query import Side
 from tx.errors import UsageError, did_you_mean
 from tx.text.lines import LineWriter
 
 
-@plot.command("map")
 def map_(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="WORD", help="The words to show; else the most frequent.")

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.plot import plot, save
+from tx.cli.plot import save
 from tx.errors import UsageError, did_you_mean
 from tx.package import find
 from tx.text.lines import read_lines
@@ -23,7 +23,6 @@ HTML = ".html"
 RANKED, SHOWN = 20_000, 1500  # characters to judge units by, and to show
 
 
-@plot.command()
 def neurons(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The text to read; - is stdin.")],
     model: console.Model = None,

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.plot import Output, plot, save
+from tx.cli.plot import Output, save
 from tx.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _BARS = 48  # cells of the terminal for similarities of 1, in all layouts together
 
 
-@plot.command()
 def positions(
     d_model: Annotated[
         int, typer.Option(metavar="N", min=2, help="The width of the model, an even number.")

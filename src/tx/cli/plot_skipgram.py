@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.plot import plot
 from tx.errors import TxError
 
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from tx.vectors.words import Words
 
 
-@plot.command()
 def skipgram(
     text: Annotated[list[str], typer.Argument(metavar="TEXT", help="Words, separated by spaces.")],
     window: Annotated[int, typer.Option(metavar="N", min=1, help="How far a neighbour may be.")] = 5,

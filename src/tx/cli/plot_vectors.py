@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.plot import Output, plot, save
+from tx.cli.plot import Output, save
 from tx.cli.vector_query import Side
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ _SIXTEEN = {"=": "blue", "-": "bright_blue", " ": "bright_white", "+": "bright_r
 _UNBROKEN = 10_000  # columns: in a pipe a word is a line, however long
 
 
-@plot.command()
 def vectors(
     words: Annotated[
         list[str], typer.Argument(metavar="WORD", help="Words, and sums such as king-man+woman.")

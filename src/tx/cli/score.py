@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tx.cli import console
-from tx.cli.app import MEASURE, app
 from tx.cli.score_model import score_model
 from tx.errors import UsageError
 from tx.evaluate.metrics import (
@@ -29,7 +28,6 @@ N_BOOTSTRAP = 1000
 WITH_MODEL = {"files", "model", "as_json", "quiet"}  # the parameters that mean something then
 
 
-@app.command(rich_help_panel=MEASURE)
 def score(
     context: typer.Context,
     files: Annotated[

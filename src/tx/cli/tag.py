@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.app import USE, app
 from tx.cli.pipe import Files, Input, Output, json_line, line_batches
 from tx.errors import UsageError
 from tx.package import find
@@ -37,7 +36,6 @@ class Format(StrEnum):
     JSON = "json"
 
 
-@app.command(rich_help_panel=USE)
 def tag(
     files: Files = None,
     model: console.Model = None,

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.app import USE, app
 from tx.cli.pipe import Files, Input, Output, input_paths
 from tx.errors import TxError, UsageError
 from tx.package import find, load_package
@@ -18,7 +17,6 @@ BATCH = 1000  # lines; more has no effect on speed
 Side = Annotated[str | None, typer.Option(metavar="src|tgt", help="Which tokenizer of a model that has two.")]
 
 
-@app.command(rich_help_panel=USE)
 def tokenize(
     files: Files = None,
     model: console.Model = None,
@@ -63,7 +61,6 @@ def tokenize(
     _each_line(files, input, output, cut)
 
 
-@app.command(rich_help_panel=USE)
 def detokenize(
     files: Files = None,
     model: console.Model = None,

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from tx.cli import console
-from tx.cli.app import LEARN, app
 from tx.cli.options import collect_flags, config_flags, model_config, value_of
 from tx.cli.recipe_help import TOKENIZER_FLAGS, RecipeHelp
 from tx.config.catalog import arch_named, arch_names, recipe_names
@@ -41,7 +40,9 @@ Sets = Annotated[
 ]
 
 
-@app.command(rich_help_panel=LEARN, cls=RecipeHelp)
+COMMAND_CLASS = RecipeHelp
+
+
 @config_flags
 def train(
     what: Annotated[

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tx.cli import console
-from tx.cli.app import USE, app
 from tx.errors import TxError, UsageError
 from tx.package import find
 from tx.text.lines import LineWriter
@@ -23,7 +22,6 @@ SPEECH, CUES, BELIEF = "Speech", "Subtitles", "What is believed"
 SUFFIX = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv", "json": ".jsonl"}
 
 
-@app.command(rich_help_panel=USE)
 def transcribe(
     files: Annotated[
         list[str] | None,

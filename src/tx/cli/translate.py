@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tx.cli import console
-from tx.cli.app import USE, app
 from tx.cli.pipe import Files, Input, Output, json_line, line_batches
 from tx.errors import TxError, UsageError
 from tx.package import find
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 SEARCH, SAMPLE = "Search", "Sampling"
 
 
-@app.command(rich_help_panel=USE)
 def translate(
     files: Files = None,
     model: console.Model = None,
