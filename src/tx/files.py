@@ -6,7 +6,6 @@ of the parent) is the one databases use.
 """
 
 import errno
-import fcntl
 import glob
 import hashlib
 import os
@@ -178,18 +177,22 @@ def recover_folder(path: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other writers out of `folder`: they wait here. A process that dies frees its lock."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Hold the lock of `folder`, which one process at a time can have; the others wait here.
+
+    The end of a process frees its lock. Some network drives have no locks: there nothing is locked.
+    """
+    from filelock import FileLock  # takes as long to import as all the rest of a command
+
+    lock = FileLock(folder / f"{TEMPORARY}lock", fallback_to_soft=False)
+    with suppress(OSError):
+        lock.acquire()
     try:
-        with suppress(
-            OSError
-        ):  # some network drives know no locks: then one writer at a time is up to the user
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough if a forked child has it open too
-        os.close(descriptor)
+        if lock.is_locked:
+            with suppress(OSError):  # Windows does not remove an open file
+                Path(lock.lock_file).unlink()
+            lock.release()
 
 
 def sha256(path: Path) -> str:

@@ -241,7 +241,7 @@ def result(out: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        if path.is_file() and name not in ("run/lock", "README.md", "run/tokenizer/README.md"):
+        if path.is_file() and name not in ("run/lock", "run/process", "README.md", "run/tokenizer/README.md"):
             found[name] = path.read_bytes()
     log = [json.loads(line) for line in found["run/metrics.jsonl"].splitlines()]
     for record in log:

@@ -309,7 +309,7 @@ def test_any_damage_to_a_run_is_refused(tmp_path: Path) -> None:
     shutil.copytree(out, copy)
     files = [p for p in sorted((copy / "run").rglob("*")) if p.is_file()]
     for file in files:
-        if file.name in ("lock", "metrics.jsonl", "README.md", "config.toml"):
+        if file.name in ("lock", "process", "metrics.jsonl", "README.md", "config.toml"):
             continue
         data = file.read_bytes()
         flipped = bytearray(data)

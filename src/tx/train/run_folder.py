@@ -4,13 +4,14 @@ A run has begun once run/config.toml is there, which is written last. inputs.jso
 the digest of every file of text: a run resumes with the same ones, or not at all.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from tx.checksums import damaged, seal, unseal
 from tx.config.schema import RunConfig
@@ -19,7 +20,7 @@ from tx.errors import TxError
 from tx.files import atomic_file, remove, sha256
 from tx.package import MANIFEST, no_package_there
 
-LOCK, CONFIG, INPUTS = "lock", "config.toml", "inputs.json"
+LOCK, OWNER, CONFIG, INPUTS = "lock", "process", "config.toml", "inputs.json"
 
 # What a resumed run may change: how long it goes on and how it is shown, never what an update computes.
 RESUMABLE = {
@@ -48,9 +49,15 @@ def claim(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         raise TxError(
             f"cannot make the folder {run}: {error.strerror or error}", "choose another -o"
         ) from error
-    descriptor = os.open(run / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _lock(descriptor, out)
+        lock = FileLock(run / LOCK, blocking=False).acquire()
+    except Timeout as error:
+        owner = "another process"
+        with suppress(OSError):
+            owner = f"process {(run / OWNER).read_text()}"
+        raise TxError(f"{out} is being trained by {owner}", "wait for it, or choose another -o") from error
+    with lock:  # which the end of the process frees, too
+        (run / OWNER).write_text(str(os.getpid()))
         try:
             yield
         finally:
@@ -59,8 +66,6 @@ def claim(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
                 remove(run)
                 if not any(out.iterdir()):
                     out.rmdir()
-    finally:
-        os.close(descriptor)  # which frees the lock, as the death of the process does
 
 
 def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
@@ -79,23 +84,11 @@ def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _lock(descriptor: int, out: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        owner = os.pread(descriptor, 32, 0).decode() or "another process"
-        raise TxError(
-            f"{out} is being trained by process {owner}", "wait for it, or choose another -o"
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-
-
 def clear(run: Path, but: Path | None = None) -> None:
     """Forget an earlier run: first that it had begun, then the rest but what is `but`."""
     remove(run / CONFIG)
     for entry in run.iterdir() if run.exists() else ():
-        if entry.name != LOCK and entry != but:
+        if entry.name not in (LOCK, OWNER) and entry != but:
             remove(entry)
 
 
