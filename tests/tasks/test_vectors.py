@@ -277,9 +277,9 @@ def test_a_text_that_fails_leaves_nothing_and_harms_nothing(
     files = {path: path.read_bytes() for path in (tmp_path / "v").rglob("*") if path.is_file()}
     assert tx("train", "word2vec", "bad", "-o", "v", *FLAGS, "--overwrite") == 1
     after = {path: path.read_bytes() for path in (tmp_path / "v").rglob("*") if path.is_file()}
-    assert {path.name for path in files if files[path] != after.get(path)} <= {"lock", "process"} and len(after) == len(
-        files
-    )
+    assert {path.name for path in files if files[path] != after.get(path)} <= {"lock", "process"} and len(
+        after
+    ) == len(files)
 
 
 def test_a_configuration_file_does_the_same(text: Path, tmp_path: Path) -> None:
