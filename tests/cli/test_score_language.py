@@ -14,8 +14,8 @@ import torch
 from languages import ALPHABET, MODELS, keep, random_model, tokenizer_of
 from tx.cli.app import main
 from tx.decode.generate import Text, TorchReader
-from tx.evaluate import language
-from tx.evaluate.language import RunningText, score_lines
+from tx.evaluate import perplexity
+from tx.evaluate.perplexity import RunningText, score_lines
 from tx.package import Package
 from tx.text.running import encode_text
 
@@ -36,8 +36,8 @@ def stepwise(model: Any, ids: list[int]) -> list[float]:
 def test_a_line_has_the_probability_with_which_it_is_made_up(
     name: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(language, "LOGITS", limit)
-    monkeypatch.setattr(language, "CHUNK", 20)
+    monkeypatch.setattr(perplexity, "LOGITS", limit)
+    monkeypatch.setattr(perplexity, "CHUNK", 20)
     model = random_model(name)
     for line, (logprob, n) in zip(LINES, score_lines(model, ALPHABET, LINES), strict=True):
         expected = stepwise(model, [*ALPHABET.encode(line), 0])

@@ -218,7 +218,7 @@ def test_a_second_model_hears_the_language_of_the_first(folder: Path, tmp_path: 
         (["set.tsv", "--language", "Germn"], UsageError, "knows no language 'Germn'"),
         (["set.tsv", "--engine", "fast"], UsageError, "no engine 'fast'"),
         (["set.tsv", "--normalize", "both"], UsageError, "no normaliser 'both'"),
-        (["set.tsv", "--tokenize", "13a"], UsageError, "--tokenize means nothing for speech"),
+        (["set.tsv", "--tokenize", "13a"], UsageError, "--tokenize does not apply to speech"),
         (["set.tsv", "--against", "./none"], TxError, "there is no package at none"),
     ],
 )

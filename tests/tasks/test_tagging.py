@@ -20,7 +20,7 @@ from seqeval.metrics import classification_report
 
 from training import at_step, differences, fork_tx, home, save_always, send, shared
 from tx.decode.tag import open_tagger
-from tx.evaluate.tagging import count, f1_of, interval, p_value, span_scores
+from tx.evaluate.tagging import confidence_interval, count_spans, f1_of, p_value, span_scores
 from tx.package import Package
 from tx.plots.curves import metrics_of, read_run
 from tx.text.conll import Span, read_tagged
@@ -280,10 +280,10 @@ def test_evaluate_against_another_model(tmp_path: Path) -> None:
     assert "is not significant (p = 1.0000)" in same.err
 
 
-def test_types_that_the_model_has_never_seen_are_told(tmp_path: Path) -> None:
+def test_entity_types_unknown_to_the_model_give_a_warning(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("Rome B-LOC\nBoeing B-ORG\n")
     done = tx("evaluate", "-m", straight()[0], "--no-store", tmp_path / "text")
-    assert done.status == 0 and "names ORG, which the model has never seen" in done.err
+    assert done.status == 0 and "has entities of type ORG, which the model does not know" in done.err
 
 
 TAGS = ["O", "B-A", "I-A", "B-B", "I-B"]
@@ -314,12 +314,15 @@ def test_intervals_and_significance() -> None:
     half = right.copy()
     half[:, 2] = rng.random(400) < 0.5
     # F1 is then the share of a coin's heads: its half width is 1.96 * sqrt(p (1 - p) / n).
-    assert interval(half) == pytest.approx(196 * 0.5 / 20, rel=0.1) and interval(right) == 0
+    assert (
+        confidence_interval(half) == pytest.approx(196 * 0.5 / 20, rel=0.1)
+        and confidence_interval(right) == 0
+    )
     assert p_value(right, half) < 0.002 and p_value(half, half) == 1
     other = right.copy()
     other[:, 2] = rng.random(400) < 0.5
     assert p_value(half, other) > 0.05
-    assert count([[Span(0, 1, "A"), Span(1, 3, "B")]], [[Span(0, 1, "A")]], "A").tolist() == [[1, 1, 1]]
+    assert count_spans([[Span(0, 1, "A"), Span(1, 3, "B")]], [[Span(0, 1, "A")]], "A").tolist() == [[1, 1, 1]]
     assert float(f1_of(np.array([4, 2, 1]))) == pytest.approx(100 / 3)
 
 

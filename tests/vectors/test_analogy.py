@@ -293,7 +293,7 @@ def test_evaluate_keeps_its_scores(tx: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["questions.txt", "-b", "3"], "--beam-size means nothing for vectors"),
+        (["questions.txt", "-b", "3"], "--beam-size does not apply to vectors"),
         (["questions.txt", "--method", "x"], "there is no method"),
         (["other.txt"], "no analogy in other.txt"),
         (["pairs.txt"], "0 of 1 pairs"),

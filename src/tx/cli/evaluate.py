@@ -1,32 +1,21 @@
-"""`tx evaluate`: how good a model is, by the measure of its task, kept in its package."""
+"""`tx evaluate`: the scores of a model on test data, by the metrics of its task."""
 
-import inspect
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
 
 from tx.cli import console
-from tx.cli.evaluate_language import evaluate_language
 from tx.cli.evaluate_speech import evaluate_speech
-from tx.cli.evaluate_tagging import evaluate_tagging
-from tx.cli.evaluate_translation import evaluate_translation
-from tx.cli.evaluate_vectors import evaluate_vectors
-from tx.errors import TxError, UsageError
 from tx.evaluate.metrics import NORMALIZERS
-from tx.package import MANIFEST, Package, find
+from tx.evaluate.report import Example
 
-# What each task does with (package, files, store, as_json); its options are its keyword-only parameters.
-TASKS: dict[str, Callable[..., None]] = {
-    "translation": evaluate_translation,
-    "language-model": evaluate_language,
-    "tagging": evaluate_tagging,
-    "speech": evaluate_speech,
-    "vectors": evaluate_vectors,
-}
-
+T = TypeVar("T")
 TRANSLATION, SPEECH, VECTORS = "Translation", "Speech", "Vectors"
 
 
@@ -140,14 +129,6 @@ def evaluate(
     The scores are kept in the package, with how they came about and the name of the test set.
     """
     console.set_quiet(quiet)
-    path = _find(model)
-    is_bare = not (path / MANIFEST).exists() and (path / "config.json").exists()  # a Hugging Face folder
-    package = None if is_bare else Package.open(path)
-    task = package.task if package else "speech"
-    run = TASKS.get(task)
-    if run is None:
-        known = " and ".join(TASKS)
-        raise UsageError(f"{path} is a {task} package", f"tx evaluate measures {known}")
     options = {
         "output": output,
         "beam_size": beam_size,
@@ -163,23 +144,45 @@ def evaluate(
         "device": device,
         "threads": threads,
     }
-    given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        parameter = inspect.signature(run).parameters.get(name)
-        if parameter is None or parameter.kind is not parameter.KEYWORD_ONLY:
-            raise UsageError(f"--{name.replace('_', '-')} means nothing for {task}", "leave it away")
-    run(package or path, files, store, as_json, **given)
+    from tx.evaluate.runner import applicable, find_model, run
+
+    package = find_model(model)
+    if isinstance(package, Path) or package.task == "speech":  # until tx.evaluate.speech has `evaluate`
+        evaluate_speech(package, files, store, as_json, **applicable(evaluate_speech, "speech", options))
+        return
+    report = run(model, files, store=store, track=_track, **options)
+    for note in report.notes:
+        console.note(note)
+    for warning in report.warnings:
+        console.warn(warning)
+    if as_json:
+        console.print_json(report.details)
+        return
+    console.print_table(report.columns, report.rows)
+    for example in report.examples:
+        _print_example(example)
 
 
-def _find(model: str | None) -> Path:
-    """The package that is meant. Without a name it has to be the only one that a task would take by itself."""
-    if model is not None:
-        return find(model, "")
-    found = []
-    for task in TASKS:
-        with suppress(TxError):
-            found.append(find(None, task))
-    if len(found) == 1:
-        return found[0]
-    choices = ", ".join(map(str, found)) or "none here for its task alone"
-    raise UsageError(f"which package to measure is open: {choices}", "choose one with --model")
+def _track(items: Sequence[T], description: str) -> Iterable[T]:
+    """Iterate with a progress bar, if stderr is a terminal."""
+    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn()
+    hidden = not console.is_terminal()
+    with Progress(*columns, console=console.stderr(), transient=True, disable=hidden) as bar:
+        yield from bar.track(items, description=description)
+
+
+def _print_example(example: Example) -> None:
+    """Print an example with its differences as wdiff does; on a terminal in red and green instead of marks."""
+    out, parts = console.stdout(), []
+    colored = out.is_terminal and console.wants_style()
+    for same, run in groupby(example.words, key=itemgetter(2)):
+        ref, hyp = (" ".join(filter(None, side)) for side in list(zip(*run, strict=True))[:2])
+        if same:
+            parts.append(Text(hyp or ref))
+            continue
+        if ref:
+            parts.append(Text(ref, "red strike") if colored else Text(f"[-{ref}-]"))
+        if hyp:
+            parts.append(Text(hyp, "green") if colored else Text(f"{{+{hyp}+}}"))
+    out.print(Text(f"\n{example.heading}", "dim"), soft_wrap=True)
+    out.print(Text(" ").join(parts), soft_wrap=True)

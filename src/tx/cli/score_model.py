@@ -26,9 +26,9 @@ def score_model(name: str, files: list[str], as_json: bool) -> None:
 
 
 def _score_text(path: Path, files: list[str], as_json: bool) -> None:
-    from tx.evaluate.language import open_model, score_lines
+    from tx.evaluate.perplexity import open_language_model, score_lines
 
-    model, tokenizer = open_model(path)
+    model, tokenizer = open_language_model(path)
     n_lines = n_tokens = n_characters = 0
     total = 0.0
     with LineWriter() as writer:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tx.errors import TxError
-from tx.evaluate.resample import half_width, resampled_sums
+from tx.evaluate.significance import bootstrap, confidence_interval
 
 Link = tuple[int, int]  # (source word, target word), both from 0
 _LINK = re.compile(r"(\d+)([-p?])(\d+)")
@@ -68,13 +68,13 @@ def score_alignments(
     n, sure, possible, right, allowed = counts.sum(axis=0)
     if not sure:
         raise TxError("the gold alignments hold no sure link", "mark links as sure: 0-0, or S")
-    drawn = resampled_sums(counts, n_bootstrap)
+    drawn = bootstrap(counts, n_bootstrap)
     rates = 1 - (drawn[:, 3] + drawn[:, 4]) / np.maximum(drawn[:, 0] + drawn[:, 1], 1)
     return AlignmentScore(
         precision=float(allowed / n) if n else 1.0,
         recall=float(right / sure),
         error_rate=float(1 - (right + allowed) / (n + sure)),
-        ci=half_width(rates),
+        ci=confidence_interval(rates),
         n_links=int(n),
         n_sure=int(sure),
         n_possible=int(possible),

@@ -14,7 +14,7 @@ from tx.data.stream import StreamSampler, encode_stream
 from tx.decode.generate import LanguageModel, Options, TorchReader
 from tx.decode.sampling import Sampling
 from tx.errors import TxError
-from tx.evaluate.language import RunningText
+from tx.evaluate.perplexity import RunningText
 from tx.files import sha256
 from tx.models import load_architecture
 from tx.package import Package, find

@@ -12,7 +12,7 @@ from tx.data.sampler import Sampler
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError
 from tx.evaluate.metrics import bleu
-from tx.evaluate.model import mean_loss
+from tx.evaluate.perplexity import mean_loss
 from tx.models import load_architecture
 from tx.package import Package
 from tx.text.fit_tokenizer import train_tokenizer

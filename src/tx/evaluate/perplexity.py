@@ -1,4 +1,4 @@
-"""Measuring a language model: the log-probability of lines, and its loss on running text.
+"""Cross-entropy loss and perplexity: of sentence pairs, of lines, and of running text.
 
 Shape letters: B rows of a batch, T positions, V vocabulary.
 """
@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from tx.data.batch import make_batch
+from tx.data.corpus import Corpus
+from tx.data.sampler import cut_batches, lengths
 from tx.data.stream import Carry, StreamBatch, contiguous_batches
 from tx.models import load_model
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
@@ -20,13 +23,40 @@ from tx.package import load_package
 from tx.text.running import decode_text
 from tx.text.tokenizer import Tokenizer, open_tokenizer
 
-STREAMS = 16  # of running text, side by side: few, since each begins without a past
-CHUNK = 1024  # tokens that are read at once where a model remembers those before
+STREAMS = 16  # rows of a batch of running text: few, since each begins without context
+CHUNK = 1024  # tokens of one forward pass of a recurrent model
 LOGITS = 1 << 23  # numbers in memory at once
 
 
-def open_model(path: Path, device: str = "auto", threads: int = 0) -> tuple[nn.Module, Tokenizer]:
-    """The language model in the package at `path`, ready to read many lines at once, and its tokenizer."""
+# -- sentence pairs --------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def mean_loss(
+    model: nn.Module, corpus: Corpus, tokenizers: tuple[Tokenizer, Tokenizer], batch_tokens: int
+) -> float:
+    """The mean cross-entropy loss per target token, in nats, without label smoothing.
+
+    A source or target that is longer than the model's max_len is truncated.
+    """
+    device = next(model.parameters()).device
+    scorer: Any = model
+    room = scorer.config.max_len - 1
+    src, tgt = ([side[int(i)][:room] for i in corpus.kept] for side in (corpus.src, corpus.tgt))
+    total, n_tokens = torch.zeros((), device=device), 0
+    for chosen in cut_batches(lengths(src), lengths(tgt), batch_tokens):
+        rows = [src[i] for i in chosen], [tgt[i] for i in chosen]
+        batch = make_batch(*rows, *(tokenizer.pad_id for tokenizer in tokenizers)).to(device)
+        loss, n = scorer.loss(batch)
+        total, n_tokens = total + loss, n_tokens + n
+    return float(total) / n_tokens
+
+
+# -- lines -----------------------------------------------------------------------------------------
+
+
+def open_language_model(path: Path, device: str = "auto", threads: int = 0) -> tuple[nn.Module, Tokenizer]:
+    """The language model in the package at `path`, and its tokenizer."""
     set_threads(threads)
     keep_freed_memory()
     prefer_fast_products()
@@ -36,15 +66,12 @@ def open_model(path: Path, device: str = "auto", threads: int = 0) -> tuple[nn.M
     )
 
 
-# -- lines -----------------------------------------------------------------------------------------
-
-
 @torch.inference_mode()
 def score_lines(model: nn.Module, tokenizer: Tokenizer, lines: Sequence[str]) -> list[tuple[float, int]]:
-    """For each line its log-probability in nats and its tokens; both count the `</s>` that ends it.
+    """The log-probability in nats and the number of tokens of each line, both with the `</s>` that ends it.
 
-    Each begins behind the end of another line. What does not fit into a model's context is read as
-    `tx.decode.generate.Text` does, so that this is the probability with which the model makes up the line.
+    Each line begins after a `</s>`. A line longer than the model's context is read as `tx.decode.generate.Text`
+    reads it, so that this is the probability with which the model generates the line.
     """
     rows = [[*ids, tokenizer.eos_id] for ids in tokenizer.encode_batch(lines)]
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
@@ -60,10 +87,10 @@ def score_lines(model: nn.Module, tokenizer: Tokenizer, lines: Sequence[str]) ->
 
 
 def _score(model: nn.Module, rows: Sequence[Sequence[int]], max_len: int | None) -> list[float]:
-    """The log-probability of each of `rows`, ids that end with `</s>`."""
+    """The log-probability of each row of ids; each ends with `</s>`."""
     device = next(model.parameters()).device
     n = max(map(len, rows))
-    targets = torch.zeros(len(rows), n, dtype=torch.long)  # [B, T], `</s>` behind each row
+    targets = torch.zeros(len(rows), n, dtype=torch.long)  # [B, T], padded with `</s>`
     for row, ids in zip(targets, rows, strict=True):
         row[: len(ids)] = torch.tensor(ids)
     tokens = torch.cat((torch.zeros_like(targets[:, :1]), targets[:, :-1]), dim=1)
@@ -78,9 +105,9 @@ def _score(model: nn.Module, rows: Sequence[Sequence[int]], max_len: int | None)
 
 
 def _blocks(n: int, max_len: int | None) -> Iterator[tuple[int, int, int]]:
-    """What of `n` tokens to read at a time: from where, from where on it counts, and to where.
+    """The windows in which `n` tokens are read: (start, first position that is scored, end).
 
-    A model with a context reads a full one first, and then, again and again, one that begins half a context later.
+    For a model with a context window, every window after the first overlaps the previous one by half of max_len.
     """
     length = max_len or CHUNK
     hop = length - length // 2 if max_len else length
@@ -93,21 +120,22 @@ def _blocks(n: int, max_len: int | None) -> Iterator[tuple[int, int, int]]:
 
 @dataclass(frozen=True)
 class TextScore:
-    """How well a model predicts a text; the exponential of `loss` is the perplexity of a token."""
+    """The loss of a language model on a text."""
 
-    loss: float  # nats a token
+    loss: float  # nats per token
     bits_per_character: float
 
     @property
     def perplexity(self) -> float:
+        """Per token."""
         return math.exp(min(self.loss, 700.0))
 
 
 class RunningText:
-    """A text to measure models on, as `n` ids; all but the first are predicted.
+    """A text of `n` token ids to evaluate language models on; all ids but the first are predicted.
 
-    It is read in a few contiguous streams, `seq_len` tokens at a time; what is carried on from one to the next is
-    up to the model. Up to as many tokens as there are streams are left out at the end.
+    It is read as at most STREAMS contiguous streams, `seq_len` tokens at a time; a recurrent model keeps its state
+    from one batch to the next. Less than one token per stream is dropped at the end.
     """
 
     def __init__(self, ids: np.ndarray, tokenizer: Tokenizer, seq_len: int) -> None:
@@ -118,7 +146,7 @@ class RunningText:
 
     @torch.inference_mode()
     def measure(self, model: Any) -> TextScore:
-        """The loss of `model` on this text."""
+        """The mean loss of `model` on this text."""
         device = next(model.parameters()).device
         total, n_tokens = torch.zeros((), device=device, dtype=torch.float64), 0
         for batch in contiguous_batches(self.ids, self.streams, self.seq_len):

@@ -1,0 +1,39 @@
+"""Evaluating a language model: its loss on text, in nats per token and bits per character, and its perplexity."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tx.errors import TxError
+from tx.evaluate.perplexity import RunningText, open_language_model
+from tx.evaluate.report import Report, record
+from tx.package import Package
+from tx.text.lines import read_lines
+from tx.text.running import encode_text
+
+COLUMNS = ("data", "nats/token", "bits/character", "perplexity", "characters")
+
+
+def evaluate(package: Package, files: Sequence[str], *, device: str = "auto", threads: int = 0) -> Report:
+    """Compute the loss and the perplexity on each file. Raises TxError for an empty file."""
+    model, tokenizer = open_language_model(package.path, device, threads)
+    seq_len = package.config.get("max_len") or 256
+    records, rows = [], []
+    for file in files:
+        lines = list(read_lines(file))
+        if not lines:
+            raise TxError(f"{file} is empty", "give text to evaluate the model on")
+        ids = np.array([tokenizer.eos_id, *encode_text("\n".join([*lines, ""]), tokenizer)])
+        text, name = RunningText(ids, tokenizer, seq_len), Path(file).name
+        score = text.measure(model)
+        signature = f"tokens:{text.n_tokens}|streams:{text.streams}|length:{seq_len}"
+        values = {
+            "loss": score.loss,
+            "bits per character": score.bits_per_character,
+            "perplexity": score.perplexity,
+        }
+        records += [record(metric, value, signature, name) for metric, value in values.items()]
+        shown = f"{score.loss:.4f}", f"{score.bits_per_character:.4f}", f"{score.perplexity:.3f}"
+        rows.append((name, *shown, f"{text.n_characters:,}"))
+    return Report(records, {"model": package.name, "scores": records}, COLUMNS, rows)
