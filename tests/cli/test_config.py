@@ -125,7 +125,8 @@ def tx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_alone_it_lists_the_recipes(tx: Any) -> None:
-    rows = [line.split("\t") for line in tx().stdout.split("\n")[:-1]]
+    header, *rows = (line.split("\t") for line in tx().stdout.split("\n")[:-1])
+    assert len(header) == 2
     assert [name for name, _ in rows] == recipe_names()
     assert all(what and not what.startswith("#") for _, what in rows)
 

@@ -50,6 +50,7 @@ def test_list_is_tab_separated_in_a_pipe(here: Path, tx) -> None:
     home = here.parent / "home" / "models" / "bpe"
     tokenizer_size = (home / "tokenizer.txt").stat().st_size
     assert tx("models", "list")[0].split("\n") == [
+        "name\ttask\tarch\tsize\tscore\tpath",
         f"de-en\ttranslation\ttransformer\t{size}\tBLEU 31.25 on test.en (nrefs:1|tok:13a)\tde-en",
         f"bpe\ttokenizer\t-\t{tokenizer_size}\t-\t{home}",
         "",
@@ -73,7 +74,7 @@ def test_a_narrow_terminal_shows_fewer_columns_and_whole_numbers(here: Path) -> 
 def test_list_warns_of_what_it_cannot_read(here: Path, tx) -> None:
     (here / "de-en" / "model.json").write_text("{")
     out, err = tx("models", "list")
-    assert out.startswith("bpe\t") and out.count("\n") == 1
+    assert out.split("\n")[1].startswith("bpe\t") and out.count("\n") == 2
     assert "skipped de-en" in err and "damaged" in err
 
 

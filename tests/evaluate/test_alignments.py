@@ -316,7 +316,7 @@ def test_tx_evaluate_measures_the_alignment_of_given_translations(tmp_path: Path
     scores = {score["metric"]: score for score in json.loads(done.out)["scores"]}
     assert set(scores) == {"alignment precision", "alignment recall", "AER"}
     assert 0 <= scores["AER"]["value"] <= 100 and "sure:5|possible:6" in scores["AER"]["signature"]
-    assert fork_tx(words).out.split("\n")[2].startswith("AER\t")
+    assert fork_tx(words).out.split("\n")[3].startswith("AER\t")
     refused = fork_tx([*words, "-b", "2"])
     assert refused.status == 2 and "nothing is translated" in refused.err
     file.write_text("0-0\n")

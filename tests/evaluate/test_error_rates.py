@@ -192,7 +192,8 @@ def test_score_as_a_command(tmp_path: Path) -> None:
     ref.write_text("\n".join(refs) + "\n")
     (tmp_path / "hyp").write_text("\n".join(hyps) + "\n")
     done = tx("score", ref, "--metric", "wer,cer", "-w", "10", stdin="\n".join(hyps) + "\n")
-    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    header, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    assert header[:2] == ["metric", "score"]
     assert [row[:2] for row in rows] == [
         ["WER", f"{100 * jiwer.wer(refs, hyps):.10f}"],
         ["CER", f"{100 * jiwer.cer(refs, hyps):.10f}"],

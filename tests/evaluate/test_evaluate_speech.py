@@ -170,8 +170,9 @@ def test_evaluate_shows_the_worst_and_keeps_the_scores(folder: Path, tmp_path: P
         "evaluate", "-m", folder / "packed", folder / "set.tsv", "--worst", "2", "-o", tmp_path / "hyps"
     )
     assert done.exit_code == 0, done.output
-    rows = [line.split("\t") for line in done.stdout.splitlines()[:4]]
+    rows = [line.split("\t") for line in done.stdout.splitlines()[:5]]
     assert [row[:3] for row in rows] == [
+        ["data", "measure", "text"],
         ["set.tsv", "WER", "normalized"],
         ["set.tsv", "WER", "raw"],
         ["set.tsv", "CER", "normalized"],
@@ -196,7 +197,8 @@ def test_two_models_are_compared(folder: Path) -> None:
     done = tx(
         "evaluate", "-m", folder / "bare", folder / "set.tsv", "--against", folder / "packed", "--worst", "0"
     )
-    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    header, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    assert (header[1], header[6]) == ("model", "p")
     assert [row[1] for row in rows] == ["bare"] * 4 + ["packed"] * 4
     assert [row[6] for row in rows] == ["-"] * 4 + ["1.0000"] * 4  # they are the same
     assert [row[4:6] + row[7:] for row in rows[:4]] == [row[4:6] + row[7:] for row in rows[4:]]
@@ -260,7 +262,8 @@ def test_a_set_is_shown_with_its_problems(folder: Path, tmp_path: Path) -> None:
     assert (told["items"], told["windows"], told["seconds"], told["languages"]) == (6, 1, 1.0, {"de": 1})
     assert (told["unit"], told["labels"]["longest"]) == ("tokens", len(" Guten Tag") + 5)
     assert tx("data", "check", table, "--strict").exit_code == 1
-    row, *rest = tx("data", "check", table, "--problems", "1").stdout.splitlines()
+    header, row, *rest = tx("data", "check", table, "--problems", "1").stdout.splitlines()
+    assert header.startswith("set\titems\twindows\t")
     assert row.split("\t") == [
         str(table),
         "6",

@@ -212,7 +212,8 @@ def tx(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Any:
 
 def test_the_command(tx: Any, tmp_path: Path) -> None:
     status, out, err = tx("text")
-    rows = [line.split("\t") for line in out.splitlines()]
+    header, *rows = (line.split("\t") for line in out.splitlines())
+    assert len(header) == 4
     assert status == 0 and "too rare in 570 characters to judge: inside quotes" in err
     assert "position in line" in [row[0] for row in rows] and all(len(row) == 4 for row in rows)
     records = json.loads(tx("text", "--json", "--top", "2")[1])

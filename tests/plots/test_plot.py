@@ -324,7 +324,8 @@ def test_without_matplotlib_the_extra_is_named(tx: Run, monkeypatch: pytest.Monk
 
 def test_skipgram_is_a_table_of_pairs(tx: Run) -> None:
     out = tx("plot", "skipgram", "thou shalt not make", "--window", "1", "--negative", "1")[0]
-    rows = [line.split("\t") for line in out.split("\n")[:-1]]
+    header, *rows = (line.split("\t") for line in out.split("\n")[:-1])
+    assert header == ["input", "output", "label"]
     assert [row[:2] for row in rows[::2]] == [
         ["thou", "shalt"],
         ["shalt", "thou"],

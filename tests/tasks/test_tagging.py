@@ -268,7 +268,9 @@ def test_evaluate_measures_and_keeps_the_scores(tmp_path: Path) -> None:
     assert found["F1"]["data"] == "names.valid" and found["F1"]["ci"] >= 0
     assert found["F1"] in Package.open(name).scores
     rows = [row.split("\t") for row in tx("evaluate", "-m", name, "--no-store", valid).out.split("\n")[:-1]]
-    assert [row[1] for row in rows] == ["all", "LOC", "PER"] and rows[0][4] == f"{found['F1']['value']:.2f}"
+    assert [row[1] for row in rows] == ["type", "all", "LOC", "PER"] and rows[1][
+        4
+    ] == f"{found['F1']['value']:.2f}"
 
 
 def test_evaluate_against_another_model(tmp_path: Path) -> None:

@@ -274,6 +274,7 @@ def test_evaluate_keeps_its_scores(tx: Run, tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("king\tqueen\t9\nking\tmail\t1\nman\twoman\t2\n")
     out = tx("evaluate", "questions.txt", "pairs.tsv")[0]
     assert [line.split("\t") for line in out.split("\n")[:-1]] == [
+        ["data", "measure", "score", "correct", "known", "of"],
         ["questions.txt", "family", "50.0", "1", "2", "2"],
         ["questions.txt", "semantic", "50.0", "1", "2", "2"],
         ["questions.txt", "syntactic", "-", "0", "0", "0"],

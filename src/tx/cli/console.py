@@ -87,15 +87,19 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], optional: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    optional: Sequence[str] = (),
+    header: bool = True,
 ) -> None:
-    """Print rows on stdout: aligned with a header on a terminal, tab-separated without one in a pipe.
+    """Print rows under a header on stdout: aligned on a terminal, tab-separated in a pipe.
 
-    Numbers are never folded. Where a terminal is so narrow that words would be, `optional` columns go first.
+    `header=False` omits the header in a pipe. Numbers are never wrapped. A terminal too narrow for all columns
+    omits `optional` ones, in their order, before words are wrapped.
     """
     written = [[str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in written:
+        for row in [columns] * header + written:
             print("\t".join(row))  # noqa: T201
         return
     console, kept = stdout(), {name: [row[i] for row in written] for i, name in enumerate(columns)}

@@ -164,7 +164,9 @@ def _show_next(model: "LanguageModel", prompt: str, k: int, as_json: bool) -> No
     if as_json:
         console.print_json({"prompt": prompt, "next": _records(_next(model, prompt, k))})
     else:
-        console.print_table(["word", "probability"], [(w, f"{p:.4f}") for w, p in _next(model, prompt, k)])
+        console.print_table(
+            ["word", "probability"], [(w, f"{p:.4f}") for w, p in _next(model, prompt, k)], header=False
+        )
 
 
 def _next_line(model: "LanguageModel", prompt: str, k: int, as_json: bool) -> str:

@@ -21,7 +21,7 @@ def list_(json: console.Json = False) -> None:
 
     ```
     $ tx models list
-    $ tx models list | cut -f 1
+    $ tx models list | tail -n +2 | cut -f 1
     ```
 
     Columns: name, task, architecture, size, best score (of a test set before validation's), folder; a narrow
@@ -37,6 +37,7 @@ def list_(json: console.Json = False) -> None:
         return
     if not good:
         console.note("no packages here; `tx train` makes one, and -m takes the path of one elsewhere")
+        return
     human = sys.stdout.isatty()
     _print_table(
         ("name", "task", "arch", "size", "score", "path"),

@@ -281,10 +281,7 @@ def _print_results(results: dict[str, list[Score]], width: int) -> None:
     kept = [i for i in range(len(columns)) if any(row[i] != "-" for row in rows)]
     kept = kept[len(results) == 1 : -1 if to_person else None]
     shown = [[row[i] for i in kept] for row in rows]
-    header = [columns[i] for i in kept]
-    if not to_person and len(results) > 1:
-        shown.insert(0, header)
-    console.print_table(header, shown, optional=["mean"])
+    console.print_table([columns[i] for i in kept], shown, optional=["mean"])
     if to_person:
         for name, signature in dict.fromkeys((row[1], row[-1]) for row in rows):
             print(f"{name}|{signature}")  # noqa: T201

@@ -75,7 +75,9 @@ class Asker:
             console.print_json(self._record(terms, answers))
         else:
             console.print_table(
-                ["word", "score"], [(word, f"{score:.4f}") for word, score in self._named(answers)]
+                ["word", "score"],
+                [(word, f"{score:.4f}") for word, score in self._named(answers)],
+                header=False,
             )
 
     def pipe(self, parse: Callable[[str], Sequence["Term"]]) -> None:
