@@ -43,17 +43,17 @@ def measure() -> None:
     result: dict[str, object] = {}
     if job["system"] == "tx":
         from tx.evaluate.analogy import evaluate_analogies, read_questions
-        from tx.vectors.search import Question, search
+        from tx.vectors.search import Query
 
         vectors = open_vectors(job["model"])
         result["open"] = cpu_seconds() - start
         start = cpu_seconds()
-        search(vectors, [Question((a, b, c), (-1.0, 1.0, 1.0)) for a, b, c in job["batch"]], 10)
+        vectors.search([Query((a, b, c), (-1.0, 1.0, 1.0)) for a, b, c in job["batch"]], 10)
         result["batch"] = cpu_seconds() - start
         start = cpu_seconds()
         lines = Path(job["questions"]).read_text(encoding="utf-8").split("\n")
         total = evaluate_analogies(vectors, read_questions(lines, "questions")).total
-        result["total"] = [total.correct, total.asked]
+        result["total"] = [total.correct, total.known]
     else:
         from gensim.models import KeyedVectors
 

@@ -21,7 +21,7 @@ from harness import Job, Result
 from tx.evaluate.analogy import evaluate_analogies, read_questions
 from tx.evaluate.similarity import evaluate_similarity, read_pairs
 from tx.text.lines import open_input
-from tx.vectors.store import WordVectors
+from tx.vectors import WordVectors
 
 SCRIPTS = {"tx": "word2vec_tx.py", "gensim": "word2vec_gensim.py"}
 LINE = 1000  # words
@@ -50,7 +50,7 @@ def wall_rate(result: Result) -> float:
 def knows(result: Result, measures: Path) -> dict[str, float]:
     """Accuracy on questions-words.txt and correlation with WordSim-353, in percent and as rho."""
     words = Path(result["vectors"] + ".words").read_text(encoding="utf-8").split("\n")
-    vectors = WordVectors.of(words, np.load(result["vectors"] + ".npy"))
+    vectors = WordVectors.from_matrix(words, np.load(result["vectors"] + ".npy"))
     with (measures / "questions-words.txt").open(encoding="utf-8") as file:
         report = evaluate_analogies(vectors, read_questions(file, "questions-words.txt"))
     with (measures / "EN-WS-353-ALL.txt").open(encoding="utf-8") as file:

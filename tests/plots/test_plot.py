@@ -17,13 +17,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tx.errors import TxError, UsageError
+from tx.inspect.vectors import (
+    WordMap,
+    component_scale,
+    component_strips,
+    frequent_rows,
+    map_words,
+    pca,
+)
 from tx.plots.color import mark, rgb
 from tx.plots.labels import place_labels
-from tx.plots.skipgram import skipgram_examples
-from tx.plots.strips import scale_of, strips
-from tx.plots.wordmap import WordMap, frequent_rows, make_map, pca, text_map
+from tx.plots.wordmap import text_map
 from tx.vectors import WordVectors, write_vectors
 from tx.vectors.expression import Term, parse
+from tx.word2vec.skipgram_pairs import skipgram_pairs
 from wordvectors import Run, family, random_vectors, runner
 
 TEXT = ["thou", "shalt", "not", "make", "a", "machine", "in", "the", "likeness", "of", "a", "human", "mind"]
@@ -45,11 +52,8 @@ def test_colours_go_from_blue_through_white_to_red() -> None:
 
 def test_a_sum_stands_under_its_parts_and_over_the_nearest_word() -> None:
     vectors = family()
-    sums = [
-        parse(text, lambda word: word in vectors.words)
-        for text in ("mail", "king", "2*king-man+woman", "ice")
-    ]
-    groups = strips(vectors, sums, scale=2.0)
+    sums = [parse(text, vectors) for text in ("mail", "king", "2*king-man+woman", "ice")]
+    groups = component_strips(vectors, sums, scale=2.0)
     assert [[strip.label for strip in group] for group in groups] == [
         ["mail", "king"],
         ["2*king", "\u2212 man", "+ woman", "2*king\u2212man+woman", "\u2248 queen"],
@@ -60,13 +64,13 @@ def test_a_sum_stands_under_its_parts_and_over_the_nearest_word() -> None:
     assert np.allclose(queen.values, vectors.matrix[vectors.words.find("queen")] / 2)
     assert [strip.is_sum for strip in groups[1]] == [False, False, False, True, False]
     with pytest.raises(TxError, match="no vector for 'quen'"):
-        strips(vectors, [[Term(1, "quen")]], 1.0)
+        component_strips(vectors, [[Term("quen")]], 1.0)
 
 
 def test_the_scale_is_the_size_of_a_typical_component() -> None:
     vectors = random_vectors(2000, 30)
-    assert scale_of(vectors) == pytest.approx(float(np.sqrt((vectors.matrix**2).mean())), rel=1e-5)
-    assert scale_of(WordVectors.of(["a"], np.zeros((1, 3), np.float32))) == 1.0
+    assert component_scale(vectors) == pytest.approx(float(np.sqrt((vectors.matrix**2).mean())), rel=1e-5)
+    assert component_scale(WordVectors.from_matrix(["a"], np.zeros((1, 3), np.float32))) == 1.0
 
 
 # --- maps ---
@@ -78,9 +82,11 @@ def test_names_cover_neither_names_nor_points(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.uniform(0, 300, (n, 2)) * (1, 0.5)
     sizes = [(float(width), 12.0) for width in rng.uniform(10, 60, n)]
-    places = place_labels(points, sizes, 300, 150, room=2)
+    places = place_labels(points, sizes, (300, 150), room=2)
     boxes = [
-        (*place, place[0] + w, place[1] + h) for place, (w, h) in zip(places, sizes, strict=True) if place
+        (*place, place[0] + w, place[1] + h)
+        for place, (w, h) in zip(places, sizes, strict=True)
+        if place is not None
     ]
     assert boxes
     for number, (left, bottom, right, top) in enumerate(boxes):
@@ -92,9 +98,9 @@ def test_names_cover_neither_names_nor_points(n: int, seed: int) -> None:
 
 
 def test_a_name_stands_beside_its_point_where_there_is_room() -> None:
-    (place,) = place_labels(np.array([[50.0, 50.0]]), [(20.0, 10.0)], 100, 100, room=2)
+    (place,) = place_labels(np.array([[50.0, 50.0]]), [(20.0, 10.0)], (100, 100), room=2)
     assert place == pytest.approx((53, 45))
-    assert place_labels(np.array([[5.0, 5.0]]), [(20.0, 10.0)], 10, 10, room=2) == [None]
+    assert place_labels(np.array([[5.0, 5.0]]), [(20.0, 10.0)], (10, 10), room=2) == [None]
 
 
 @given(st.integers(3, 20), st.integers(1, 8), st.integers(0, 99))
@@ -110,20 +116,20 @@ def test_pca_finds_the_directions_of_most_variance(n: int, dim: int, seed: int) 
 def test_a_map_puts_like_to_like(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     centers = np.repeat(rng.normal(size=(3, 10)), 5, axis=0)
-    vectors = WordVectors.of(
+    vectors = WordVectors.from_matrix(
         [f"{kind}{i}" for kind in "abc" for i in range(5)],
         ((centers + rng.normal(scale=0.05, size=(15, 10))) * rng.uniform(1, 9, (15, 1))).astype(np.float32),
     )
     pytest.importorskip("sklearn")
     for method in ("pca", "tsne"):
-        points = make_map(vectors, range(15), method).points  # type: ignore[arg-type]
+        points = map_words(vectors, range(15), method).points  # type: ignore[arg-type]
         distances = np.linalg.norm(points[:, None] - points[None], axis=2)
         near = np.argsort(distances, axis=1)[:, 1:5] // 5
         assert (near == np.arange(15)[:, None] // 5).all(), method
-    again = make_map(vectors, range(15), "tsne").points
-    assert np.array_equal(again, make_map(vectors, range(15), "tsne").points)
-    with pytest.raises(UsageError, match="a map of 2 words"):
-        make_map(vectors, [1, 2])
+    again = map_words(vectors, range(15), "tsne").points
+    assert np.array_equal(again, map_words(vectors, range(15), "tsne").points)
+    with pytest.raises(UsageError, match="three words or more, got 2"):
+        map_words(vectors, [1, 2])
     plain = builtins.__import__
 
     def without(name: str, *rest: Any) -> Any:
@@ -133,12 +139,12 @@ def test_a_map_puts_like_to_like(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(TxError) as caught:
-        make_map(vectors, range(15), "tsne")
+        map_words(vectors, range(15), "tsne")
     assert caught.value.hint == "pip install 'tx[tsne]'"
 
 
 def test_the_first_words_that_hold_a_letter_are_mapped() -> None:
-    vectors = WordVectors.of([",", "a", "''", "7", "'s", "b"], np.eye(6, dtype=np.float32))
+    vectors = WordVectors.from_matrix([",", "a", "''", "7", "'s", "b"], np.eye(6, dtype=np.float32))
     assert frequent_rows(vectors, 3) == [1, 3, 4] and frequent_rows(vectors, 100) == [1, 3, 4, 5]
 
 
@@ -172,7 +178,7 @@ def test_each_neighbour_is_followed_by_its_negatives(
 ) -> None:
     if len(set(words)) < 2:
         return
-    examples = skipgram_examples(words, window, negative, 1, dynamic=dynamic)
+    examples = skipgram_pairs(words, window, negative, 1, dynamic=dynamic)
     true = [(e.input, e.output) for e in examples if e.label]
     n = len(words)
     pairs = [(words[i], words[j]) for i in range(n) for j in range(n) if 0 < abs(i - j) <= window]
@@ -185,7 +191,7 @@ def test_each_neighbour_is_followed_by_its_negatives(
 
 def test_negatives_are_drawn_by_frequency_to_three_quarters() -> None:
     counts = np.array([1000, 100, 10, 1])
-    examples = skipgram_examples(["x", "y"], 1, 20_000, 3, (list("abcd"), counts))
+    examples = skipgram_pairs(["x", "y"], 1, 20_000, 3, (list("abcd"), counts))
     drawn = Counter(e.output for e in examples if not e.label)
     expected = counts**0.75 / (counts**0.75).sum()
     assert [drawn[word] / 40_000 for word in "abcd"] == pytest.approx(expected, abs=0.01)
@@ -193,7 +199,7 @@ def test_negatives_are_drawn_by_frequency_to_three_quarters() -> None:
 
 def test_a_dynamic_window_is_drawn_evenly() -> None:
     words = [f"w{i}" for i in range(3000)]
-    examples = skipgram_examples(words, 3, 0, 1, dynamic=True)
+    examples = skipgram_pairs(words, 3, 0, 1, dynamic=True)
     distance = Counter(abs(int(e.input[1:]) - int(e.output[1:])) for e in examples)
     assert [distance[d] / 6000 for d in (1, 2, 3)] == pytest.approx([1, 2 / 3, 1 / 3], abs=0.03)
 
@@ -201,7 +207,7 @@ def test_a_dynamic_window_is_drawn_evenly() -> None:
 def test_a_text_without_neighbours_is_wrong_usage() -> None:
     for words in (["one"], ["one", "one"]):
         with pytest.raises(UsageError):
-            skipgram_examples(words, 2, 2, 1)
+            skipgram_pairs(words, 2, 2, 1)
 
 
 # --- the commands ---
@@ -223,7 +229,7 @@ def tx(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
 def test_strips_without_colour_are_signs(tx: Run) -> None:
     out, err = tx("plot", "vectors", "all", "king - man", "--raw")
     assert out.split("\n")[:3] == ["     all  =- +#", "", "    king  ++   "]
-    assert out.split("\n")[4] == "king\u2212man  +    " and "the numbers themselves" in err
+    assert out.split("\n")[4] == "king\u2212man  +    " and "unscaled" in err
     assert tx("plot", "vectors", "all", "king", "-", "man", "--raw")[0] == out
 
 
@@ -306,8 +312,8 @@ def test_a_map_is_text_json_or_a_picture(tx: Run, tmp_path: Path) -> None:
     [
         (["vectors", "quen"], 1, "did you mean 'queen'?"),
         (["vectors", "king", "-o", "x.pdf"], 2, "end its name in .png or .svg"),
-        (["map", "king", "man"], 2, "a map of 2 words"),
-        (["map", "--method", "pcs"], 2, "did you mean 'pca'?"),
+        (["map", "king", "man"], 2, "three words or more, got 2"),
+        (["map", "--method", "pcs"], 2, "'pcs' is not one of 'pca', 'tsne'"),
         (["map", "king", "quen"], 1, "did you mean 'queen'?"),
         (["skipgram", "one"], 2, "two words or more"),
     ],

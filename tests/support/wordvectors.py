@@ -16,7 +16,7 @@ Run = Callable[..., tuple[str, str]]
 def random_vectors(n_words: int = 500, dim: int = 20, seed: int = 1) -> WordVectors:
     """Words w0, w1, ... whose vectors lean to one side, as those of real words do."""
     matrix = np.random.default_rng(seed).normal(0.3, 1.0, (n_words, dim)).astype(np.float32)
-    return WordVectors.of([f"w{i}" for i in range(n_words)], matrix, name="random")
+    return WordVectors.from_matrix([f"w{i}" for i in range(n_words)], matrix, name="random")
 
 
 def in_gensim(vectors: WordVectors) -> KeyedVectors:
@@ -42,7 +42,7 @@ def family() -> WordVectors:
         "c++": (0, 0, 0, 0.1, -1),
         "new york": (0.5, 0, -1, 0, 0.5),
     }
-    return WordVectors.of(axes, np.array(list(axes.values()), np.float32), name="family")
+    return WordVectors.from_matrix(axes, np.array(list(axes.values()), np.float32), name="family")
 
 
 def runner(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:

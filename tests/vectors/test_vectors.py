@@ -16,9 +16,8 @@ from packages import fill, translator
 from tx.errors import TxError
 from tx.package import Package, write_package
 from tx.vectors import WordVectors, open_vectors, write_blocks, write_vectors
-from tx.vectors.search import Question, search
-from tx.vectors.spelling import near_words
-from tx.vectors.words import Words
+from tx.vectors.search import Query
+from tx.vectors.vocabulary import Vocabulary
 from wordvectors import in_gensim, matches, random_vectors
 
 # --- the package ---
@@ -108,11 +107,11 @@ def test_a_large_matrix_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from tx.vectors import open_vectors\n"
-        "from tx.vectors.search import Question, search\n"
+        "from tx.vectors.search import Query\n"
         "peak = lambda: int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])  # kB\n"
         "np.ones((500, 500), 'f4') @ np.ones((500, 500), 'f4')  # BLAS takes its buffers\n"
         "before = peak()\n"
-        "((best,),) = search(open_vectors(sys.argv[1]), [Question((9_999,), (1.0,))], 1)\n"
+        "((best,),) = open_vectors(sys.argv[1]).search([Query((9_999,), (1.0,))], 1)\n"
         "print(best.row, peak() - before)"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TX_HOME": str(tmp_path / "home")}
@@ -193,7 +192,7 @@ WORD = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])
 
 @given(st.lists(WORD, unique=True, max_size=30), st.lists(WORD, max_size=90))
 def test_words_are_found_as_in_a_dictionary(words: list[str], asked: list[str]) -> None:
-    vocabulary = Words("".join(f"{word}\n" for word in words).encode())
+    vocabulary = Vocabulary("".join(f"{word}\n" for word in words).encode())
     assert list(vocabulary) == words and len(vocabulary) == len(words)
     assert [vocabulary[i] for i in range(-len(words), 0)] == words
     assert vocabulary[3:11] == words[3:11] and vocabulary[::-2] == words[::-2]
@@ -203,7 +202,7 @@ def test_words_are_found_as_in_a_dictionary(words: list[str], asked: list[str]) 
 
 
 def test_no_search_reaches_over_a_line_end() -> None:
-    vocabulary = Words(b"a\nb\nc\n")
+    vocabulary = Vocabulary(b"a\nb\nc\n")
     assert (
         vocabulary.find("a\nb") is None and vocabulary.find("") is None and vocabulary.find("\udc61") is None
     )
@@ -212,7 +211,7 @@ def test_no_search_reaches_over_a_line_end() -> None:
 # --- spelling ---
 
 
-def osa(a: bytes, b: bytes) -> int:
+def osa(a: str, b: str) -> int:
     """The restricted Damerau-Levenshtein distance, as in the textbook."""
     table = [[i + j if not i * j else 0 for j in range(len(b) + 1)] for i in range(len(a) + 1)]
     for i in range(1, len(a) + 1):
@@ -229,17 +228,17 @@ def osa(a: bytes, b: bytes) -> int:
     st.lists(st.text("abcä", min_size=1, max_size=8), unique=True, min_size=1, max_size=20),
     st.text("abcä", min_size=1, max_size=8),
 )
-def test_near_words_are_those_of_the_textbook(words: list[str], word: str) -> None:
-    limit = 1 if len(word.encode()) < 5 else 2
-    distances = {known: osa(known.encode(), word.encode()) for known in words}
+def test_similar_spellings_are_those_of_the_textbook(words: list[str], word: str) -> None:
+    limit = 1 if len(word) < 5 else 2
+    distances = {known: osa(known, word) for known in words}
     near = sorted((known for known in words if distances[known] <= limit), key=distances.__getitem__)
-    assert near_words(word, Words("".join(f"{known}\n" for known in words).encode()), n=30) == near
+    assert Vocabulary("".join(f"{known}\n" for known in words).encode()).similar_spellings(word, n=30) == near
 
 
-def test_capitals_do_not_count_and_the_frequent_come_first() -> None:
-    words = Words(b"paris\nParis\npairs\nPAROS\nlondon\n")
-    assert near_words("PARIS", words) == ["paris", "Paris", "pairs"]
-    assert near_words("x" * 1000, words) == [] and near_words("", words) == []
+def test_case_is_ignored_and_frequent_words_come_first() -> None:
+    words = Vocabulary(b"paris\nParis\npairs\nPAROS\nlondon\n")
+    assert words.similar_spellings("PARIS") == ["paris", "Paris", "pairs"]
+    assert words.similar_spellings("x" * 1000) == [] and words.similar_spellings("") == []
 
 
 # --- search ---
@@ -255,17 +254,17 @@ def test_answers_are_those_of_gensim(data: st.DataObject) -> None:
     top, restrict = data.draw(st.integers(1, 20)), data.draw(st.sampled_from([None, 30, 400]))
     positive, negative = [f"w{i}" for i in rows[:n_positive]], [f"w{i}" for i in rows[n_positive:]]
     weights = (1.0,) * n_positive + (-1.0,) * len(negative)
-    (added,) = search(vectors, [Question(tuple(rows), weights)], top, "add", restrict)
+    (added,) = vectors.search([Query(tuple(rows), weights)], top, "add", restrict)
     expected = keyed.most_similar(positive, negative, topn=top, restrict_vocab=restrict)
     assert matches([(vectors.words[answer.row], answer.score) for answer in added], expected)
-    (product,) = search(vectors, [Question(tuple(rows), weights)], top, "mul")
+    (product,) = vectors.search([Query(tuple(rows), weights)], top, "mul")
     expected = keyed.most_similar_cosmul(positive, negative, topn=top)  # it disregards restrict_vocab
     assert matches([(vectors.words[answer.row], answer.score) for answer in product], expected)
 
 
 def test_weights_are_those_of_gensim() -> None:
     vectors = random_vectors()
-    (answers,) = search(vectors, [Question((3, 7, 9), (2.0, -0.5, 1.0))], 10)
+    (answers,) = vectors.search([Query((3, 7, 9), (2.0, -0.5, 1.0))], 10)
     expected = in_gensim(vectors).most_similar([("w3", 2.0), ("w9", 1.0)], [("w7", -0.5)], topn=10)
     assert matches([(vectors.words[answer.row], answer.score) for answer in answers], expected)
 
@@ -277,20 +276,56 @@ def test_many_questions_in_blocks_are_answered_as_one_by_one(
     vectors = random_vectors(3000, 6)
     rng = np.random.default_rng(2)
     questions = [
-        Question(tuple(rng.integers(0, 3000, 3).tolist()), (1.0, 1.0, -1.0), (int(rng.integers(3000)),))
+        Query(tuple(rng.integers(0, 3000, 3).tolist()), (1.0, 1.0, -1.0), (int(rng.integers(3000)),))
         for _ in range(40)
     ]
-    alone = [search(vectors, [question], 7, method)[0] for question in questions]
+    alone = [vectors.search([question], 7, method)[0] for question in questions]
     monkeypatch.setattr("tx.vectors.search._CELLS", 1)  # blocks of 1024 rows
-    for some, one in zip(search(vectors, questions, 7, method), alone, strict=True):
+    for some, one in zip(vectors.search(questions, 7, method), alone, strict=True):
         assert [answer.row for answer in some] == [answer.row for answer in one]
-    best = search(vectors, questions, 1, method)
+    best = vectors.search(questions, 1, method)
     assert [answers[0].row for answers in best] == [answers[0].row for answers in alone]
 
 
 def test_vectors_of_zeros_and_tiny_vocabularies_do_no_harm() -> None:
-    vectors = WordVectors.of(["a", "b", "zero"], np.array([[1, 0], [1, 1], [0, 0]], np.float32))
-    (answers,) = search(vectors, [Question((0,), (1.0,))], 10)
+    vectors = WordVectors.from_matrix(["a", "b", "zero"], np.array([[1, 0], [1, 1], [0, 0]], np.float32))
+    (answers,) = vectors.search([Query((0,), (1.0,))], 10)
     assert [(answer.row, round(answer.score, 4)) for answer in answers] == [(1, 0.7071), (2, 0.0)]
-    assert search(vectors, [Question((0, 1, 2), (1.0, 1.0, 1.0))], 10) == [[]]
-    assert search(vectors, [], 10) == []
+    assert vectors.search([Query((0, 1, 2), (1.0, 1.0, 1.0))], 10) == [[]]
+    assert vectors.search([], 10) == []
+
+
+# --- the interface of gensim ---
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_most_similar_answers_as_gensim_does(data: st.DataObject) -> None:
+    vectors = random_vectors()
+    keyed = in_gensim(vectors)
+    words = data.draw(st.lists(st.sampled_from(list(vectors)), min_size=1, max_size=4, unique=True))
+    n_positive = data.draw(st.integers(1, len(words)))
+    positive: list[Any] = words[:n_positive]
+    positive[0] = data.draw(st.sampled_from([positive[0], (positive[0], 2.5)]))
+    options: dict[str, Any] = {"topn": data.draw(st.integers(1, 12)), "restrict_vocab": 300}
+    found = vectors.most_similar(positive=positive, negative=words[n_positive:], **options)
+    assert matches(found, keyed.most_similar(positive=positive, negative=words[n_positive:], **options))
+    assert matches(vectors.most_similar(words[0]), keyed.most_similar(words[0]))
+    product = vectors.most_similar(words[:n_positive], words[n_positive:], method="mul")
+    assert matches(product, keyed.most_similar_cosmul(words[:n_positive], words[n_positive:]))
+
+
+def test_lookup_and_similarity_are_those_of_gensim() -> None:
+    vectors = random_vectors()
+    keyed = in_gensim(vectors)
+    assert len(vectors) == len(keyed) == len(list(vectors)) == 500
+    assert np.array_equal(vectors["w3"], keyed["w3"])
+    assert "w3" in vectors and "x" not in vectors and 3 not in vectors
+    assert vectors.similarity("w3", "w4") == pytest.approx(keyed.similarity("w3", "w4"), abs=1e-6)
+    for wrong in (lambda: vectors["w5000"], lambda: vectors.similarity("w3", "w5000")):
+        with pytest.raises(KeyError) as caught:
+            wrong()
+        assert isinstance(caught.value, TxError) and str(caught.value) == "random has no vector for 'w5000'"
+        assert "did you mean 'w" in str(caught.value.hint)
+    with pytest.raises(TxError, match="cancel each other out"):
+        vectors.most_similar(["w1"], ["w1"])

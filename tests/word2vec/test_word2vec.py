@@ -21,12 +21,12 @@ from tx.word2vec.engine import choose_engine, make_engine
 from tx.word2vec.gensim_engine import MAX_SENTENCE, MAX_WORDS, GensimEngine, _batches
 from tx.word2vec.sampling import (
     alias_table,
-    as_threshold,
-    first_vectors,
+    initial_vectors,
     keep_probability,
     learning_rate,
-    noise_probability,
-    sampled_loss,
+    negative_sampling_loss,
+    noise_distribution,
+    to_uint32,
 )
 from tx.word2vec.torch_engine import TorchEngine
 from word2vec import at_home, same_topic_share, small_config, topic_lines, write_lines
@@ -59,25 +59,25 @@ def test_noise_is_drawn_as_gensim_draws_it() -> None:
     model = Word2Vec(min_count=1)
     model.build_vocab_from_freq({str(i): n for i, n in enumerate(COUNTS.tolist())})
     theirs = np.diff(np.concatenate(([0], model.cum_table.astype(np.float64)))) / model.cum_table[-1]
-    assert noise_probability(COUNTS) == pytest.approx(theirs, abs=1e-8)
+    assert noise_distribution(COUNTS) == pytest.approx(theirs, abs=1e-8)
 
 
 @given(counts_of_words)
 def test_the_alias_table_holds_exactly_its_distribution(counts: NDArray[np.int64]) -> None:
-    probability = noise_probability(counts)
+    probability = noise_distribution(counts)
     threshold, alias = alias_table(probability)
     share = threshold / 2.0**32
     found = share + np.bincount(alias, weights=1 - share, minlength=len(counts))
     assert found / len(counts) == pytest.approx(probability, abs=1e-8)
 
 
-def test_thresholds_first_vectors_and_rates() -> None:
-    assert as_threshold(np.array([0, 0.5, 1])).tolist() == [0, 2**31, 2**32 - 1]
-    vectors = first_vectors(500, 20, seed=3)
+def test_thresholds_initial_vectors_and_rates() -> None:
+    assert to_uint32(np.array([0, 0.5, 1])).tolist() == [0, 2**31, 2**32 - 1]
+    vectors = initial_vectors(500, 20, seed=3)
     assert vectors.dtype == np.float32 and np.abs(vectors).max() <= 1 / 20
     assert vectors.std() == pytest.approx(2 / 20 / np.sqrt(12), rel=0.02)
-    assert (vectors == first_vectors(500, 20, seed=3)).all()
-    assert (vectors != first_vectors(500, 20, seed=4)).mean() > 0.99
+    assert (vectors == initial_vectors(500, 20, seed=3)).all()
+    assert (vectors != initial_vectors(500, 20, seed=4)).mean() > 0.99
     assert [learning_rate(0.2, share) for share in (0, 0.25, 1)] == pytest.approx([0.2, 0.15, 0.2e-4])
 
 
@@ -86,10 +86,12 @@ def test_the_loss_of_untrained_vectors_is_known(method: str, corpus: Corpus) -> 
     """With a context matrix of zeros every score is 0, and each answer costs log 2."""
     config = small_config(method=method, negative=4).word2vec
     shape = (len(corpus.words), 16)
-    matrices = {"vectors": first_vectors(*shape, 1), "context": np.zeros(shape, np.float32)}
+    matrices = {"vectors": initial_vectors(*shape, 1), "context": np.zeros(shape, np.float32)}
     noise = np.linspace(0, 1, len(corpus.words) + 1)[1:]
     ids, generator = corpus.read(0, 4000), np.random.default_rng(1)
-    loss, n = sampled_loss(matrices, ids, keep_probability(corpus.counts, 0), noise, config, generator)
+    loss, n = negative_sampling_loss(
+        matrices, ids, keep_probability(corpus.counts, 0), noise, config, generator
+    )
     assert n > 100 and loss / n == pytest.approx(5 * np.log(2), rel=0.05)  # less the negatives that are right
 
 

@@ -7,21 +7,24 @@ import typer
 from tx.cli import console, vector_query
 from tx.errors import UsageError
 
-COMMAND_CLASS = vector_query.WithMinus
+COMMAND_CLASS = vector_query.ExpressionCommand
 
 
 def analogy(
     expression: Annotated[
         list[str] | None,
-        typer.Argument(metavar="EXPRESSION", help="A sum of words; without one, a line of stdin each."),
+        typer.Argument(metavar="EXPRESSION", help="A sum of words; without it, one on each line of stdin."),
     ] = None,
     positive: Annotated[
-        list[str] | None, typer.Option(metavar="WORD", help="A word to add, as it stands.")
+        list[str] | None, typer.Option(metavar="WORD", help="A word to add, taken literally.")
     ] = None,
-    negative: Annotated[list[str] | None, typer.Option(metavar="WORD", help="A word to subtract.")] = None,
+    negative: Annotated[
+        list[str] | None, typer.Option(metavar="WORD", help="A word to subtract, taken literally.")
+    ] = None,
     model: vector_query.Model = None,
     method: Annotated[
-        str, typer.Option(metavar="add|mul", help="Add vectors (3CosAdd), or multiply cosines (3CosMul).")
+        vector_query.Method,
+        typer.Option(metavar="add|mul", help="Add vectors (3CosAdd), or multiply cosines (3CosMul)."),
     ] = "add",
     top: vector_query.Top = 10,
     restrict: vector_query.Restrict = 0,
@@ -29,7 +32,7 @@ def analogy(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Find the words nearest to a sum of words: king-man+woman is queen.
+    """Find the words nearest to a sum of words, as in king-man+woman = queen.
 
     ```
     $ tx analogy king-man+woman
@@ -40,27 +43,22 @@ def analogy(
     $ tx analogy --top 1 < expressions.txt | cut -f 1
     ```
 
-    A hyphen with space beside it is a minus; without, the longest word of the vocabulary wins; quotes protect a
-    word. The words asked with are never the answer. Scores are cosines, with `mul` ratios of them.
+    A hyphen with a space next to it is a minus; without spaces, each term is the longest word of the vocabulary;
+    quotes protect a word. The words of the sum are never part of the answer. The scores are cosines, and ratios of
+    products of cosines with --method mul.
     """
     console.set_quiet(quiet)
     from tx.vectors import open_vectors
     from tx.vectors.expression import Term, parse
-    from tx.vectors.search import METHODS
 
-    chosen = next((known for known in METHODS if known == method), None)
-    if chosen is None:
-        raise UsageError(f"there is no method '{method}'", f"the methods are {' and '.join(METHODS)}")
-    words = [*(Term(1.0, word) for word in positive or []), *(Term(-1.0, word) for word in negative or [])]
-    if words and expression:
-        raise UsageError("the question is asked twice", "give an expression, or --positive and --negative")
+    terms = [*(Term(word, 1.0) for word in positive or []), *(Term(word, -1.0) for word in negative or [])]
+    if terms and expression:
+        raise UsageError(
+            "an expression cannot be combined with --positive or --negative", "give only one of them"
+        )
     vectors = open_vectors(model, side)
-    asker = vector_query.Asker(vectors, top, chosen, restrict, as_json)
-
-    def terms_of(text: str) -> list[Term]:
-        return parse(text, lambda word: vectors.find(word) is not None)
-
-    if words or expression:
-        asker.one(words or terms_of(" ".join(expression or [])))
-    else:
-        asker.pipe(terms_of)
+    if expression:
+        terms = parse(" ".join(expression), vectors)
+    vector_query.print_answers(
+        vectors, terms, lambda line: parse(line, vectors), top, method, restrict, as_json
+    )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -64,7 +64,7 @@ def evaluate(
         ),
     ] = None,
     method: Annotated[
-        str | None,
+        Literal["add", "mul"] | None,
         typer.Option(metavar="add|mul", help="How analogies are answered (add).", rich_help_panel=VECTORS),
     ] = None,
     against: Annotated[

@@ -1,36 +1,38 @@
-"""`tx models import` and `export`: vectors from other tools, and for them."""
+"""`tx models import` and `export`: word vectors in the formats of other tools."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tx.cli import console
 from tx.cli.models import Name
-from tx.errors import TxError, UsageError, did_you_mean
+from tx.errors import TxError
 
 if TYPE_CHECKING:
-    from tx.vectors.formats import Format
     from tx.vectors.store import Block
 
-_SUFFIXES: "dict[str, Format]" = {".bin": "word2vec-binary", ".vec": "fasttext"}
-_KINDS = "word2vec, word2vec-binary, glove or fasttext"
+Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
+_FORMATS = "word2vec, word2vec-binary, glove or fasttext"
+_SUFFIXES: dict[str, Format] = {".bin": "word2vec-binary", ".vec": "fasttext"}
+_MAX_WARNINGS = 20
 
 
 def import_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Vectors, plain or .gz; - is stdin.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Word vectors, plain or .gz; - is stdin.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")],
     format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help=f"{_KINDS}; else what the content shows.")
+        Format | None,
+        typer.Option(metavar="FORMAT", help=f"{_FORMATS}; by default detected from the content."),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Warn of a faulty row and leave it out, instead of stopping.")
+        bool, typer.Option("--skip-bad", help="Skip faulty rows with a warning instead of stopping.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in -o.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing package.")] = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Make a package of word vectors that another tool wrote: word2vec (text or binary), GloVe, fastText (.vec).
+    """Import word vectors of another tool as a package: word2vec (text or binary), GloVe or fastText (.vec).
 
     ```
     $ tx models import glove.6B.50d.txt -o glove
@@ -38,24 +40,25 @@ def import_(
     $ tx models import glove.840B.300d.txt -o glove840 --skip-bad
     ```
 
-    A row that is short, twice there, not UTF-8 or not a number is named with its line. Pickles are refused.
+    An error names the line of a row that is too short or a duplicate, or that is not UTF-8 or not a number. Pickles
+    are refused.
     """
     console.set_quiet(quiet)
     from tx.vectors.formats import import_vectors
 
-    told = 0
+    n_warnings = 0
 
     def warn(message: str) -> None:
-        nonlocal told
-        told += 1
-        if told <= 20:
+        nonlocal n_warnings
+        n_warnings += 1
+        if n_warnings <= _MAX_WARNINGS:
             console.warn(message)
 
     package = import_vectors(
-        file, output, _checked(format), skip_bad=skip_bad, overwrite=overwrite, warn=warn, watch=_watch
+        file, output, format, skip_bad=skip_bad, overwrite=overwrite, warn=warn, watch=_show_progress
     )
-    if told > 20:
-        console.warn(f"and {told - 20:,} more")
+    if n_warnings > _MAX_WARNINGS:
+        console.warn(f"and {n_warnings - _MAX_WARNINGS:,} more")
     n_words, dim = package.tensors["vectors"].shape
     console.note(f"{output}: {n_words:,} words, {dim} dimensions; try: tx neighbors WORD --model {output}")
 
@@ -63,14 +66,14 @@ def import_(
 def export(
     name: Name,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Packed if it ends in .gz; - is stdout.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="Compressed if it ends in .gz; - is stdout.")
     ],
     format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help=f"{_KINDS}; else by the file's name.")
+        Format | None, typer.Option(metavar="FORMAT", help=f"{_FORMATS}; by default from the name of FILE.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write word vectors for another tool: gensim, spaCy, fastText and most others read one of these formats.
+    """Export word vectors for other tools: gensim, spaCy, fastText and most others read one of these formats.
 
     ```
     $ tx models export vectors -o vectors.bin
@@ -78,7 +81,7 @@ def export(
     $ tx models export vectors --format word2vec -o - | head
     ```
 
-    Of any other model, its embeddings are written.
+    Of any other model, the embeddings are exported.
     """
     from tx.vectors import open_vectors
     from tx.vectors.formats import export_vectors
@@ -87,21 +90,11 @@ def export(
     if output != "-" and path.is_file() and not overwrite:
         raise TxError(f"{output} exists already", "replace it with --overwrite, or choose another -o")
     plain = path.with_suffix("") if path.suffix == ".gz" else path
-    export_vectors(open_vectors(name), path, _checked(format) or _SUFFIXES.get(plain.suffix, "word2vec"))
+    export_vectors(open_vectors(name), path, format or _SUFFIXES.get(plain.suffix, "word2vec"))
 
 
-def _checked(format: str | None) -> "Format | None":
-    from tx.vectors.formats import FORMATS
-
-    chosen = next((known for known in FORMATS if known == format), None)
-    if format is not None and chosen is None:
-        hint = did_you_mean(format, FORMATS) or f"the formats are {_KINDS}"
-        raise UsageError(f"there is no format '{format}'", hint)
-    return chosen
-
-
-def _watch(blocks: "Iterable[Block]") -> "Iterator[Block]":
-    """Show on a terminal how far an import is."""
+def _show_progress(blocks: "Iterable[Block]") -> "Iterator[Block]":
+    """Show the number of words read on a terminal."""
     n_words = 0
     with console.stderr().status("reading") as status:
         for block in blocks:

@@ -1,4 +1,4 @@
-"""`tx neighbors`: the words whose vectors point the same way."""
+"""`tx neighbors`: the nearest neighbours of a word."""
 
 from typing import Annotated
 
@@ -7,12 +7,13 @@ import typer
 from tx.cli import console, vector_query
 from tx.errors import UsageError
 
-COMMAND_CLASS = vector_query.WithMinus
+COMMAND_CLASS = vector_query.ExpressionCommand
 
 
 def neighbors(
     word: Annotated[
-        list[str] | None, typer.Argument(metavar="WORD", help="A word; without one, a line of stdin each.")
+        list[str] | None,
+        typer.Argument(metavar="WORD", help="A word; without it, one on each line of stdin."),
     ] = None,
     model: vector_query.Model = None,
     top: vector_query.Top = 10,
@@ -21,7 +22,7 @@ def neighbors(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Find the words nearest to a word, by the cosine of their vectors.
+    """Find the nearest neighbours of a word, by the cosine similarity of the vectors.
 
     ```
     $ tx neighbors king
@@ -29,19 +30,18 @@ def neighbors(
     $ tx neighbors --top 3 < words.txt
     ```
 
-    With the name of any other tx model, its embeddings are asked: `tx neighbors Haus -m de-en`.
+    With the name of any other tx model, its embeddings are searched: `tx neighbors Haus -m de-en`.
     """
     console.set_quiet(quiet)
     if word and len(word) > 1:
         raise UsageError(
-            f"one word at a time, not {len(word)}: {' '.join(word)}",
-            "several words come one a line from stdin; tx analogy takes sums of words",
+            f"expected one word, got {len(word)}: {' '.join(word)}",
+            "give several words on stdin, one on each line; for sums of words there is tx analogy",
         )
     from tx.vectors import open_vectors
     from tx.vectors.expression import Term
 
-    asker = vector_query.Asker(open_vectors(model, side), top, restrict=restrict, as_json=as_json)
-    if word:
-        asker.one([Term(1.0, word[0])])
-    else:
-        asker.pipe(lambda line: [Term(1.0, line.strip())])
+    terms = [Term(word[0])] if word else []
+    vector_query.print_answers(
+        open_vectors(model, side), terms, lambda line: [Term(line.strip())], top, "add", restrict, as_json
+    )

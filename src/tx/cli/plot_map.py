@@ -2,33 +2,34 @@
 
 import shutil
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from tx.cli import console
 from tx.cli.plot import Output, save
 from tx.cli.vector_query import Side
-from tx.errors import UsageError, did_you_mean
 from tx.text.lines import LineWriter
 
 
 def map_(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="WORD", help="The words to show; else the most frequent.")
+        list[str] | None, typer.Argument(metavar="WORD", help="Words to show, by default the most frequent.")
     ] = None,
     model: console.Model = None,
     output: Output = None,
     top: Annotated[
-        int, typer.Option(metavar="N", min=3, help="Without words: the first N that hold a letter.")
+        int, typer.Option(metavar="N", min=3, help="Without WORD: number of most frequent words.")
     ] = 100,
-    method: Annotated[str, typer.Option(metavar="pca|tsne", help="How to come to two dimensions.")] = "pca",
-    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seeds t-SNE.")] = 1,
+    method: Annotated[
+        Literal["pca", "tsne"], typer.Option(metavar="pca|tsne", help="Projection to two dimensions.")
+    ] = "pca",
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Random seed of t-SNE.")] = 1,
     side: Side = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Draw a map of words: those with similar vectors stand near each other.
+    """Draw a map of words, with words of similar vectors near each other.
 
     ```
     $ tx plot map -o map.png --top 150
@@ -36,39 +37,34 @@ def map_(
     $ tx plot map --method tsne --top 300 -o map.svg
     ```
 
-    The picture has every point, and the names that fit beside them; the terminal shows a rough grid. t-SNE takes
-    scikit-learn: pip install 'tx[tsne]'.
+    A picture shows every point, and a label for each word that has room for one; the terminal shows the words on a
+    coarse grid. t-SNE needs scikit-learn: pip install 'tx[tsne]'.
     """
     console.set_quiet(quiet)
+    from tx.inspect.vectors import frequent_rows, map_words
     from tx.plots.figure import check_path
-    from tx.plots.wordmap import METHODS, chosen_rows, draw_map, frequent_rows, make_map, text_map
+    from tx.plots.wordmap import draw_map, text_map
     from tx.vectors import open_vectors
 
     if output:
         check_path(output)
-    chosen = next((known for known in METHODS if known == method), None)
-    if chosen is None:
-        hint = did_you_mean(method, METHODS) or f"the methods are {' and '.join(METHODS)}"
-        raise UsageError(f"there is no method '{method}'", hint)
     vectors = open_vectors(model, side)
-    rows = chosen_rows(vectors, words) if words else frequent_rows(vectors, top)
-    made = make_map(vectors, rows, chosen, seed)
+    rows = list(dict.fromkeys(map(vectors.row, words))) if words else frequent_rows(vectors, top)
+    word_map = map_words(vectors, rows, method, seed)
     if as_json:
-        points = [
-            {"word": word, "x": x, "y": y}
-            for word, (x, y) in zip(made.words, made.points.tolist(), strict=True)
-        ]
-        console.print_json({"model": vectors.name, "note": made.note, "points": points})
+        coordinates = zip(word_map.words, word_map.points.tolist(), strict=True)
+        points = [{"word": word, "x": x, "y": y} for word, (x, y) in coordinates]
+        console.print_json({"model": vectors.name, "note": word_map.note, "points": points})
         return
     if output:
-        figure, left = draw_map(made, vectors.name)
+        figure, n_omitted = draw_map(word_map, vectors.name)
         save(figure, output)
     else:
         columns, lines = shutil.get_terminal_size((100, 32)) if sys.stdout.isatty() else (100, 32)
-        drawn, left = text_map(made, columns, max(lines - 3, 10))
+        drawn, n_omitted = text_map(word_map, columns, max(lines - 3, 10))
         with LineWriter("-", exact=True) as writer:
             writer.write(drawn)
-        console.note(f"{vectors.name}, {made.note}", "dim")
-    if left:
-        more = "a smaller --top or fewer words leave more" if output else "--output FILE.png has more"
-        console.note(f"no room for the names of {left} of {len(made.words)} words; {more}")
+        console.note(f"{vectors.name}, {word_map.note}", "dim")
+    if n_omitted:
+        hint = "try a smaller --top or fewer words" if output else "--output FILE.png has more room"
+        console.note(f"no room for the labels of {n_omitted} of {len(word_map.words)} words; {hint}")

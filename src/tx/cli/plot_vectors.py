@@ -14,10 +14,10 @@ from tx.cli.plot import Output, save
 from tx.cli.vector_query import Side
 
 if TYPE_CHECKING:
-    from tx.plots.strips import Strip
+    from tx.inspect.vectors import Strip
 
 _SIXTEEN = {"=": "blue", "-": "bright_blue", " ": "bright_white", "+": "bright_red", "#": "red"}
-_UNBROKEN = 10_000  # columns: in a pipe a word is a line, however long
+_UNLIMITED = 10_000  # columns: in a pipe, a strip is one line, however long
 
 
 def vectors(
@@ -26,9 +26,7 @@ def vectors(
     ],
     model: console.Model = None,
     output: Output = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Colour the numbers as they are, without bringing them to one size.")
-    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Show the components without scaling them.")] = False,
     side: Side = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
@@ -41,37 +39,39 @@ def vectors(
     $ tx plot vectors Haus Baum --side src -m de-en
     ```
 
-    All numbers are divided by one, the root mean square of the components of the most frequent words, so that a
-    typical cell is at 1. A sum stands under its parts, and under it the word that is nearest to it. Without
-    colours, `=` and `-` are below zero, `+` and `#` above.
+    All components are divided by the root mean square of the components of the most frequent words, so that a typical
+    cell is at +1 or -1. A sum is shown below its terms, and below it the word nearest to it. Without colours, `=` and
+    `-` are negative, `+` and `#` positive.
     """
     console.set_quiet(quiet)
+    from tx.inspect.vectors import component_scale, component_strips
     from tx.plots.figure import check_path
-    from tx.plots.strips import draw_strips, scale_of, strips
+    from tx.plots.strips import draw_strips
     from tx.vectors import open_vectors
     from tx.vectors.expression import parse
 
     if output:
         check_path(output)
     opened = open_vectors(model, side)
-    sums = [parse(text, lambda word: opened.find(word) is not None) for text in _glue(words)]
-    scale = 1.0 if raw else scale_of(opened)
-    groups = strips(opened, sums, scale)
-    unit = "the numbers themselves" if raw else f"in units of {scale:.3g}, the typical size of a component"
+    scale = 1.0 if raw else component_scale(opened)
+    groups = component_strips(opened, [parse(text, opened) for text in _join_sums(words)], scale)
+    unit = "unscaled" if raw else f"in units of {scale:.3g}, the typical size of a component"
+    caption = f"{opened.dim} dimensions, {unit}"
     if as_json:
-        rows = [strip for group in groups for strip in group]
         labelled = [
-            {"label": strip.label, "values": [round(float(x), 6) for x in strip.values]} for strip in rows
+            {"label": strip.label, "values": [round(float(x), 6) for x in strip.values]}
+            for group in groups
+            for strip in group
         ]
         console.print_json({"model": opened.name, "scale": scale, "strips": labelled})
     elif output:
-        save(draw_strips(groups, f"{opened.name}, {opened.dim} dimensions, {unit}"), output)
+        save(draw_strips(groups, f"{opened.name}, {caption}"), output)
     else:
-        _print(groups, f"{opened.dim} dimensions, {unit}")
+        _print(groups, caption)
 
 
-def _glue(words: Sequence[str]) -> Iterator[str]:
-    """Join what a spaced operator holds together: king - man is one sum, king man are two words."""
+def _join_sums(words: Sequence[str]) -> Iterator[str]:
+    """Join words with an operator between them: `king - man` is one sum, `king man` are two words."""
     sum: list[str] = []
     for word in words:
         if sum and word not in ("+", "-") and sum[-1] not in ("+", "-"):
@@ -82,45 +82,45 @@ def _glue(words: Sequence[str]) -> Iterator[str]:
 
 
 def _print(groups: Sequence[Sequence["Strip"]], caption: str) -> None:
-    """Print the strips on stdout, in colour where it can show any, as wide as it is."""
+    """Print the strips on stdout, as wide as the terminal, in the colours that it can show."""
     from tx.plots.color import mark, rgb
 
     stdout = Console(highlight=False)
-    colorful = stdout.color_system is not None and not stdout.no_color
+    has_color = stdout.color_system is not None and not stdout.no_color
 
-    def color(value: float) -> str:
+    def cell(value: float) -> str:
+        if not has_color:
+            return mark(value)
         if stdout.color_system in ("standard", "windows"):
             return _SIXTEEN[mark(value)]
         return "rgb({},{},{})".format(*rgb(value))
 
     label_width = max(cell_len(strip.label) for group in groups for strip in group)
-    room = max(stdout.width - label_width - 2, 10) if stdout.is_terminal else _UNBROKEN
+    width = max(stdout.width - label_width - 2, 10) if stdout.is_terminal else _UNLIMITED
     for number, group in enumerate(groups):
         if number:
             stdout.print()
         for strip in group:
-            cells = [(color if colorful else mark)(float(value)) for value in strip.values]
-            name = Text(" " * (label_width - cell_len(strip.label)) + strip.label, Style(bold=strip.is_sum))
-            for line in _colored(cells, room) if colorful else _plain(cells, room):
-                stdout.print(Text.assemble(name, "  ", line), overflow="ignore", crop=False, soft_wrap=True)
-                name = Text(" " * label_width)
-    console.note(
-        f"blue -2, white 0, red +2; {caption}" if colorful else f"= -2, - -1, + 1, # 2; {caption}", "dim"
-    )
+            cells = [cell(float(value)) for value in strip.values]
+            label = Text(" " * (label_width - cell_len(strip.label)) + strip.label, Style(bold=strip.is_sum))
+            for line in _cell_lines(cells, width, has_color):
+                stdout.print(Text.assemble(label, "  ", line), overflow="ignore", crop=False, soft_wrap=True)
+                label = Text(" " * label_width)
+    legend = "blue -2, white 0, red +2" if has_color else "= -2, - -1, + 1, # 2"
+    console.note(f"{legend}; {caption}", "dim")
 
 
-def _plain(marks: Sequence[str], room: int) -> Iterator[Text]:
-    for start in range(0, len(marks), room):
-        yield Text("".join(marks[start : start + room]))
-
-
-def _colored(colors: Sequence[str], room: int) -> Iterator[Text]:
-    """The cells of a strip, two columns wide if there is room, else one, else two cells in one column."""
-    if len(colors) <= room:
-        cell = " " * (2 if 2 * len(colors) <= room else 1)
-        yield Text.assemble(*((cell, f"on {color}") for color in colors))
+def _cell_lines(cells: Sequence[str], width: int, has_color: bool) -> Iterator[Text]:
+    """The lines of a strip: a mark in each column; or colours, two columns wide if they fit, else one or half."""
+    if not has_color:
+        for start in range(0, len(cells), width):
+            yield Text("".join(cells[start : start + width]))
         return
-    for start in range(0, len(colors), 2 * room):
-        line = colors[start : start + 2 * room]
+    if len(cells) <= width:
+        blank = " " * (2 if 2 * len(cells) <= width else 1)
+        yield Text.assemble(*((blank, f"on {color}") for color in cells))
+        return
+    for start in range(0, len(cells), 2 * width):
+        line = cells[start : start + 2 * width]
         halves = [f"{left} on {right}" for left, right in zip(line[::2], line[1::2], strict=False)]
         yield Text.assemble(*(("\u258c", style) for style in [*halves, *line[2 * len(halves) :]]))

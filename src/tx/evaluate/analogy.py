@@ -1,41 +1,61 @@
-"""How many analogies word vectors get right: a is to b as c is to ... (Mikolov et al. 2013, arXiv:1301.3781).
+"""The accuracy of word vectors on analogies: a is to b as c is to ... (Mikolov et al. 2013, arXiv:1301.3781).
 
-The rules are those of word2vec's own script and of gensim: case does not count, only the first `restrict` words
-take part, a question with a word outside them is not asked, and none of the question's own words is an answer.
-Thousands of questions are asked in one matrix product.
+The rules are those of word2vec's own script and of gensim: case is ignored, only the first `restrict_vocab` words
+take part, questions with a word outside them are skipped, and the words of a question are never its answer.
+Thousands of questions are answered in one matrix product.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tx.errors import TxError
-from tx.vectors.search import Method, Question, search
-from tx.vectors.store import WordVectors
+from tx.vectors.search import Method, Query
+from tx.vectors.word_vectors import WordVectors
 
-RESTRICT = 300_000  # gensim's default; word2vec's script takes 30,000
-_BATCH = 1024  # questions in one product
-SYNTACTIC = "gram"  # how the names of the grammatical sections begin
+RESTRICT_VOCAB = 300_000  # gensim's default; word2vec's script takes 30,000
+_BATCH = 1024  # questions in one matrix product
+_SYNTACTIC = "gram"  # the names of the grammatical sections begin with this
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a file of analogies, each a, b, c and the expected word."""
+    """A section of a file of analogies, each a, b, c and the expected word."""
 
     name: str
     questions: list[tuple[str, str, str, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Accuracy:
     name: str
-    correct: int
-    asked: int  # questions whose four words are known
-    total: int
+    correct: int = 0
+    known: int = 0  # questions whose four words all have vectors
+    total: int = 0
 
     @property
     def percent(self) -> float | None:
-        return 100 * self.correct / self.asked if self.asked else None
+        return 100 * self.correct / self.known if self.known else None
+
+    def details(self) -> dict[str, Any]:
+        """The counts as a JSON object."""
+        return {"name": self.name, "correct": self.correct, "asked": self.known, "total": self.total}
+
+    def row(self) -> tuple[str, ...]:
+        """Name, percent and counts as the cells of a table."""
+        percent = "-" if self.percent is None else f"{self.percent:.1f}"
+        return self.name, percent, f"{self.correct:,}", f"{self.known:,}", f"{self.total:,}"
+
+    @classmethod
+    def of_all(cls, name: str, parts: Iterable["Accuracy"]) -> "Accuracy":
+        """The accuracy on the questions of all parts together."""
+        whole = cls(name)
+        for part in parts:
+            whole.correct += part.correct
+            whole.known += part.known
+            whole.total += part.total
+        return whole
 
 
 @dataclass(frozen=True)
@@ -49,7 +69,7 @@ class AnalogyReport:
 def read_questions(lines: Iterable[str], name: str) -> list[Section]:
     """The sections of a file like questions-words.txt: `: name`, then four words on each line.
 
-    Raises TxError that names the line of `name` where there are not four words.
+    Raises TxError that names the line of the file `name` that does not have four words.
     """
     sections: list[Section] = []
     for number, line in enumerate(lines, 1):
@@ -62,14 +82,16 @@ def read_questions(lines: Iterable[str], name: str) -> list[Section]:
             a, b, c, d = words
             sections[-1].questions.append((a, b, c, d))
         elif words:
-            raise TxError(f"{name}:{number} has {len(words)} words, and an analogy has four", "mend the line")
+            raise TxError(
+                f"{name}:{number} has {len(words)} words, and an analogy has four", "correct the line"
+            )
     return sections
 
 
-def fold(vectors: WordVectors, restrict: int | None) -> dict[str, list[int]]:
-    """The rows of each word among the first `restrict`, the most frequent spelling first, capitals or not."""
+def rows_by_word(vectors: WordVectors, restrict_vocab: int | None) -> dict[str, list[int]]:
+    """The rows of each word in upper case among the first `restrict_vocab`, the most frequent spelling first."""
     rows: dict[str, list[int]] = defaultdict(list)
-    for row, word in enumerate(vectors.words[: restrict or None]):
+    for row, word in enumerate(vectors.words[: restrict_vocab or None]):
         rows[word.upper()].append(row)
     return rows
 
@@ -77,42 +99,32 @@ def fold(vectors: WordVectors, restrict: int | None) -> dict[str, list[int]]:
 def evaluate_analogies(
     vectors: WordVectors,
     sections: Sequence[Section],
-    restrict: int | None = RESTRICT,
+    restrict_vocab: int | None = RESTRICT_VOCAB,
     method: Method = "add",
 ) -> AnalogyReport:
-    """Ask every question of every section; None for `restrict` takes all words."""
-    rows_of = fold(vectors, restrict)
-    questions: list[Question] = []
+    """Answer every question of every section; None for `restrict_vocab` takes all words."""
+    rows = rows_by_word(vectors, restrict_vocab)
+    results = [Accuracy(section.name, total=len(section.questions)) for section in sections]
+    queries: list[Query] = []
     expected: list[
-        tuple[int, list[int]]
-    ] = []  # the section of each question, and the rows of the right answer
-    for number, section in enumerate(sections):
+        tuple[Accuracy, list[int]]
+    ] = []  # for each query: its section, the rows of the right answer
+    for section, result in zip(sections, results, strict=True):
         for words in section.questions:
-            a, b, c, d = (rows_of.get(word.upper(), []) for word in words)
+            a, b, c, d = (rows.get(word.upper(), []) for word in words)
             if a and b and c and d:
-                questions.append(Question((b[0], a[0], c[0]), (1, -1, 1), exclude=(*a, *b, *c)))
-                expected.append((number, d))
-    correct = [0] * len(sections)
-    for start in range(0, len(questions), _BATCH):
-        answers = search(vectors, questions[start : start + _BATCH], 1, method, restrict)
-        for answer, (number, right) in zip(answers, expected[start : start + _BATCH], strict=True):
-            correct[number] += bool(answer) and answer[0].row in right
-    asked = [0] * len(sections)
-    for number, _ in expected:
-        asked[number] += 1
-    done = [
-        Accuracy(section.name, hits, n, len(section.questions))
-        for section, hits, n in zip(sections, correct, asked, strict=True)
-    ]
-    semantic = [part for part in done if not part.name.startswith(SYNTACTIC)]
-    syntactic = [part for part in done if part.name.startswith(SYNTACTIC)]
-    return AnalogyReport(done, _sum("semantic", semantic), _sum("syntactic", syntactic), _sum("total", done))
-
-
-def _sum(name: str, parts: Sequence[Accuracy]) -> Accuracy:
-    return Accuracy(
-        name,
-        sum(part.correct for part in parts),
-        sum(part.asked for part in parts),
-        sum(part.total for part in parts),
+                queries.append(Query((b[0], a[0], c[0]), (1, -1, 1), exclude=(*a, *b, *c)))
+                expected.append((result, d))
+    for start in range(0, len(queries), _BATCH):
+        found = vectors.search(queries[start : start + _BATCH], 1, method, restrict_vocab)
+        for neighbors, (result, right) in zip(found, expected[start : start + _BATCH], strict=True):
+            result.known += 1
+            result.correct += bool(neighbors) and neighbors[0].row in right
+    semantic = [part for part in results if not part.name.startswith(_SYNTACTIC)]
+    syntactic = [part for part in results if part.name.startswith(_SYNTACTIC)]
+    return AnalogyReport(
+        results,
+        Accuracy.of_all("semantic", semantic),
+        Accuracy.of_all("syntactic", syntactic),
+        Accuracy.of_all("total", results),
     )

@@ -1,7 +1,7 @@
-"""How well the cosines of word pairs follow what people said of them: WordSim-353, SimLex-999, MEN and the like.
+"""The agreement of cosine similarities with human judgements of word pairs: WordSim-353, SimLex-999, MEN etc.
 
-The figure is Spearman's rank correlation (Finkelstein et al. 2002 for WordSim-353), over the pairs whose words
-are both known, with the share of those beside it: without it, figures of two vocabularies do not compare.
+The measure is Spearman's rank correlation (Finkelstein et al. 2002 for WordSim-353) over the pairs whose words both
+have vectors, reported with the share of those: scores of two vocabularies are not comparable without it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tx.errors import TxError
-from tx.evaluate.analogy import RESTRICT, fold
-from tx.vectors.store import WordVectors
+from tx.evaluate.analogy import RESTRICT_VOCAB, rows_by_word
+from tx.vectors.word_vectors import WordVectors
 
 _SCORE = "SimLex999"  # the column of the score in SimLex-999 as published; elsewhere it is the third
 
@@ -26,16 +26,19 @@ class Pair:
 
 @dataclass(frozen=True)
 class Similarity:
+    """Correlations of cosines and scores over the `known` pairs of `total`."""
+
     spearman: float
     pearson: float
-    known: int  # pairs that were compared
+    known: int
     total: int
 
 
 def read_pairs(lines: Iterable[str], name: str) -> list[Pair]:
-    """Two words and a score on each line, separated by tabs, commas or spaces; a header and `#` lines may stand.
+    """Two words and a score on each line, separated by tabs, commas or spaces, after an optional header.
 
-    Raises TxError that names the line of `name` that is neither.
+    Blank lines and lines that begin with `#` are skipped. Raises TxError that names the line of the file `name`
+    that is not of this form.
     """
     pairs: list[Pair] = []
     column = 2
@@ -55,31 +58,31 @@ def read_pairs(lines: Iterable[str], name: str) -> list[Pair]:
 
 
 def evaluate_similarity(
-    vectors: WordVectors, pairs: Sequence[Pair], restrict: int | None = RESTRICT
+    vectors: WordVectors, pairs: Sequence[Pair], restrict_vocab: int | None = RESTRICT_VOCAB
 ) -> Similarity:
-    """Compare the cosines of the known pairs with their scores. Raises TxError where fewer than two are known."""
-    rows_of = fold(vectors, restrict)
-    known = [pair for pair in pairs if pair.a.upper() in rows_of and pair.b.upper() in rows_of]
+    """Compare the cosines of the known pairs with their scores. Raises TxError if fewer than two are known."""
+    rows = rows_by_word(vectors, restrict_vocab)
+    known = [pair for pair in pairs if pair.a.upper() in rows and pair.b.upper() in rows]
     if len(known) < 2:
         raise TxError(
-            f"{len(known):,} of {len(pairs):,} pairs have both words among the vectors, too few to compare",
-            "check the language, and take more words with --restrict 0",
+            f"only {len(known):,} of {len(pairs):,} pairs have vectors for both words",
+            "check the language, and use all words with --restrict 0",
         )
-    a = vectors.unit([rows_of[pair.a.upper()][0] for pair in known])
-    b = vectors.unit([rows_of[pair.b.upper()][0] for pair in known])
+    a = vectors.unit([rows[pair.a.upper()][0] for pair in known])
+    b = vectors.unit([rows[pair.b.upper()][0] for pair in known])
     cosines, scores = (a * b).sum(axis=1), np.array([pair.score for pair in known])
-    return Similarity(
-        _pearson(ranks(cosines), ranks(scores)), _pearson(cosines, scores), len(known), len(pairs)
-    )
+    spearman = _correlation(ranks(cosines), ranks(scores))
+    return Similarity(spearman, _correlation(cosines, scores), len(known), len(pairs))
 
 
 def ranks(values: NDArray) -> NDArray[np.float64]:
-    """The rank of each value, from 1; equal values share the mean of theirs."""
+    """The rank of each value, from 1; equal values share their mean rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], np.float64)
 
 
-def _pearson(x: NDArray, y: NDArray) -> float:
+def _correlation(x: NDArray, y: NDArray) -> float:
+    """Pearson's correlation; 0 where all values are equal."""
     x, y = (np.asarray(values, np.float64) - np.mean(values, dtype=np.float64) for values in (x, y))
     scale = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / scale if scale else 0.0  # all values equal: they follow nothing
+    return float(x @ y) / scale if scale else 0.0

@@ -1,61 +1,64 @@
-"""Vectors as other tools write them, read row by row with suspicion, and written so that they can read them.
+"""Word vectors in the formats of other tools, read row by row with all checks, and written for those tools.
 
     word2vec          "n_words dim", then "word 0.1 0.2 ..." on each line; fastText's .vec is the same
     word2vec-binary   "n_words dim", then each word, a space, and dim float32 numbers, little-endian
     glove             as word2vec, without the first line
 
-Readers elsewhere stop at the number of rows that the header promises, keep the second of two equal words, and
-take NaN for a number. Here each of these is a fault, named with its place; the reader stops or, if asked,
-goes on without the row. Formats that are pickles are refused: reading one runs the code in it.
+Readers elsewhere stop at the number of rows that the header gives, use the second of two equal words, and accept
+NaN as a number. Here each of these is an error that names the row; the reader stops, or skips the row if asked to.
+Formats that are pickles are refused: reading one runs the code in it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 
 from tx.errors import TxError
 from tx.package import Package
 from tx.text.lines import STDIN, LineWriter, open_input, readable
-from tx.vectors.store import NO_WORD, Block, Matrix, WordVectors, write_blocks
+from tx.vectors.search import Matrix
+from tx.vectors.store import NOT_IN_A_WORD, Block, write_blocks
+from tx.vectors.word_vectors import WordVectors
 
 Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
-FORMATS: tuple[Format, ...] = ("word2vec", "word2vec-binary", "glove", "fasttext")
+FORMATS: tuple[Format, ...] = get_args(Format)
 
-_BLOCK = 1 << 12  # rows
+_ROWS = 1 << 12  # read or written at a time
 _CHUNK = 1 << 22  # bytes
-_WIDEST = 1 << 20  # dimensions
-_LONGEST = 1 << 16  # bytes of a word; what has no space for so long is no list of words
+_MAX_DIM = 1 << 20
+_MAX_WORD = 1 << 16  # bytes; a file without a space for so long is not a list of words
 _MAGIC = {
     b"\x80": ("a Python pickle", "in gensim: vectors.save_word2vec_format('vectors.bin', binary=True)"),
     b"PK": (
         "a zip archive",
-        "unpack it; a .npz or a PyTorch file has to be saved as word2vec by its own tool",
+        "unpack it; save a .npz or a PyTorch file in the word2vec format with its own tool",
     ),
     b"\x1f\x8b": ("compressed by gzip", "give it a name that ends in .gz"),
-    b"\xba\x16\x4f\x2f": ("a fastText model", "import the .vec file that fastText writes beside it"),
+    b"\xba\x16\x4f\x2f": ("a fastText model", "import the .vec file that fastText writes with it"),
 }
 
 
 @dataclass
 class _Source:
-    """A file of vectors, and what is to be done about its faults."""
+    """A file of vectors, and what happens to its faulty rows."""
 
     name: str
     skip_bad: bool
     warn: Callable[[str], None]
-    unit: str  # how a place in it is written: "FILE:12" for lines, "FILE: word 12" for words
-    n_words: int | None = None
+    unit: str = ":"  # how a place in it is written: "FILE:12" for lines, "FILE: word 12" for words
+    n_words: int | None = None  # as the header says
     dim: int = 0
 
-    def fault(self, number: int | None, what: str) -> None:
+    def fault(self, number: int | None, what: object) -> None:
+        """Raise TxError for row `number`, or with `skip_bad` warn that it is skipped."""
         where = self.name if number is None else f"{self.name}{self.unit}{number}"
         if not self.skip_bad:
-            raise TxError(f"{where}: {what}", "mend the file, or leave such rows out with --skip-bad")
-        self.warn(f"{where}: {what}; left out" if number is not None else f"{where}: {what}")
+            raise TxError(f"{where}: {what}", "correct the file, or skip such rows with --skip-bad")
+        self.warn(f"{where}: {what}" if number is None else f"{where}: {what}; skipped")
 
 
 def import_vectors(
@@ -68,17 +71,18 @@ def import_vectors(
     warn: Callable[[str], None] = lambda message: None,
     watch: Callable[[Iterable[Block]], Iterable[Block]] = lambda blocks: blocks,
 ) -> Package:
-    """Write the vectors of `file` (`-` is stdin, `.gz` is unpacked) as a package; no more than a block is in memory.
+    """Write the vectors of `file` (`-` is stdin, `.gz` is unpacked) as a package; one block at a time is in memory.
 
-    The format shows from the content, unless it is given. Raises TxError that names file and line of the first
-    faulty row; with `skip_bad`, `warn` hears of each instead. `watch` sees the blocks go by.
+    The format is detected from the content, unless it is given. Raises TxError that names file and line of the
+    first faulty row; with `skip_bad`, `warn` receives a message for each instead. `watch` wraps the blocks, to
+    show progress.
     """
     name = STDIN if str(file) == "-" else str(file)
     with open_input(file) as stream:
         blocks = read_rows(stream, name, format, skip_bad, warn)
         first = next(blocks, None)
         if first is None:
-            raise TxError(f"{name} holds no vectors", "it has to have a word and its numbers on each line")
+            raise TxError(f"{name} contains no vectors", "each line needs a word and its numbers")
         return write_blocks(
             output,
             watch(chain([first], blocks)),
@@ -100,21 +104,19 @@ def read_rows(
         first = stream.readline(_CHUNK).removeprefix(b"\xef\xbb\xbf")
         for magic, (what, hint) in _MAGIC.items():
             if first.startswith(magic):
-                raise TxError(f"{name} is {what}, which is not read here", hint)
-        source = _Source(name, skip_bad, warn, ":")
+                raise TxError(f"{name} is {what}, which tx does not read", hint)
+        source = _Source(name, skip_bad, warn)
         header = None if format == "glove" else _header(first)
         if header is None:
             if format not in (None, "glove"):
-                raise TxError(
-                    f"{name}:1: no {format} file: those begin with the number of words and dimensions"
-                )
+                raise TxError(f"{name}:1: a {format} file begins with the number of words and dimensions")
             source.dim = len(first.split()) - 1
             yield from _text(source, chain([first] if first else [], stream), 1)
             return
         source.n_words, source.dim = header
-        if not 0 < source.dim <= _WIDEST:
+        if not 0 < source.dim <= _MAX_DIM:
             raise TxError(
-                f"{name}:1: its header promises {source.dim:,} dimensions, from 1 to {_WIDEST:,} can be"
+                f"{name}:1: the header says {source.dim:,} dimensions; 1 to {_MAX_DIM:,} are possible"
             )
         head = stream.readline(_CHUNK)
         if format == "word2vec-binary" or (format is None and _is_binary(head, source.dim)):
@@ -132,7 +134,7 @@ def _header(line: bytes) -> tuple[int, int] | None:
 
 
 def _is_binary(head: bytes, dim: int) -> bool:
-    """Whether the first row, or as much of it as ends in a line end, holds numbers that are not written out."""
+    """Whether the first row, up to the first line end, has its numbers as bytes instead of text."""
     numbers = head.partition(b" ")[2]
     try:
         if len([float(field) for field in numbers.split()]) == dim:
@@ -150,21 +152,21 @@ def _is_binary(head: bytes, dim: int) -> bool:
 def _text(source: _Source, lines: Iterator[bytes], start: int) -> Iterator[Block]:
     seen: dict[str, int] = {}  # the line of each word
     number = start
-    while raw := [line.replace(b"\t", b" ") for line in islice(lines, _BLOCK)]:
-        block = _fast(raw, source.dim)
+    while raw := [line.replace(b"\t", b" ") for line in islice(lines, _ROWS)]:
+        block = _parse_fast(raw, source.dim)
         if block is None or len({*block[0]}) < len(raw) or not seen.keys().isdisjoint(block[0]):
-            block = _slow(source, raw, number, seen)
+            block = _parse_checked(source, raw, number, seen)
         else:
             seen.update(zip(block[0], range(number, number + len(raw)), strict=True))
         number += len(raw)
         if len(block[0]):
             yield block
     if source.n_words not in (None, number - start):
-        source.fault(None, f"its header promises {source.n_words:,} words, and it has {number - start:,}")
+        source.fault(None, f"the header says {source.n_words:,} words, and the file has {number - start:,}")
 
 
-def _fast(lines: list[bytes], dim: int) -> Block | None:
-    """Words and rows of `lines` if all is well with each, else None."""
+def _parse_fast(lines: list[bytes], dim: int) -> Block | None:
+    """The words and rows of `lines`, or None if any of them is faulty."""
     parts = [line.partition(b" ") for line in lines]
     if not all(word and not numbers.isspace() for word, _, numbers in parts):
         return None
@@ -177,16 +179,16 @@ def _fast(lines: list[bytes], dim: int) -> Block | None:
     return (words, rows) if rows.shape == (len(lines), dim) and np.isfinite(rows).all() else None
 
 
-def _slow(source: _Source, lines: list[bytes], start: int, seen: dict[str, int]) -> Block:
-    """The words and rows of those lines that are well; the others are told to `source`."""
+def _parse_checked(source: _Source, lines: list[bytes], start: int, seen: dict[str, int]) -> Block:
+    """The words and rows of the correct lines; the others are reported to `source`."""
     words, rows = [], []
     for number, line in enumerate(lines, start):
         try:
-            word, row = _row(line, source.dim)
+            word, row = _parse_row(line, source.dim)
             if word in seen:
                 raise ValueError(f"the word '{word}' occurs twice, first in line {seen[word]}")
         except ValueError as error:
-            source.fault(number, str(error))
+            source.fault(number, error)
             continue
         seen[word] = number
         words.append(word)
@@ -194,8 +196,8 @@ def _slow(source: _Source, lines: list[bytes], start: int, seen: dict[str, int])
     return words, np.stack(rows) if rows else np.zeros((0, source.dim), np.float32)
 
 
-def _row(line: bytes, dim: int) -> tuple[str, Matrix]:
-    """Read one line with all checks; ValueError says what is wrong with it."""
+def _parse_row(line: bytes, dim: int) -> tuple[str, Matrix]:
+    """The word and the vector [dim] of a line. Raises ValueError that says what is wrong with it."""
     try:
         word, _, numbers = line.strip(b"\r\n").decode().partition(" ")
     except UnicodeDecodeError as error:
@@ -204,7 +206,7 @@ def _row(line: bytes, dim: int) -> tuple[str, Matrix]:
     if not word:
         raise ValueError("there is no word at the start of the line")
     if len(fields) > dim and not _are_numbers(fields[: len(fields) - dim]):
-        raise ValueError(f"the word '{' '.join([word, *fields[: len(fields) - dim]])}' holds a space")
+        raise ValueError(f"the word '{' '.join([word, *fields[: len(fields) - dim]])}' contains a space")
     if len(fields) != dim:
         raise ValueError(f"'{word}' needs {dim:,} numbers and has {len(fields):,}")
     bad = next((field for field in fields if not _are_numbers([field])), None)
@@ -223,7 +225,7 @@ def _are_numbers(fields: list[str]) -> bool:
 
 def _finite(word: str, row: Matrix) -> Matrix:
     if not np.isfinite(row).all():
-        raise ValueError(f"the vector of '{word}' holds {row[~np.isfinite(row)][0]}, not a finite number")
+        raise ValueError(f"the vector of '{word}' contains {row[~np.isfinite(row)][0]}, not a finite number")
     return row
 
 
@@ -237,7 +239,7 @@ def _binary(source: _Source, stream: BinaryIO, head: bytes) -> Iterator[Block]:
     for number, (raw, row) in enumerate(_records(source, stream, head), 1):
         try:
             word = raw.decode()
-            if not word or NO_WORD.search(word):
+            if not word or NOT_IN_A_WORD.search(word):
                 raise ValueError(f"{word!r} is not a word")
             if word in seen:
                 raise ValueError(f"the word '{word}' occurs twice, first as word {seen[word]}")
@@ -245,11 +247,11 @@ def _binary(source: _Source, stream: BinaryIO, head: bytes) -> Iterator[Block]:
         except UnicodeDecodeError as error:
             source.fault(number, f"not UTF-8: {error.reason} at byte {error.start + 1}")
         except ValueError as error:
-            source.fault(number, str(error))
+            source.fault(number, error)
         else:
             seen[word] = number
             words.append(word)
-        if len(words) == _BLOCK:
+        if len(words) == _ROWS:
             yield words, np.stack(rows)
             words, rows = [], []
     if words:
@@ -257,51 +259,45 @@ def _binary(source: _Source, stream: BinaryIO, head: bytes) -> Iterator[Block]:
 
 
 def _records(source: _Source, stream: BinaryIO, buffer: bytes) -> Iterator[tuple[bytes, Matrix]]:
-    """Yield each word, as bytes, with its row. word2vec.c ends rows in a line end, other tools do not."""
+    """Yield each word, as bytes, with its row. word2vec.c ends rows with a line end, other tools do not."""
     at, width, n_words = 0, 4 * source.dim, source.n_words or 0
     for number in range(1, n_words + 1):
-        while (end := buffer.find(b" ", at, at + _LONGEST)) < 0 or len(buffer) < end + 1 + width:
-            if end < 0 and len(buffer) - at >= _LONGEST:
-                raise TxError(
-                    f"{source.name}: word {number} has no end", "is this a word2vec file in binary?"
-                )
+        while (end := buffer.find(b" ", at, at + _MAX_WORD)) < 0 or len(buffer) < end + 1 + width:
+            if end < 0 and len(buffer) - at >= _MAX_WORD:
+                raise TxError(f"{source.name}: word {number} has no end", "is this a binary word2vec file?")
             more = stream.read(_CHUNK)
             if not more:
-                source.fault(None, f"its header promises {n_words:,} words, and it ends in word {number:,}")
+                source.fault(None, f"the header says {n_words:,} words, and the file ends in word {number:,}")
                 return
             buffer, at = buffer[at:] + more, 0
         yield buffer[at:end].removeprefix(b"\n"), np.frombuffer(buffer, "<f4", source.dim, end + 1)
         at = end + 1 + width
-    if (buffer[at:] + stream.read(_LONGEST)).strip(b"\n"):
-        source.fault(None, f"more follows the {n_words:,} words that its header promises")
+    if (buffer[at:] + stream.read(_MAX_WORD)).strip(b"\n"):
+        source.fault(None, f"the file continues after the {n_words:,} words that its header says")
 
 
 # --- writing ---
 
 
 def export_vectors(vectors: WordVectors, output: Path, format: Format) -> None:
-    """Write vectors for other tools, to stdout (`-`) or a file, gzipped if its name ends in .gz.
+    """Write vectors for other tools, to stdout (`-`) or a file, compressed if its name ends in .gz.
 
-    Every float32 comes back as it was. Raises TxError for a word that the format cannot hold, or if the disk is
-    full; a file that was there is then untouched.
+    Each float32 reads back as the same value. Raises TxError for a word that the format cannot represent, or if
+    the disk is full; an existing file then stays as it was.
     """
     with LineWriter(output) as writer:
         if format != "glove":
             writer.put(b"%d %d\n" % (len(vectors.words), vectors.dim))
-        for start in range(0, len(vectors.words), _BLOCK):
-            words = vectors.words[start : start + _BLOCK]
-            writer.put(b"".join(_written(words, vectors.matrix[start : start + _BLOCK], format)))
-
-
-def _written(words: Sequence[str], rows: Matrix, format: Format) -> Iterator[bytes]:
-    for word in words:
-        if len(word.encode().split()) != 1:
-            raise TxError(f"the word '{word}' holds white space, which ends a word in a {format} file")
-    if format == "word2vec-binary":
-        for word, row in zip(words, rows, strict=True):
-            yield word.encode() + b" " + row.tobytes() + b"\n"
-    else:
-        for word, numbers in zip(
-            words, rows.astype("U"), strict=True
-        ):  # the shortest that reads back the same
-            yield f"{word} {' '.join(numbers)}\n".encode()
+        for start in range(0, len(vectors), _ROWS):
+            words, rows = vectors.words[start : start + _ROWS], vectors.matrix[start : start + _ROWS]
+            for word in words:
+                if len(word.encode().split()) != 1:
+                    raise TxError(
+                        f"the word '{word}' contains white space, which ends a word in a {format} file"
+                    )
+            if format == "word2vec-binary":
+                lines = [word.encode() + b" " + row.tobytes() for word, row in zip(words, rows, strict=True)]
+            else:  # numpy writes the shortest number that reads back as the same float32
+                texts = map(" ".join, rows.astype("U"))
+                lines = [f"{word} {text}".encode() for word, text in zip(words, texts, strict=True)]
+            writer.put(b"\n".join([*lines, b""]))

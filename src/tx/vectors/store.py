@@ -1,76 +1,41 @@
-"""Word vectors on disk: a model package of the task "vectors", written in one pass and read without loading it.
+"""Word vectors on disk: a model package of the task "vectors", written in one pass and read through a memory map.
 
-    words.txt             one word on each line, most frequent first where that is known
-    weights.safetensors   "vectors" [n_words, dim] float32, "norms" [n_words] float32, the Euclidean lengths,
-                          and "counts" [n_words] int64 where they are known
+    words.txt             one word on each line, most frequent first where the counts are known
+    weights.safetensors   "vectors" [n_words, dim] float32, "norms" [n_words] float32, the Euclidean norms, and
+                          "counts" [n_words] int64 where they are known
 
-The matrix is mapped into memory: a query reads the pages it needs, from the page cache if they are there. The
-lengths are kept beside it, so that a cosine takes one pass over the matrix instead of two.
+A query reads only the pages that it needs, from the page cache if they are there. With the norms stored, cosines
+take one pass over the matrix instead of two.
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tx.errors import TxError
-from tx.package import WEIGHTS, Package, write_package
+from tx.package import WEIGHTS, Package, find, load_package, write_package
 from tx.package.arrays import map_tensor, pack_header
 from tx.package.manifest import damaged
-from tx.vectors.words import Words
+from tx.text.tokenizer import open_tokenizer
+from tx.vectors.search import Matrix, row_norms
+from tx.vectors.vocabulary import Vocabulary
+from tx.vectors.word_vectors import Counts, WordVectors
 
 TASK = "vectors"
 WORDS = "words.txt"
-NO_WORD = re.compile("[\n\ud800-\udfff]")  # a line end, or half a character that has no bytes
+NOT_IN_A_WORD = re.compile("[\n\ud800-\udfff]")  # a line end, or half a character that cannot be encoded
 _BLOCK = 1 << 14  # rows written at a time
+_EMBEDDINGS = ("embedding.weight", "tgt_embedding.weight", "src_embedding.weight")
 
-Matrix = NDArray[np.float32]
-Counts = NDArray[np.int64]
 Block = tuple[Sequence[str], Matrix]  # words, and a row [dim] for each
 
 
-@dataclass(frozen=True)
-class WordVectors:
-    """Words, and a row of the matrix for each of them."""
-
-    name: str
-    words: Words
-    matrix: Matrix  # [n_words, dim], mapped and read-only where it comes from a package
-    norms: Matrix  # [n_words]
-    counts: Counts | None = None
-
-    @classmethod
-    def of(cls, words: Iterable[str], matrix: Matrix, counts: Counts | None = None, name: str = "") -> Self:
-        """Vectors that are in memory already."""
-        text = "".join(f"{word}\n" for word in words).encode()
-        return cls(name, Words(text), matrix, _lengths(matrix), counts)
-
-    @property
-    def dim(self) -> int:
-        return int(self.matrix.shape[1])
-
-    def find(self, word: str) -> int | None:
-        """The row of `word`, or of the piece that begins a word so, or None."""
-        row = self.words.find(word)
-        return row if row is not None else self.words.find("\u2581" + word)
-
-    def unit(self, rows: Sequence[int] | NDArray[np.int64]) -> Matrix:
-        """The vectors of `rows`, divided by their lengths; a vector of zeros stays one."""
-        chosen = np.asarray(rows, dtype=np.int64)
-        norms = self.norms[chosen]
-        norms[norms == 0] = 1
-        return self.matrix[chosen] / norms[:, None]
-
-
-def _lengths(rows: Matrix) -> Matrix:
-    """The Euclidean length of each row; squared in float64, where nothing overflows or vanishes."""
-    squares: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
-    return np.sqrt(squares, dtype=np.float64).astype(np.float32)
+# --- writing ---
 
 
 def write_vectors(
@@ -78,30 +43,22 @@ def write_vectors(
     words: Sequence[str],
     matrix: Matrix,
     counts: Sequence[int] | Counts | None = None,
-    *,
-    arch: str | None = None,
-    config: dict[str, Any] | None = None,
-    data: dict[str, Any] | None = None,
-    overwrite: bool = False,
+    **options: Any,
 ) -> Package:
-    """Write a package of `words` and their rows of `matrix` [n_words, dim], and `counts` of them if known.
+    """Write a package of `words` and their rows of `matrix` [n_words, dim]; `options` are those of `write_blocks`.
 
-    Raises TxError if a word is empty, occurs twice or holds a line end, if a value is not finite, if there is
+    Raises TxError if a word is empty, occurs twice or contains a line end, if a value is not finite, if there is
     a package already and `overwrite` is not given, or if the disk is full.
     """
-    if (
-        matrix.ndim != 2
-        or len(words) != len(matrix)
-        or len(counts if counts is not None else words) != len(words)
-    ):
-        shapes = f"{len(words)} words, a matrix {list(matrix.shape)}"
-        raise ValueError(f"{shapes}, {'no' if counts is None else len(counts)} counts")
+    n_counts = len(words) if counts is None else len(counts)
+    if matrix.ndim != 2 or not len(words) == len(matrix) == n_counts:
+        raise ValueError(f"{len(words)} words, a matrix {list(matrix.shape)}, {n_counts} counts")
     if len(set(words)) < len(words):
-        twice = next(word for word, n in Counter(words).items() if n > 1)
-        raise TxError(f"the word '{twice}' occurs twice", "keep one vector for it")
+        duplicate = next(word for word, n in Counter(words).items() if n > 1)
+        raise TxError(f"the word '{duplicate}' occurs twice", "keep one vector for it")
     starts = range(0, len(words), _BLOCK)
     blocks = ((words[at : at + _BLOCK], matrix[at : at + _BLOCK]) for at in starts)
-    return write_blocks(path, blocks, counts, arch=arch, config=config, data=data, overwrite=overwrite)
+    return write_blocks(path, blocks, counts, **options)
 
 
 def write_blocks(
@@ -114,78 +71,115 @@ def write_blocks(
     data: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Package:
-    """Write a package of rows as they come; never more of them than one block is in memory.
+    """Write a package of rows as they arrive; no more than one block of them is in memory.
 
-    No word may come twice, which the caller has to see to. Raises TxError as `write_vectors` does.
+    The caller ensures that no word occurs twice. Raises TxError as `write_vectors` does.
     """
 
     def fill(folder: Path) -> None:
-        _write(folder, blocks, None if counts is None else np.asarray(counts, "<i8"))
+        """Write the rows after a blank header, which is filled in when their number is known."""
+        header: dict[str, tuple[str, tuple[int, ...]]] = {}
+        norms: list[Matrix] = []
+        dim = 0
+        with (folder / WEIGHTS).open("wb") as weights, (folder / WORDS).open("wb") as lines:
+            weights.write(pack_header({}))
+            if counts is not None:
+                weights.write(np.asarray(counts, "<i8").tobytes())
+                header["counts"] = ("I64", (len(counts),))
+            for words, rows in blocks:
+                rows = np.ascontiguousarray(rows, "<f4")
+                dim = rows.shape[1]
+                _check(words, rows)
+                lines.write("".join(f"{word}\n" for word in words).encode())
+                weights.write(rows.tobytes())
+                norms.append(row_norms(rows))
+            n_words = sum(map(len, norms))
+            if not n_words or not dim:
+                raise TxError(
+                    "there are no vectors to write", "a package needs at least one word and one dimension"
+                )
+            for lengths in norms:
+                weights.write(lengths.tobytes())
+            weights.seek(0)
+            header |= {"vectors": ("F32", (n_words, dim)), "norms": ("F32", (n_words,))}
+            weights.write(pack_header(header))
 
     return write_package(
         path, fill, overwrite=overwrite, task=TASK, arch=arch, config=config or {}, data=data or {}
     )
 
 
-def _write(folder: Path, blocks: Iterable[Block], counts: Counts | None) -> None:
-    """Write the rows behind a blank header, which is filled in when their number is known."""
-    norms: list[Matrix] = []
-    dim = 0
-    with (folder / WEIGHTS).open("wb") as weights, (folder / WORDS).open("wb") as lines:
-        weights.write(pack_header({}))
-        if counts is not None:
-            weights.write(counts.tobytes())
-        for words, rows in blocks:
-            rows = np.ascontiguousarray(rows, "<f4")
-            dim = rows.shape[1]
-            _check(words, rows)
-            lines.write("".join(f"{word}\n" for word in words).encode())
-            weights.write(rows.tobytes())
-            norms.append(_lengths(rows))
-        n_words = sum(map(len, norms))
-        if not n_words or not dim:
-            raise TxError(
-                "there are no vectors to write", "a package holds one word or more, and one dimension"
-            )
-        for lengths in norms:
-            weights.write(lengths.tobytes())
-        weights.seek(0)
-        first = {} if counts is None else {"counts": ("I64", (n_words,))}
-        weights.write(
-            pack_header({**first, "vectors": ("F32", (n_words, dim)), "norms": ("F32", (n_words,))})
-        )
-
-
 def _check(words: Sequence[str], rows: Matrix) -> None:
-    """Raise TxError for a word or row that no package can hold."""
+    """Raise TxError for a word or a row that a package cannot store."""
     for word in words:
-        if not word or NO_WORD.search(word):
-            raise TxError(f"{word!r} cannot be a word: it is empty, or not text on one line")
+        if not word or NOT_IN_A_WORD.search(word):
+            raise TxError(f"{word!r} cannot be a word: it is empty or is not text on one line")
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
         raise TxError(
-            f"the vector of '{words[int(finite.argmin())]}' holds a value that is not a finite number"
+            f"the vector of '{words[int(finite.argmin())]}' contains a value that is not a finite number"
         )
 
 
+# --- reading ---
+
+
+def open_vectors(name: str | Path | None = None, side: str | None = None) -> WordVectors:
+    """The vectors of the package called `name`, or in the folder `name`; without a name, the default for vectors.
+
+    Of a package for another task, it is the embedding matrix, with the tokenizer's pieces as words (`side`: "src"
+    or "tgt" where there are two). Raises TxError if there are none, or they are damaged.
+    """
+    if name is not None and Path(name).is_file():
+        raise TxError(
+            f"{name} is a file, and vectors are read from a package",
+            f"import it once: tx models import {shlex.quote(str(name))} -o NAME",
+        )
+    return load_package(
+        find(None if name is None else str(name), TASK),
+        lambda package: read_vectors(package) if package.task == TASK else read_embedding(package, side),
+    )
+
+
 def read_vectors(package: Package) -> WordVectors:
-    """The vectors of an opened package of the task. Raises TxError where words and matrix do not fit."""
+    """The vectors of an opened package of the task. Raises TxError if the words and the matrix do not match."""
     where = package.file(WEIGHTS)
     tensor = package.tensors.get("vectors")
     if tensor is None or tensor.dtype != "F32" or len(tensor.shape) != 2:
-        raise damaged(where, "it holds no float32 matrix 'vectors'")
+        raise damaged(where, "it has no float32 matrix 'vectors'")
     try:
-        words = Words(package.file(WORDS).read_bytes())
+        words = Vocabulary(package.file(WORDS).read_bytes())
     except ValueError as error:
         raise damaged(package.file(WORDS), str(error)) from None
     if len(words) != tensor.shape[0]:
         raise damaged(package.file(WORDS), f"it has {len(words)} words for {tensor.shape[0]} vectors")
-    beside: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for key, dtype in (("norms", "F32"), ("counts", "I64")):
         found = package.tensors.get(key)
         if found is not None and (found.dtype != dtype or found.shape != (len(words),)):
             raise damaged(where, f"the type or shape of '{key}' is wrong")
-        beside[key] = map_tensor(where, found) if found is not None else None
+        columns[key] = map_tensor(where, found) if found is not None else None
     matrix = map_tensor(where, tensor)
-    norms = beside["norms"] if beside["norms"] is not None else _lengths(matrix)
-    return WordVectors(package.name, words, matrix, norms, beside["counts"])
+    norms = columns["norms"] if columns["norms"] is not None else row_norms(matrix)
+    return WordVectors(package.name, words, matrix, norms, columns["counts"])
+
+
+def read_embedding(package: Package, side: str | None = None) -> WordVectors:
+    """The embedding matrix of an opened package that has a tokenizer; `side` is "src" or "tgt" where it has two.
+
+    The rows are those of the file, read without torch: before any scaling in the model, and without positions.
+    Raises TxError if the package has no embedding matrix, or one for each side and `side` is not given.
+    """
+    names = [name for name in (f"{side}_embedding.weight", *_EMBEDDINGS) if name in package.tensors]
+    if not names:
+        raise TxError(
+            f"{package.path} is a {package.task} package without word vectors or embeddings",
+            "`tx models list` shows the installed packages",
+        )
+    tokenizer = open_tokenizer(package, side)
+    where, tensor = package.file(WEIGHTS), package.tensors[names[0]]
+    if len(tensor.shape) != 2 or tensor.shape[0] != len(tokenizer):
+        raise damaged(where, f"{names[0]} does not have one row for each of the {len(tokenizer)} pieces")
+    matrix = map_tensor(where, tensor).astype(np.float32)
+    pieces = (tokenizer.piece(id).replace("\n", "\\n") for id in range(len(tokenizer)))
+    return WordVectors.from_matrix(pieces, matrix, name=package.name)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from tx.config.schema import Word2VecConfig
 from tx.word2vec.sampling import (
     Matrix,
-    first_vectors,
+    initial_vectors,
     keep_probability,
-    noise_probability,
-    sampled_loss,
+    negative_sampling_loss,
+    noise_distribution,
 )
 
 MAX_SENTENCE = 1000  # longer lines are cut, as word2vec.c cuts them
@@ -37,7 +37,7 @@ class GensimEngine:
         self.config = config
         self._cbow = config.method == "cbow"
         self._words = np.array(words, dtype=object)
-        self._noise = noise_probability(counts).cumsum()
+        self._noise = noise_distribution(counts).cumsum()
         self._keep = keep_probability(counts, config.subsample)
         self._model = Word2Vec(
             vector_size=config.dim,
@@ -51,7 +51,7 @@ class GensimEngine:
         )
         self._model.build_vocab_from_freq(dict(zip(words, counts.tolist(), strict=True)))
         assert self._model.wv.index_to_key == words
-        self._model.wv.vectors[:] = first_vectors(len(words), config.dim, seed)
+        self._model.wv.vectors[:] = initial_vectors(len(words), config.dim, seed)
 
     def matrices(self) -> dict[str, Matrix]:
         return {"vectors": self._model.wv.vectors, "context": self._model.syn1neg}
@@ -65,7 +65,7 @@ class GensimEngine:
         # A copy of the model is a cheap way to own random numbers; the matrices in it are the same.
         model = copy.copy(self._model)
         model.random = np.random.RandomState(generator.integers(2**32))
-        loss = sampled_loss(self.matrices(), ids, self._keep, self._noise, self.config, generator)
+        loss = negative_sampling_loss(self.matrices(), ids, self._keep, self._noise, self.config, generator)
         work, mean = np.zeros(self.config.dim, np.float32), np.zeros(self.config.dim, np.float32)
         slope, at = (rates[1] - rates[0]) / max(1, len(ids)), 0
         for batch in _batches(ids):

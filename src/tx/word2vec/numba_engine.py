@@ -21,10 +21,10 @@ from tx.word2vec.numba_cache import compiled, kept, variant
 from tx.word2vec.sampling import (
     Matrix,
     alias_table,
-    as_threshold,
-    first_vectors,
+    initial_vectors,
     keep_probability,
-    noise_probability,
+    noise_distribution,
+    to_uint32,
 )
 
 MAX_SENTENCE = 1000  # longer lines are cut, as word2vec.c cuts them
@@ -180,9 +180,9 @@ class FastEngine:
         self.config = config
         shape = (len(counts), config.dim)
         self._vectors, self._context = aligned(*shape), aligned(*shape)
-        self._vectors[:, : config.dim] = first_vectors(*shape, seed)
-        self._keep = as_threshold(keep_probability(counts, config.subsample))
-        self._noise = alias_table(noise_probability(counts))
+        self._vectors[:, : config.dim] = initial_vectors(*shape, seed)
+        self._keep = to_uint32(keep_probability(counts, config.subsample))
+        self._noise = alias_table(noise_distribution(counts))
         self._train = _kernel(config.negative, config.dim, config.window)
         self.train(np.empty(0, np.int32), (0.0, 0.0), 1)  # compile now, not within the time that is measured
 

@@ -29,7 +29,7 @@ def keep_probability(counts: NDArray[np.int64], subsample: float) -> Floats:
     return np.asarray(np.minimum(1.0, np.sqrt(ratio) + ratio))
 
 
-def noise_probability(counts: NDArray[np.int64]) -> Floats:
+def noise_distribution(counts: NDArray[np.int64]) -> Floats:
     """How likely each word is to be drawn as a negative sample: counts to the power 0.75, `[n_words]`."""
     weights = counts.astype(np.float64) ** 0.75
     return np.asarray(weights / weights.sum())
@@ -51,15 +51,15 @@ def alias_table(probability: Floats) -> tuple[NDArray[np.uint32], NDArray[np.int
         share[rich] -= 1 - share[poor]
         if share[rich] < 1:
             small.append(large.pop())
-    return as_threshold(threshold), alias
+    return to_uint32(threshold), alias
 
 
-def as_threshold(probability: Floats) -> NDArray[np.uint32]:
+def to_uint32(probability: Floats) -> NDArray[np.uint32]:
     """Probabilities as numbers that an even 32-bit number lies below as often."""
     return np.minimum(probability * 2.0**32, 2.0**32 - 1).astype(np.uint32)
 
 
-def first_vectors(n_words: int, dim: int, seed: int) -> Matrix:
+def initial_vectors(n_words: int, dim: int, seed: int) -> Matrix:
     """Even random numbers between -1 / dim and 1 / dim, `[n_words, dim]`.
 
     That is gensim's range; word2vec.c's is half of it, and learns a little less from a small text.
@@ -75,7 +75,7 @@ def learning_rate(peak: float, share: float) -> float:
     return peak * max(MIN_RATE, 1 - share)
 
 
-def sampled_loss(
+def negative_sampling_loss(
     matrices: Mapping[str, Matrix],
     ids: NDArray[np.int32],
     keep: Floats,

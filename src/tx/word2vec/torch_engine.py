@@ -14,7 +14,7 @@ from torch.nn.functional import logsigmoid
 
 from tx.config.schema import Word2VecConfig
 from tx.nn.device import choose_device
-from tx.word2vec.sampling import Matrix, alias_table, first_vectors, keep_probability, noise_probability
+from tx.word2vec.sampling import Matrix, alias_table, initial_vectors, keep_probability, noise_distribution
 
 STEP = 1024  # words learned from at once
 CROWD = 32.0  # the most pairs whose gradients a row sums up in one step
@@ -29,10 +29,10 @@ class TorchEngine:
     def __init__(self, config: Word2VecConfig, counts: NDArray[np.int64], seed: int, device: str) -> None:
         self.config, self.device = config, choose_device(device)
         shape = (len(counts), config.dim)
-        self._vectors = torch.from_numpy(first_vectors(*shape, seed)).to(self.device)
+        self._vectors = torch.from_numpy(initial_vectors(*shape, seed)).to(self.device)
         self._context = torch.zeros(shape, device=self.device)
         self._keep = torch.from_numpy(keep_probability(counts, config.subsample)).float().to(self.device)
-        threshold, alias = alias_table(noise_probability(counts))
+        threshold, alias = alias_table(noise_distribution(counts))
         self._threshold = torch.from_numpy(threshold.astype(np.float32) / 2.0**32).to(self.device)
         self._alias = torch.from_numpy(alias).long().to(self.device)
         reach = config.window
