@@ -17,9 +17,9 @@ from typing import Any
 import av
 import numpy as np
 
-from tx.speech.captions import caption_lines
 from tx.speech.media import RATE, decode
 from tx.speech.subtitles import Cue
+from tx.speech.transcript_formats import caption_lines
 
 PAUSE = 0.8  # seconds between two clips
 PICTURES = 5  # a second

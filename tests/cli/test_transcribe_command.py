@@ -17,11 +17,11 @@ import pytest
 from media import beeps, write_media, write_silent_video
 from tx.cli.app import main
 from tx.errors import TxError
-from tx.package.hf_folder import open_folder
+from tx.package.hf_folder import open_hf_folder
 from tx.speech.media import RATE
 from tx.speech.subtitles import read_cues
 from tx.speech.transcribe import Options, open_transcriber
-from tx.speech.transcribe.ctranslate2_engine import converted, find_converted
+from tx.speech.transcribe.ctranslate2_engine import convert, find_converted
 from whisper import write_tiny_whisper
 
 SWELL = 0.3 + np.abs(
@@ -170,17 +170,17 @@ def test_the_converted_model_is_kept_beside_and_made_again_for_another(tmp_path:
     pytest.importorskip("ctranslate2")
     folder = write_tiny_whisper(tmp_path / "tiny", language="<|de|>")
     said: list[str] = []
-    place = converted(open_folder(folder), said.append)
+    place = convert(open_hf_folder(folder), said.append)
     assert place == folder / "ctranslate2" and len(said) == 1
     assert {path.name for path in place.iterdir()} >= {
         "model.bin",
         "tokenizer.json",
         "preprocessor_config.json",
     }
-    assert converted(open_folder(folder), said.append) == place and len(said) == 1
+    assert convert(open_hf_folder(folder), said.append) == place and len(said) == 1
     write_tiny_whisper(folder, seed=7, language="<|de|>")
-    assert find_converted(open_folder(folder)) is None
-    assert converted(open_folder(folder), said.append) == place and len(said) == 2
+    assert find_converted(open_hf_folder(folder)) is None
+    assert convert(open_hf_folder(folder), said.append) == place and len(said) == 2
 
 
 def test_a_damaged_conversion_is_made_again(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_damaged_conversion_is_made_again(tmp_path: Path) -> None:
     first = list(open_transcriber(folder, "ctranslate2").transcribe(SOUND, options))
     model = folder / "ctranslate2" / "model.bin"
     model.write_bytes(model.read_bytes()[:1000])
-    again = open_transcriber(folder, "ctranslate2", say=said.append)
+    again = open_transcriber(folder, "ctranslate2", notify=said.append)
     assert list(again.transcribe(SOUND, options)) == first and len(said) == 1
 
 
@@ -201,9 +201,9 @@ def test_a_read_only_model_is_converted_into_the_cache(
     monkeypatch.setenv("TX_HOME", str(tmp_path / "home"))
     folder = write_tiny_whisper(tmp_path / "tiny")
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder)  # root may write anywhere
-    place = converted(open_folder(folder))
+    place = convert(open_hf_folder(folder))
     assert place.is_relative_to(tmp_path / "home" / "cache") and not (folder / "ctranslate2").exists()
-    assert find_converted(open_folder(folder)) == place
+    assert find_converted(open_hf_folder(folder)) == place
 
 
 def test_both_engines_and_faster_whisper_hear_the_same(
@@ -213,7 +213,7 @@ def test_both_engines_and_faster_whisper_hear_the_same(
     from tx.speech.transcribe import ctranslate2_engine
 
     monkeypatch.setattr(
-        ctranslate2_engine, "COMPUTE", {"cpu": "float32"}
+        ctranslate2_engine, "COMPUTE_TYPES", {"cpu": "float32"}
     )  # eight bits would change what a noisy model says
     folder = write_tiny_whisper(tmp_path / "tiny", multilingual=False)  # CTranslate2 goes by the size
     options = Options(temperatures=(0.0,), activity="none")
@@ -227,7 +227,7 @@ def test_both_engines_and_faster_whisper_hear_the_same(
         full,
         beam_size=1,
         temperature=0.0,
-        suppress_tokens=native.vocabulary.suppressed,
+        suppress_tokens=native.tokenizer.suppress_tokens,
         condition_on_previous_text=False,
         max_new_tokens=63,  # with the prompt, what the tiny model has room for
     )
@@ -258,7 +258,7 @@ def test_without_the_extra_the_hint_says_what_to_install(tiny: Path, monkeypatch
 
 def test_nothing_heavy_is_imported_for_the_fast_engine(tiny: Path, talk: Path) -> None:
     pytest.importorskip("ctranslate2")
-    converted(open_folder(tiny))
+    convert(open_hf_folder(tiny))
     code = (
         "import sys; from tx.speech.transcribe import open_transcriber\n"
         f"list(open_transcriber({str(tiny)!r}, 'ctranslate2').transcribe({str(talk)!r}))\n"

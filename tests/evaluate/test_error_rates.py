@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tx.errors import TxError, UsageError
 from tx.evaluate import edits
 from tx.evaluate.edits import align
-from tx.evaluate.speech import (
+from tx.evaluate.error_rates import (
     basic,
     error_rates,
     normalizer,

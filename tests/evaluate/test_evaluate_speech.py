@@ -19,10 +19,10 @@ from media import beeps, write_media, write_silent_video
 from tx.cli.app import app
 from tx.errors import TxError, UsageError
 from tx.evaluate.edits import align
-from tx.evaluate.recognition import Heard, by_cue, changes, measure, worst
-from tx.evaluate.speech import basic, error_rates
+from tx.evaluate.error_rates import basic, error_rates
+from tx.evaluate.speech import Heard, by_cue, changes, measure, worst
 from tx.package import Package, add_scores, write_package
-from tx.package.hf_folder import open_folder
+from tx.package.hf_folder import open_hf_folder
 from tx.speech.items import Item
 from tx.speech.subtitles import Cue
 from tx.speech.transcribe import Options, Segment
@@ -57,7 +57,7 @@ class StandIn:
     """A transcriber that hears how long the sound is."""
 
     batches: list[tuple[list[float], Options]] = field(default_factory=list)
-    vocabulary: Any = field(
+    tokenizer: Any = field(
         default_factory=lambda: SimpleNamespace(languages={"de": 1}, default_language=None)
     )
     folder: Any = field(default_factory=lambda: SimpleNamespace(has=lambda name: False))
@@ -186,11 +186,11 @@ def test_evaluate_shows_the_worst_and_keeps_the_scores(folder: Path, tmp_path: P
 
 
 def test_scores_leave_what_was_converted_valid(folder: Path) -> None:
-    before = open_folder(folder / "packed").identity()
+    before = open_hf_folder(folder / "packed").fingerprint()
     add_scores(
         Package.open(folder / "packed"), [{"metric": "WER", "value": 1.0, "signature": "", "data": "other"}]
     )
-    assert open_folder(folder / "packed").identity() == before
+    assert open_hf_folder(folder / "packed").fingerprint() == before
 
 
 def test_two_models_are_compared(folder: Path) -> None:

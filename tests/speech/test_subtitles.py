@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tx.errors import TxError
-from tx.speech.subtitles import Cue, read_cues, scan, stems
+from tx.speech.subtitles import Cue, media_stems, parse_cues, read_cues
 
 milliseconds = st.integers(0, 100 * 3600 * 1000)
 words = st.text(
@@ -141,7 +141,7 @@ def test_faults_are_named_by_line(tmp_path: Path, text: str, words: str) -> None
 def test_a_faulty_cue_leaves_the_others(tmp_path: Path) -> None:
     path = tmp_path / "a.srt"
     path.write_text("00:01,0 --> 00:02,0\nEins\n\n00:0 --> x\nZwei\n\n00:05,0 --> 00:06,0\nDrei\n")
-    cues, faults = scan(path)
+    cues, faults = parse_cues(path)
     assert [(line, cue.text) for line, cue in cues] == [(1, "Eins"), (7, "Drei")]
     assert [line for line, _ in faults] == [4]
 
@@ -154,7 +154,7 @@ def test_a_mistyped_arrow_loses_no_cue_in_silence(tmp_path: Path, arrow: str) ->
         f"2\n00:00:03,000 {arrow} 00:00:04,000\nzwei\n\n"
         "3\n00:00:05,000 --> 00:00:06,000\ndrei\n"
     )
-    cues, faults = scan(path)
+    cues, faults = parse_cues(path)
     assert [cue.text for _, cue in cues] == ["eins", "drei"]
     assert faults == [(6, "has no times like 00:00:01,000 --> 00:00:04,000")]
 
@@ -169,8 +169,8 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
 
 
 def test_a_name_may_say_the_language() -> None:
-    assert stems(Path("x/talk.srt")) == {Path("x/talk"): None}
-    assert stems(Path("talk.de.srt")) == {Path("talk.de"): None, Path("talk"): "de"}
-    assert stems(Path("talk.pt-BR.vtt"))[Path("talk")] == "pt"
-    assert stems(Path("talk.en-orig.vtt"))[Path("talk")] == "en"
-    assert Path("season") not in stems(Path("season.final.srt"))
+    assert media_stems(Path("x/talk.srt")) == {Path("x/talk"): None}
+    assert media_stems(Path("talk.de.srt")) == {Path("talk.de"): None, Path("talk"): "de"}
+    assert media_stems(Path("talk.pt-BR.vtt"))[Path("talk")] == "pt"
+    assert media_stems(Path("talk.en-orig.vtt"))[Path("talk")] == "en"
+    assert Path("season") not in media_stems(Path("season.final.srt"))

@@ -14,17 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tx.errors import TxError, UsageError
-from tx.models.whisper import Network
-from tx.package.hf_folder import open_folder
+from tx.models.whisper import load
+from tx.package.hf_folder import open_hf_folder
 from tx.speech.features import log_mel
 from tx.speech.languages import language_code
 from tx.speech.media import RATE
 from tx.speech.transcribe import Options, Segment, open_transcriber
-from tx.speech.transcribe.engine import Transcriber
-from tx.speech.transcribe.fallback import Heard, compression, insist, is_doubtful, is_silence
-from tx.speech.transcribe.logits_processors import Spoken, first_mask, next_mask
-from tx.speech.transcribe.longform import segments_of
-from tx.speech.whisper_tokenizer import Vocabulary
+from tx.speech.transcribe.decoding import (
+    DecodingResult,
+    compression_ratio,
+    decode_with_fallback,
+    is_silence,
+    needs_fallback,
+)
+from tx.speech.transcribe.logits_processors import TimestampState, mask_first_logits, mask_next_logits
+from tx.speech.transcribe.longform import split_segments
+from tx.speech.transcribe.transcriber import Transcriber
+from tx.speech.whisper_tokenizer import WhisperTokenizer
 from whisper import write_tiny_whisper
 
 BASE = os.environ.get("TX_WHISPER_BASE")
@@ -48,11 +54,11 @@ def theirs(tiny: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def vocabulary(tiny: Path) -> Vocabulary:
-    return Vocabulary(open_folder(tiny))
+def tokenizer(tiny: Path) -> WhisperTokenizer:
+    return WhisperTokenizer(open_hf_folder(tiny))
 
 
-# --- features, network, masks ---
+# --- features, model, masks ---
 
 
 @pytest.mark.parametrize("n_mels", [80, 128])
@@ -67,34 +73,30 @@ def test_features_are_those_of_transformers(n: int, n_mels: int) -> None:
 
 @torch.inference_mode()
 def test_logits_are_those_of_transformers_whether_at_once_or_step_by_step(tiny: Path, theirs: Any) -> None:
-    network = Network(open_folder(tiny), torch.device("cpu"), torch.float32)
+    model = load(open_hf_folder(tiny), torch.device("cpu"), torch.float32)
     features = torch.from_numpy(np.stack([log_mel(NOISE[:80000]), log_mel(NOISE[80000:])]))
     ids = torch.randint(0, 250, (2, 60), generator=torch.Generator().manual_seed(1))
     expected = theirs(features, decoder_input_ids=ids).logits
-    audio = network.encode(features)
-    assert torch.allclose(network.logits(network.read(ids, network.start(audio))), expected, atol=1e-3)
-    memory = network.start(audio)
-    steps = [network.read(ids[:, :3], memory)] + [
-        network.read(ids[:, i : i + 1], memory) for i in range(3, 60)
-    ]
-    assert torch.allclose(network.logits(torch.cat(steps, dim=1)), expected, atol=1e-3)
+    audio = model.encode(features)
+    assert torch.allclose(model.logits(model.decode(ids, model.start(audio))), expected, atol=1e-3)
+    state = model.start(audio)
+    steps = [model.decode(ids[:, :3], state)] + [model.decode(ids[:, i : i + 1], state) for i in range(3, 60)]
+    assert torch.allclose(model.logits(torch.cat(steps, dim=1)), expected, atol=1e-3)
 
 
 @torch.inference_mode()
 def test_reordered_rows_go_on_as_the_rows_they_come_from(tiny: Path) -> None:
-    network = Network(open_folder(tiny), torch.device("cpu"), torch.float32)
-    audio = network.encode(torch.from_numpy(np.stack([log_mel(NOISE[i::3][:RATE]) for i in range(3)])))
-    memory = network.start(audio)
+    model = load(open_hf_folder(tiny), torch.device("cpu"), torch.float32)
+    audio = model.encode(torch.from_numpy(np.stack([log_mel(NOISE[i::3][:RATE]) for i in range(3)])))
+    state = model.start(audio)
     first, then = torch.tensor([[1, 2], [3, 4], [5, 6]]), torch.tensor([[7], [8], [9], [10]])
-    network.read(first, memory)
-    memory.reorder(
-        torch.tensor([2, 2, 0, 0]), width=2
-    )  # two hypotheses of the third window, two of the first
-    got = network.read(then, memory)
+    model.decode(first, state)
+    state.reorder(torch.tensor([2, 2, 0, 0]), width=2)  # two hypotheses of the third window, two of the first
+    got = model.decode(then, state)
     for row, source in enumerate([2, 2, 0, 0]):
-        alone = network.start(audio[source : source + 1])
-        network.read(first[source : source + 1], alone)
-        assert torch.allclose(got[row], network.read(then[row : row + 1], alone)[0], atol=1e-4)
+        alone = model.start(audio[source : source + 1])
+        model.decode(first[source : source + 1], alone)
+        assert torch.allclose(got[row], model.decode(then[row : row + 1], alone)[0], atol=1e-4)
 
 
 tokens_said = st.lists(st.one_of(st.integers(0, 255), st.integers(268, 268 + 1500)), max_size=8)
@@ -103,17 +105,21 @@ tokens_said = st.lists(st.one_of(st.integers(0, 255), st.integers(268, 268 + 150
 @settings(max_examples=100, deadline=None)
 @given(said=tokens_said, seed=st.integers(0, 1000), timed=st.booleans(), sure=st.floats(0, 8))
 def test_masks_are_those_of_transformers(
-    vocabulary: Vocabulary, theirs: Any, said: list[int], seed: int, timed: bool, sure: float
+    tokenizer: WhisperTokenizer, theirs: Any, said: list[int], seed: int, timed: bool, sure: float
 ) -> None:
-    logits = torch.randn(1, vocabulary.size, generator=torch.Generator().manual_seed(seed))
+    logits = torch.randn(1, tokenizer.size, generator=torch.Generator().manual_seed(seed))
     logits[0, seed % 256] += sure  # else all the times together are always likelier than one piece of text
     config = theirs.generation_config
-    prompt = vocabulary.prompt("de", "transcribe", timed)
-    spoken = Spoken.nothing(1, torch.device("cpu"))
+    prompt = tokenizer.prompt("de", "transcribe", timed)
+    spoken = TimestampState.empty(1, torch.device("cpu"))
     for token in said:
-        spoken.add(torch.tensor([token]), vocabulary.first_time)
+        spoken.add(torch.tensor([token]), tokenizer.timestamp_begin)
     masked = logits.clone()
-    got = next_mask(masked, vocabulary, spoken, timed) if said else first_mask(masked, vocabulary, timed)
+    got = (
+        mask_next_logits(masked, tokenizer, spoken, timed)
+        if said
+        else mask_first_logits(masked, tokenizer, timed)
+    )
     from transformers.generation import (
         SuppressTokensAtBeginLogitsProcessor,
         SuppressTokensLogitsProcessor,
@@ -132,7 +138,12 @@ def test_masks_are_those_of_transformers(
 
 
 def theirs_tokens(
-    model: Any, vocabulary: Vocabulary, audio: np.ndarray, prompt: list[int], timestamps: bool, beams: int = 1
+    model: Any,
+    tokenizer: WhisperTokenizer,
+    audio: np.ndarray,
+    prompt: list[int],
+    timestamps: bool,
+    beams: int = 1,
 ) -> list[int]:
     """What transformers' own search says of one window. (Whisper's `generate` goes on behind it.)"""
     from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList
@@ -150,9 +161,9 @@ def theirs_tokens(
     if timestamps:
         processors.append(WhisperTimeStampLogitsProcessor(kept, begin))
     ends = {
-        "eos_token_id": vocabulary.eot,
-        "pad_token_id": vocabulary.eot,
-        "decoder_start_token_id": vocabulary.sot,
+        "eos_token_id": tokenizer.eot,
+        "pad_token_id": tokenizer.eot,
+        "decoder_start_token_id": tokenizer.sot,
     }
     found = GenerationMixin.generate(
         model,
@@ -163,21 +174,21 @@ def theirs_tokens(
             max_length=model.config.max_target_positions, num_beams=beams, **ends
         ),
     )
-    return [token for token in found[0, begin:].tolist() if token != vocabulary.eot]
+    return [token for token in found[0, begin:].tolist() if token != tokenizer.eot]
 
 
 # With times, transformers' beam search scores what is left after the masks without its share becoming whole again.
 @pytest.mark.parametrize(("beam_size", "timestamps"), [(1, False), (1, True), (3, False)])
 def test_a_window_is_understood_as_by_generate(
-    tiny: Path, theirs: Any, vocabulary: Vocabulary, beam_size: int, timestamps: bool
+    tiny: Path, theirs: Any, tokenizer: WhisperTokenizer, beam_size: int, timestamps: bool
 ) -> None:
     transcriber = open_transcriber(tiny)
     windows = [NOISE[at * RATE : (at + 4 + at) * RATE] for at in range(3)]
-    prompts = [vocabulary.prompt("de", "transcribe", timestamps)] * len(windows)
+    prompts = [tokenizer.prompt("de", "transcribe", timestamps)] * len(windows)
     options = Options(temperatures=(0.0,), beam_size=beam_size)
-    heard = transcriber._listener.listen(windows, prompts, options, [0, 1, 2], timestamps)
+    heard = transcriber._engine.decode(windows, prompts, options, [0, 1, 2], timestamps)
     for window, one in zip(windows, heard, strict=True):
-        expected = theirs_tokens(theirs, vocabulary, window, prompts[0], timestamps, beam_size)
+        expected = theirs_tokens(theirs, tokenizer, window, prompts[0], timestamps, beam_size)
         assert 0 < len(one.tokens) <= 64 - len(prompts[0])
         assert one.tokens == expected
 
@@ -198,16 +209,14 @@ def test_english_only_models_are_asked_for_no_language(tmp_path: Path) -> None:
 
     model = WhisperForConditionalGeneration.from_pretrained(folder).eval()
     transcriber = open_transcriber(folder)
-    vocabulary = transcriber.vocabulary
-    assert vocabulary.prompt("en", "transcribe") == [vocabulary.sot]
-    found = theirs_tokens(
-        model, vocabulary, NOISE[:RATE], vocabulary.prompt("en", "transcribe", False), False
-    )
-    expected = vocabulary.decode(found).strip()
+    tokenizer = transcriber.tokenizer
+    assert tokenizer.prompt("en", "transcribe") == [tokenizer.sot]
+    found = theirs_tokens(model, tokenizer, NOISE[:RATE], tokenizer.prompt("en", "transcribe", False), False)
+    expected = tokenizer.decode(found).strip()
     assert transcriber.transcribe_batch([NOISE[:RATE]]) == [expected]
-    with pytest.raises(UsageError, match="knows English alone, not 'de'"):
+    with pytest.raises(UsageError, match="is an English-only model and does not know 'de'"):
         transcriber.transcribe_batch([NOISE[:RATE]], Options(language="de"))
-    with pytest.raises(TxError, match="nothing to translate from"):
+    with pytest.raises(TxError, match="cannot translate"):
         transcriber.transcribe_batch([NOISE[:RATE]], Options(task="translate"))
 
 
@@ -215,20 +224,20 @@ def test_the_language_is_the_models_own_or_the_likeliest(tiny: Path, tmp_path: P
     features = torch.from_numpy(log_mel(NOISE[: 5 * RATE]))[None]
     expected = theirs.detect_language(features)[0].item()
     transcriber = open_transcriber(tiny)
-    shares = transcriber.languages(NOISE[: 5 * RATE])
-    assert transcriber.vocabulary.languages[next(iter(shares))] == expected
+    shares = transcriber.detect_language(NOISE[: 5 * RATE])
+    assert transcriber.tokenizer.languages[next(iter(shares))] == expected
     assert sum(shares.values()) == pytest.approx(1)
     german = write_tiny_whisper(tmp_path / "german", language="<|de|>", task="transcribe")
     said = list(open_transcriber(german).transcribe(NOISE[: 3 * RATE], Options(temperatures=(0.0,))))
     assert {segment.language for segment in said} <= {"de"}
-    assert open_transcriber(german).vocabulary.default_language == "de"
+    assert open_transcriber(german).tokenizer.default_language == "de"
 
 
 @pytest.mark.parametrize(
     "name", ["de", "German", "<|de|>", " GERMAN ", "deutsch", "DEUTSCH", "de-DE", "de_at"]
 )
-def test_languages_have_several_names(vocabulary: Vocabulary, name: str) -> None:
-    assert vocabulary.language(name) == "de"
+def test_languages_have_several_names(tokenizer: WhisperTokenizer, name: str) -> None:
+    assert tokenizer.language(name) == "de"
 
 
 @pytest.mark.parametrize(
@@ -253,9 +262,9 @@ def test_languages_by_their_own_names_and_regions(names: str, code: str | None) 
         assert language_code(name) == (name if code is None else code or None)
 
 
-def test_an_unknown_language_is_named_with_the_nearest(vocabulary: Vocabulary) -> None:
+def test_an_unknown_language_is_named_with_the_nearest(tokenizer: WhisperTokenizer) -> None:
     with pytest.raises(UsageError) as caught:
-        vocabulary.language("germann")
+        tokenizer.language("germann")
     assert caught.value.hint == "did you mean 'german'?"
 
 
@@ -264,31 +273,31 @@ def test_an_unknown_language_is_named_with_the_nearest(vocabulary: Vocabulary) -
 
 def heard(
     logprob: float = -0.3, no_speech: float = 0.1, ratio: float = 1.5, temperature: float = 0.0
-) -> Heard:
-    return Heard([1], logprob, no_speech, ratio, temperature)
+) -> DecodingResult:
+    return DecodingResult([1], logprob, no_speech, ratio, temperature)
 
 
 def test_doubt_and_silence() -> None:
     options = Options()
-    assert not is_doubtful(heard(), options) and not is_silence(heard(), options)
-    assert is_doubtful(heard(logprob=-1.1), options)
-    assert is_doubtful(heard(ratio=2.5), options)
+    assert not needs_fallback(heard(), options) and not is_silence(heard(), options)
+    assert needs_fallback(heard(logprob=-1.1), options)
+    assert needs_fallback(heard(ratio=2.5), options)
     silent = heard(logprob=-1.1, no_speech=0.7, ratio=3)
-    assert is_silence(silent, options) and not is_doubtful(silent, options)
+    assert is_silence(silent, options) and not needs_fallback(silent, options)
     assert not is_silence(heard(no_speech=0.9), options)  # probable text is no silence
 
 
 def test_only_what_is_doubtful_is_heard_again_and_only_until_it_is_not() -> None:
     asked: list[tuple[list[int], float]] = []
 
-    def attempt(left: list[int], temperature: float) -> list[Heard]:
+    def attempt(left: list[int], temperature: float) -> list[DecodingResult]:
         asked.append((left, temperature))
         return [
             heard(ratio=3.0 if i == 2 or (i == 1 and temperature < 0.4) else 1.0, temperature=temperature)
             for i in left
         ]
 
-    got = insist(attempt, 3, Options(temperatures=(0.0, 0.2, 0.4, 0.6)))
+    got = decode_with_fallback(attempt, 3, Options(temperatures=(0.0, 0.2, 0.4, 0.6)))
     assert asked == [([0, 1, 2], 0.0), ([1, 2], 0.2), ([1, 2], 0.4), ([2], 0.6)]
     assert [one.temperature for one in got][:2] == [0.0, 0.4]
 
@@ -305,20 +314,20 @@ def test_only_what_is_doubtful_is_heard_again_and_only_until_it_is_not() -> None
 def test_where_all_attempts_are_doubtful_the_likeliest_counts(
     attempts: dict[float, tuple[float, float]], best: float
 ) -> None:
-    def attempt(left: list[int], temperature: float) -> list[Heard]:
+    def attempt(left: list[int], temperature: float) -> list[DecodingResult]:
         logprob, ratio = attempts[temperature]
         return [heard(logprob, ratio=ratio, temperature=temperature)]
 
-    (got,) = insist(attempt, 1, Options(temperatures=tuple(attempts)))
+    (got,) = decode_with_fallback(attempt, 1, Options(temperatures=tuple(attempts)))
     assert got.temperature == best
 
 
 def test_repetition_compresses() -> None:
-    assert compression("") == 0
+    assert compression_ratio("") == 0
     assert (
-        compression("Vielen Dank. " * 30)
+        compression_ratio("Vielen Dank. " * 30)
         > 2.4
-        > compression("Der Zug nach Hannover fährt heute von Gleis 12 ab.")
+        > compression_ratio("Der Zug nach Hannover fährt heute von Gleis 12 ab.")
     )
 
 
@@ -337,11 +346,11 @@ def test_draws_depend_on_the_seed_and_the_window_alone(tiny: Path) -> None:
 # --- from tokens to segments: what stands in the Whisper paper, by hand ---
 
 
-def test_segments_and_where_the_next_window_begins(vocabulary: Vocabulary) -> None:
+def test_segments_and_where_the_next_window_begins(tokenizer: WhisperTokenizer) -> None:
     def at(seconds: float) -> int:
-        return vocabulary.time(seconds)
+        return tokenizer.timestamp(seconds)
 
-    assert vocabulary.decode([at(1.0)]) == "" and vocabulary.seconds(at(29.98)) == pytest.approx(29.98)
+    assert tokenizer.decode([at(1.0)]) == "" and tokenizer.seconds(at(29.98)) == pytest.approx(29.98)
     a, b, c = [1, 2], [3], [4, 5]
     cases: list[tuple[list[int], bool, list[tuple[float, float, list[int]]], float]] = [
         ([at(0), *a, at(4)], False, [(0, 4, a)], 10),  # nothing is said after a single end
@@ -354,138 +363,138 @@ def test_segments_and_where_the_next_window_begins(vocabulary: Vocabulary) -> No
         ([], False, [], 10),
     ]  # fmt: skip
     for tokens, is_last, expected, until in cases:
-        found, then = segments_of(tokens, 10.0, vocabulary, is_last)
+        found, then = split_segments(tokens, 10.0, tokenizer, is_last)
         assert [(pytest.approx(s), pytest.approx(e), ids) for s, e, ids in expected] == found
         assert then == pytest.approx(until)
 
 
-class Scripted:
-    """A listener that says what it is told to, and keeps what it was asked."""
+class ScriptedEngine:
+    """An engine that gives scripted answers, and records the windows and prompts that it receives."""
 
     def __init__(self, answers: list[list[int]]) -> None:
         self.answers, self.asked = answers, list[tuple[list[int], list[int]]]()
 
-    def listen(
+    def decode(
         self, windows: Any, prompts: Any, options: Any, numbers: Any, timestamps: bool = True
-    ) -> list[Heard]:
+    ) -> list[DecodingResult]:
         self.asked += [(len(window), prompt) for window, prompt in zip(windows, prompts, strict=True)]
-        return [Heard(self.answers.pop(0), -0.3, 0.1, 1.0, 0.0) for _ in windows]
+        return [DecodingResult(self.answers.pop(0), -0.3, 0.1, 1.0, 0.0) for _ in windows]
 
-    def languages(self, windows: Any) -> list[dict[str, float]]:
+    def detect_languages(self, windows: Any) -> list[dict[str, float]]:
         return [{"de": 1.0}] * len(windows)
 
 
-def scripted(tiny: Path, answers: list[list[int]]) -> tuple[Transcriber, Scripted]:
-    folder = open_folder(tiny)
-    listener = Scripted(answers)
-    return Transcriber(folder, Vocabulary(folder), listener), listener
+def scripted(tiny: Path, answers: list[list[int]]) -> tuple[Transcriber, ScriptedEngine]:
+    folder = open_hf_folder(tiny)
+    engine = ScriptedEngine(answers)
+    return Transcriber(folder, WhisperTokenizer(folder), engine), engine
 
 
 def test_windows_follow_the_last_complete_segment_and_come_as_they_are_heard(
-    tiny: Path, vocabulary: Vocabulary
+    tiny: Path, tokenizer: WhisperTokenizer
 ) -> None:
-    t = vocabulary.time
-    text = [vocabulary.encode(word) for word in ("eins", "zwei", "drei")]
+    t = tokenizer.timestamp
+    text = [tokenizer.encode(word) for word in ("eins", "zwei", "drei")]
     answers = [
         [t(0), *text[0], t(20), t(20), *text[1], t(25), t(25)],
         [t(0), *text[2], t(9.5)],
     ]
-    transcriber, listener = scripted(tiny, answers)
+    transcriber, engine = scripted(tiny, answers)
     said = transcriber.transcribe(NOISE, Options(activity="none", condition_on_previous=True, prompt="Namen"))
     first = next(said)
     assert (first.start, first.end, first.text) == (0, 20, "eins")
-    assert len(listener.asked) == 1  # the second window has not been heard yet
+    assert len(engine.asked) == 1  # the second window has not been heard yet
     assert [(s.start, s.end, s.text) for s in said] == [(20, 25, "zwei"), (25, 34.5, "drei")]
-    assert [n / RATE for n, _ in listener.asked] == [30, 15]
-    named, asked = vocabulary.encode(" Namen"), vocabulary.prompt("de", "transcribe")
-    assert listener.asked[0][1] == [vocabulary.previous, *named, *asked]
-    assert listener.asked[1][1] == [
-        vocabulary.previous,
+    assert [n / RATE for n, _ in engine.asked] == [30, 15]
+    named, asked = tokenizer.encode(" Namen"), tokenizer.prompt("de", "transcribe")
+    assert engine.asked[0][1] == [tokenizer.sot_prev, *named, *asked]
+    assert engine.asked[1][1] == [
+        tokenizer.sot_prev,
         *named,
-        *answers_of(listener, text, vocabulary),
+        *answers_of(engine, text, tokenizer),
         *asked,
     ]
 
 
-def answers_of(listener: Scripted, text: list[list[int]], vocabulary: Vocabulary) -> list[int]:
-    t = vocabulary.time
+def answers_of(engine: ScriptedEngine, text: list[list[int]], tokenizer: WhisperTokenizer) -> list[int]:
+    t = tokenizer.timestamp
     return [t(0), *text[0], t(20), t(20), *text[1], t(25), t(25)]
 
 
-def test_a_window_that_stands_still_is_passed_over(tiny: Path, vocabulary: Vocabulary) -> None:
-    t = vocabulary.time
-    transcriber, listener = scripted(tiny, [[t(0), t(0)], [t(0), *vocabulary.encode("x"), t(1)]])
+def test_a_window_that_stands_still_is_passed_over(tiny: Path, tokenizer: WhisperTokenizer) -> None:
+    t = tokenizer.timestamp
+    transcriber, engine = scripted(tiny, [[t(0), t(0)], [t(0), *tokenizer.encode("x"), t(1)]])
     said = list(transcriber.transcribe(NOISE, Options(activity="none")))
-    assert [(s.start, s.text) for s in said] == [(30, "x")] and len(listener.asked) == 2
+    assert [(s.start, s.text) for s in said] == [(30, "x")] and len(engine.asked) == 2
 
 
 def test_silence_is_not_listened_to(tiny: Path) -> None:
-    transcriber, listener = scripted(tiny, [])
+    transcriber, engine = scripted(tiny, [])
     assert list(transcriber.transcribe(np.zeros(5 * RATE, np.float32))) == []
     assert list(transcriber.transcribe(np.zeros(0, np.float32))) == []
-    assert listener.asked == []
+    assert engine.asked == []
 
 
 def test_digital_silence_is_left_out_even_where_nobody_looks_for_speech(
-    tiny: Path, vocabulary: Vocabulary
+    tiny: Path, tokenizer: WhisperTokenizer
 ) -> None:
     """Windows of nothing at all are passed over, by whole windows, with activity="none"."""
-    t, audio = vocabulary.time, np.zeros(100 * RATE, np.float32)
+    t, audio = tokenizer.timestamp, np.zeros(100 * RATE, np.float32)
     audio[70 * RATE : 75 * RATE] = UNEVEN[: 5 * RATE]
-    transcriber, listener = scripted(tiny, [[t(0), *vocabulary.encode("a"), t(12)]])
+    transcriber, engine = scripted(tiny, [[t(0), *tokenizer.encode("a"), t(12)]])
     said = list(transcriber.transcribe(audio, Options(activity="none")))
-    assert [(s.start, s.text) for s in said] == [(60, "a")] and len(listener.asked) == 1
-    transcriber, listener = scripted(tiny, [])
+    assert [(s.start, s.text) for s in said] == [(60, "a")] and len(engine.asked) == 1
+    transcriber, engine = scripted(tiny, [])
     assert list(transcriber.transcribe(audio[: 60 * RATE], Options(activity="none"))) == []
-    assert listener.asked == []
+    assert engine.asked == []
 
 
-def test_full_stops_alone_are_nothing_that_was_said(tiny: Path, vocabulary: Vocabulary) -> None:
-    t = vocabulary.time
-    answers = [[t(0), *vocabulary.encode("..."), t(4), t(4), *vocabulary.encode("a ..."), t(8)], [t(0), t(0)]]
+def test_full_stops_alone_are_nothing_that_was_said(tiny: Path, tokenizer: WhisperTokenizer) -> None:
+    t = tokenizer.timestamp
+    answers = [[t(0), *tokenizer.encode("..."), t(4), t(4), *tokenizer.encode("a ..."), t(8)], [t(0), t(0)]]
     transcriber, _ = scripted(tiny, answers)
     said = list(transcriber.transcribe(NOISE, Options(activity="none")))
     assert [(s.start, s.text) for s in said] == [(4, "a ...")]
 
 
-def test_what_is_not_believed_does_not_hold_up_the_rest(tiny: Path, vocabulary: Vocabulary) -> None:
+def test_what_is_not_believed_does_not_hold_up_the_rest(tiny: Path, tokenizer: WhisperTokenizer) -> None:
     """A window of music whose text names a time of a second in: the next begins 10 s in, not 1 s."""
-    t = vocabulary.time
-    transcriber, listener = scripted(tiny, [])
-    tokens = [t(0), *vocabulary.encode("a"), t(1), t(1), *vocabulary.encode("b")]
+    t = tokenizer.timestamp
+    transcriber, engine = scripted(tiny, [])
+    tokens = [t(0), *tokenizer.encode("a"), t(1), t(1), *tokenizer.encode("b")]
     asked: list[int] = []
 
-    def listen(windows: Any, *_: Any, **__: Any) -> list[Heard]:
+    def decode(windows: Any, *_: Any, **__: Any) -> list[DecodingResult]:
         asked.append(len(windows[0]))
-        return [Heard(tokens, -2.0, 0.1, 1.0, 1.0)]
+        return [DecodingResult(tokens, -2.0, 0.1, 1.0, 1.0)]
 
-    listener.listen = listen  # type: ignore[method-assign]
+    engine.decode = decode  # type: ignore[method-assign]
     list(transcriber.transcribe(NOISE, Options(activity="none")))
     assert [n / RATE for n in asked] == [30, 30, 20, 10]
 
 
-def test_tracks_are_heard_together_and_told_in_order(tiny: Path, vocabulary: Vocabulary) -> None:
-    t = vocabulary.time
+def test_tracks_are_heard_together_and_told_in_order(tiny: Path, tokenizer: WhisperTokenizer) -> None:
+    t = tokenizer.timestamp
     audio = np.zeros(150 * RATE, np.float32)
     for start in (5, 50, 100):
         audio[start * RATE : (start + 3) * RATE] = UNEVEN[: 3 * RATE]
-    answers = [[t(0), *vocabulary.encode(word), t(2)] for word in ("a", "b", "c")]
-    transcriber, listener = scripted(tiny, answers)
+    answers = [[t(0), *tokenizer.encode(word), t(2)] for word in ("a", "b", "c")]
+    transcriber, engine = scripted(tiny, answers)
     said = list(transcriber.transcribe(audio, Options()))
     assert [s.text for s in said] == ["a", "b", "c"]
     assert [s.start for s in said] == [pytest.approx(at, abs=0.3) for at in (5, 50, 100)]
-    assert all(3 <= n / RATE < 4 for n, _ in listener.asked)
+    assert all(3 <= n / RATE < 4 for n, _ in engine.asked)
 
 
-def test_speech_that_the_text_leaves_out_is_heard_again(tiny: Path, vocabulary: Vocabulary) -> None:
-    t, audio = vocabulary.time, np.zeros(40 * RATE, np.float32)
+def test_speech_that_the_text_leaves_out_is_heard_again(tiny: Path, tokenizer: WhisperTokenizer) -> None:
+    t, audio = tokenizer.timestamp, np.zeros(40 * RATE, np.float32)
     audio[5 * RATE : 25 * RATE] = UNEVEN[: 20 * RATE]
-    words = [vocabulary.encode(word) for word in ("a", "b")]
+    words = [tokenizer.encode(word) for word in ("a", "b")]
     answers = [[t(0), *words[0], t(8)], [t(0), *words[1], t(11)]]  # 12 s are left out, then 1 s
-    transcriber, listener = scripted(tiny, answers)
+    transcriber, engine = scripted(tiny, answers)
     said = list(transcriber.transcribe(audio))
     assert [(s.text, s.start) for s in said] == [("a", pytest.approx(4.8)), ("b", pytest.approx(12.8))]
-    assert [n / RATE for n, _ in listener.asked] == pytest.approx([20.4, 12.4], abs=0.03)
+    assert [n / RATE for n, _ in engine.asked] == pytest.approx([20.4, 12.4], abs=0.03)
 
 
 # --- folders that are not what they should be ---
@@ -503,14 +512,14 @@ def test_faults_of_a_folder_are_named(tiny: Path, tmp_path: Path) -> None:
 
     cases = {
         "there is no folder": tmp_path / "nowhere",
-        "holds no config.json": broken("a", config__json=None),
-        "is no Whisper model but a bert": broken("b", config__json='{"model_type": "bert"}'),
-        "holds no tokenizer.json": broken("c", tokenizer__json=None),
-        "is no tokenizer": broken("d", tokenizer__json="{}"),
-        "holds no model.safetensors": broken("e", model__safetensors=None),
-        "is no safetensors file": broken("f", model__safetensors="no"),
+        "has no config.json": broken("a", config__json=None),
+        "is not a Whisper model: its model type is bert": broken("b", config__json='{"model_type": "bert"}'),
+        "has no tokenizer.json": broken("c", tokenizer__json=None),
+        "is not a tokenizer": broken("d", tokenizer__json="{}"),
+        "has no model.safetensors": broken("e", model__safetensors=None),
+        "is not a safetensors file": broken("f", model__safetensors="no"),
         "d_model is 'x'": broken("g", config__json='{"model_type": "whisper", "vocab_size": 1769, "d_model": "x"}'),
-        "suppresses tokens that there are not": broken("h", generation_config__json='{"suppress_tokens": [99999]}'),
+        "suppresses tokens that do not exist": broken("h", generation_config__json='{"suppress_tokens": [99999]}'),
         "sampling_rate is 8000": broken("i", preprocessor_config__json='{"sampling_rate": 8000}'),
     }  # fmt: skip
     for message, folder in cases.items():
@@ -546,6 +555,6 @@ def test_real_speech_is_written_as_by_generate() -> None:
     for sound, text in zip(sounds, got, strict=True):
         features = torch.from_numpy(log_mel(sound))[None]
         found = model.generate(features, language="de", task="transcribe")[0].tolist()
-        assert text == transcriber.vocabulary.decode(found).strip()
+        assert text == transcriber.tokenizer.decode(found).strip()
     said: list[Segment] = list(transcriber.transcribe(np.concatenate(sounds)))
     assert {segment.language for segment in said} == {"de"} and len(said) >= 3

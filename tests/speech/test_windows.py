@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from tx.errors import TxError
 from tx.speech.items import Item
 from tx.speech.subtitles import Cue
-from tx.speech.windows import MAX_LABELS, Labels, Window, cut
+from tx.speech.windows import MAX_LABELS, Labels, Window, cut_windows
 from whisper import byte_tokenizer
 
 
@@ -87,7 +87,7 @@ def test_a_crossing_cue_opens_the_next_window(tokenizer: Tokenizer) -> None:
     item = talk(
         [(1.0, 9.0, "a"), (10.0, 19.527, "b"), (20.0, 28.0, "c"), (28.5, 33.0, "d"), (34.0, 35.0, "e")]
     )
-    windows, problems = cut([item], Labels(tokenizer, "de"), lambda media: 60.0)
+    windows, problems = cut_windows([item], Labels(tokenizer, "de"), lambda media: 60.0)
     assert not problems
     first, second = windows
     assert (first.start, first.end, first.text, first.crossing) == (1.0, 28.5, "a b c", 28.5)
@@ -116,7 +116,7 @@ def test_windows_hold_every_usable_cue_once(
         cues.append((at + gap, at + gap + length, text + "z"))
         at += gap + length
     labels = Labels(tokenizer, "de")
-    windows, problems = cut([talk(cues)], labels, lambda media: at + more)
+    windows, problems = cut_windows([talk(cues)], labels, lambda media: at + more)
     kept = [cue for window in windows for cue in window.cues]
     usable = [cue for cue in cues if cue[1] - cue[0] <= 30]
     assert [cue.text for cue in kept] == [text for _, _, text in usable]
@@ -137,7 +137,7 @@ def test_windows_hold_every_usable_cue_once(
 
 def test_overlapping_cues_come_apart(tokenizer: Tokenizer) -> None:
     item = talk([(0.0, 3.0, "a"), (2.0, 4.0, "b"), (5.0, 6.0, "c"), (5.0, 7.0, "d")])
-    (window,), _ = cut([item], Labels(tokenizer, "de"), lambda media: 10.0)
+    (window,), _ = cut_windows([item], Labels(tokenizer, "de"), lambda media: 10.0)
     assert [(cue.start, cue.end, cue.text) for cue in window.cues] == [
         (0, 2, "a"),
         (2, 4, "b"),
@@ -160,7 +160,7 @@ def test_what_cannot_be_used_is_named(tokenizer: Tokenizer) -> None:
             raise TxError("broken.wav is truncated")
         return 40.0 if str(media) == "long.wav" else 3.0
 
-    windows, problems = cut(
+    windows, problems = cut_windows(
         [*items, talk([(1.0, 2.0, "a"), (70.0, 71.0, "b")])], Labels(tokenizer, "de"), seconds
     )
     assert [window.origin for window in windows] == ["t.tsv:7", "talk.srt:2"]
@@ -173,7 +173,7 @@ def test_what_cannot_be_used_is_named(tokenizer: Tokenizer) -> None:
         ("talk.srt:6", "times beyond the sound"),
     ]
     exact = Item(Path("short.wav"), "x" * (MAX_LABELS - 6), origin="t.tsv:8")
-    assert len(cut([exact], Labels(tokenizer, "de"), seconds)[0]) == 1
+    assert len(cut_windows([exact], Labels(tokenizer, "de"), seconds)[0]) == 1
 
 
 @pytest.mark.skipif("TX_WHISPER_BASE" not in os.environ, reason="TX_WHISPER_BASE names no Whisper model")

@@ -21,7 +21,7 @@ from training import fork_tx
 from tx.config.schema import SPEECH, FinetuneConfig, RunConfig, defaults
 from tx.errors import TxError, UsageError
 from tx.package import Package
-from tx.speech.read import read_set
+from tx.speech.datasets import read_set
 from tx.speech.subtitles import Cue
 from tx.speech.whisper_tokenizer import SMALLEST_MULTILINGUAL
 from tx.speech.windows import Labels, Window

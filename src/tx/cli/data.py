@@ -64,14 +64,14 @@ def check(
     in letters without --model: their median and the most.
     """
     console.set_quiet(quiet)
+    from tx.speech.datasets import read_splits
     from tx.speech.media import measure
-    from tx.speech.read import read_all
     from tx.speech.summary import summarize
-    from tx.speech.windows import cut
+    from tx.speech.windows import cut_windows
 
     code = None if language is None else _code(language)
     labels = _labels(model, code) if model is not None else None
-    found = read_all(sets, code)
+    found = read_splits(sets, code)
     n_items, checked = sum(len(each.items) for each in found.values()), 0
 
     def watched(items: "Iterable[Item]") -> "Iterator[Item]":
@@ -87,7 +87,7 @@ def check(
     with Progress(*parts, console=console.stderr(), transient=True, disable=hidden) as bar:
         task = bar.add_task("", total=n_items)
         for name, each in found.items():
-            windows, problems = cut(watched(each.items), labels, measure)
+            windows, problems = cut_windows(watched(each.items), labels, measure)
             summaries.append(summarize(name, each, windows, problems, labels))
     if as_json:
         console.print_json({"sets": [asdict(summary) for summary in summaries]})
@@ -103,21 +103,21 @@ def check(
 
 def _code(language: str) -> str:
     """Whisper's code for a language given as de or German. Raises UsageError if it knows no such language."""
-    from tx.speech.languages import language_code, nearest_language
+    from tx.speech.languages import language_code, suggest_language
 
     if (code := language_code(language)) is None:
-        raise UsageError(f"Whisper knows no language '{language}'", nearest_language(language))
+        raise UsageError(f"Whisper knows no language '{language}'", suggest_language(language))
     return code
 
 
 def _labels(model: str, language: str | None) -> "Labels":
     from tx.package import find
-    from tx.package.hf_folder import TOKENIZER, open_folder
-    from tx.speech.whisper_tokenizer import Vocabulary
+    from tx.package.hf_folder import TOKENIZER, open_hf_folder
+    from tx.speech.whisper_tokenizer import WhisperTokenizer
     from tx.speech.windows import Labels
 
-    folder = open_folder(find(model, ""))
-    vocabulary = Vocabulary(folder)
+    folder = open_hf_folder(find(model, ""))
+    vocabulary = WhisperTokenizer(folder)
     from tokenizers import Tokenizer
 
     code = None if language is None else vocabulary.language(language)
@@ -165,8 +165,8 @@ def _print_durations(summaries: "Sequence[Summary]") -> None:
 
 
 def _print_problems(problems: "Sequence[Problem]", shown: int) -> None:
-    from tx.speech.items import summarized
+    from tx.speech.items import report_problems
 
     if problems:
-        lines = summarized(problems, shown or len(problems))
+        lines = report_problems(problems, shown or len(problems))
         print("\n" + "\n".join(lines))  # noqa: T201

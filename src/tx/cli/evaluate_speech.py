@@ -15,9 +15,9 @@ from tx.package import Package, add_scores, find
 from tx.text.lines import LineWriter
 
 if TYPE_CHECKING:
-    from tx.evaluate.recognition import Measured
+    from tx.evaluate.speech import Measured
     from tx.speech.items import Item
-    from tx.speech.transcribe.engine import Engine
+    from tx.speech.transcribe.transcriber import EngineName
 
 N_BOOTSTRAP = 1000
 COLUMNS = ("data", "model", "measure", "text", "%", "± 95%", "p", "sub", "del", "ins", "of")
@@ -48,13 +48,13 @@ def evaluate_speech(
     code = _code(paths[0], language, bool(against))
     writer = LineWriter(output) if output else None  # what is wrong with its name is told now
     sets = {file: _items(file, code) for file in files}
-    from tx.evaluate.recognition import measure
+    from tx.evaluate.speech import measure
     from tx.speech.transcribe import Options, open_transcriber
 
     options = Options(language=code, beam_size=beam_size)
     found: list[list[Measured]] = []
     for path in paths:
-        transcriber = open_transcriber(path, cast("Engine", engine), device, threads, console.note)
+        transcriber = open_transcriber(path, cast("EngineName", engine), device, threads, console.note)
         found.append(
             [measure(transcriber, _watched(file, items), options, normalize) for file, items in sets.items()]
         )
@@ -84,22 +84,22 @@ def _code(path: Path, language: str | None, for_both: bool) -> str | None:
 
     Raises UsageError if the model does not know it.
     """
-    from tx.package.hf_folder import open_folder
-    from tx.speech.whisper_tokenizer import Vocabulary
+    from tx.package.hf_folder import open_hf_folder
+    from tx.speech.whisper_tokenizer import WhisperTokenizer
 
     if language is None and not for_both:
         return None
-    vocabulary = Vocabulary(open_folder(path))
+    vocabulary = WhisperTokenizer(open_hf_folder(path))
     return vocabulary.default_language if language is None else vocabulary.language(language)
 
 
 def _items(file: str, language: str | None) -> "list[Item]":
     """What is in a set, or in its test part. Raises TxError if that is nothing."""
-    from tx.speech.items import summarized
-    from tx.speech.read import read_set
+    from tx.speech.datasets import read_set
+    from tx.speech.items import report_problems
 
     found = read_set(file, language, split="test")
-    for line in summarized(found.problems):
+    for line in report_problems(found.problems):
         console.note(line)
     if not found.items:
         raise TxError(f"there is nothing usable in {file}", f"`tx data check {file}` names every problem")
@@ -119,7 +119,7 @@ def _watched(file: str, items: "Sequence[Item]") -> "Iterator[Item]":
 
 def _report(data: str, results: "Sequence[Measured]", told: str) -> Scores:
     """The scores of each model on a set; `model` counts them from 0, the one that is evaluated."""
-    from tx.evaluate.speech import rate_score, significance
+    from tx.evaluate.error_rates import rate_score, significance
 
     scores: Scores = []
     for problem in results[0].problems:
@@ -172,8 +172,8 @@ def _sentences(results: "Sequence[Measured]") -> list[dict[str, Any]]:
 
 def _print_worst(measured: "Measured", n: int) -> None:
     """The utterances with the most errors, with what was said and heard where they differ."""
-    from tx.evaluate.recognition import changes, worst
-    from tx.evaluate.speech import normalizer
+    from tx.evaluate.error_rates import normalizer
+    from tx.evaluate.speech import changes, worst
 
     out, normalize = console.stdout(), normalizer(measured.normalizer)
     for i in worst(measured.normalized, n):

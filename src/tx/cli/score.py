@@ -206,7 +206,7 @@ def _scores(
     """The scores of each system, in the order of `metrics`, whoever computes them."""
     found: dict[str, dict[str, Score]] = {name: {} for name in systems}
     if rates := [name for name in metrics if name in RATES]:
-        from tx.evaluate.speech import rate_scores  # imports numpy
+        from tx.evaluate.error_rates import rate_scores  # imports numpy
 
         _gather(found, rates, rate_scores(systems, refs[0], rates, **_without(kind, "tokenize")))
     if others := [name for name in metrics if name not in RATES]:
@@ -241,7 +241,7 @@ def _print_sentences(
     columns = []
     for metric in metrics:
         if metric in RATES:
-            from tx.evaluate.speech import sentence_rates  # imports numpy
+            from tx.evaluate.error_rates import sentence_rates  # imports numpy
 
             columns.append(sentence_rates(hyp, refs[0], metric, **_without(kind, "tokenize")))
         else:

@@ -167,8 +167,8 @@ def transcribe(
 
 def _compare(engines: dict[str, "Transcriber"], data: str, options: "Options") -> None:
     """Say on stderr how well the converted model does beside the one it was made of."""
-    from tx.evaluate.recognition import measure
-    from tx.speech.read import read_set
+    from tx.evaluate.speech import measure
+    from tx.speech.datasets import read_set
 
     items = read_set(data, options.language, split="test").items
     if not items:
@@ -204,7 +204,7 @@ def _sources(files: list[str]) -> Iterator[str]:
 
 def _outputs(sources: list[str], output: str, format: str | None) -> tuple[list[str], str]:
     """Where the transcript of each file goes, and in which format."""
-    from tx.speech.captions import SUFFIXES
+    from tx.speech.transcript_formats import SUFFIXES
 
     path = Path(output)
     is_folder = output != "-" and (output.endswith("/") or path.is_dir() or len(sources) > 1)
@@ -246,7 +246,7 @@ def _write(
     layout: tuple[int, int],
 ) -> None:
     """Transcribe each file into its output; what cannot be read is told, and the others go on."""
-    from tx.speech.captions import Layout, caption_lines
+    from tx.speech.transcript_formats import Layout, caption_lines
 
     failed: list[TxError] = []
     together = (
@@ -255,7 +255,7 @@ def _write(
     with together or nullcontext():
         for source, output in zip(sources, outputs, strict=True):
             said = transcriber.transcribe(_opened(source), options)
-            if options.language is None and transcriber.vocabulary.default_language is None:
+            if options.language is None and transcriber.tokenizer.default_language is None:
                 said = _told_language(said, source)
             said = _watched(said, source, len(sources))
             extra: Any = lambda one, name=source: {"file": name, **_record(one)}  # noqa: E731

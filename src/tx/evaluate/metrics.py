@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
 
 METRICS = ("bleu", "chrf", "chrf++", "ter")
-RATES = ("wer", "cer")  # of transcripts: tx.evaluate.speech computes them
+RATES = ("wer", "cer")  # of transcripts: tx.evaluate.error_rates computes them
 NORMALIZERS = ("none", "basic", "english")  # for them
 SEED = 12345  # sacreBLEU's own
 TESTS = {"bootstrap": ("bs", 1000), "randomization": ("ar", 10000)}  # our name -> theirs, default trials

@@ -59,7 +59,7 @@ def load_architecture(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
-class _Unfilled(TorchFunctionMode):
+class SkipInit(TorchFunctionMode):
     """Leaves parameters as they are allocated. To draw them on the device `meta` would import torch's compiler,
     which takes as long as torch itself, and where they are loaded next it is work for nothing."""
 
@@ -78,7 +78,7 @@ def load_model(package: Package, device: torch.device) -> nn.Module:
 
     architecture = load_architecture(package.arch or "")
     try:
-        with torch.device("meta"), _Unfilled():
+        with torch.device("meta"), SkipInit():
             model: nn.Module = architecture.Model(architecture.Config(**package.config))
     except (TxError, TypeError, ValueError, RuntimeError, KeyError, ArithmeticError) as error:
         raise TxError(f"{package.path}: its config does not describe a {package.arch}: {error}") from error
@@ -91,7 +91,7 @@ def load_model(package: Package, device: torch.device) -> nn.Module:
                 f"and {expected.get(name, 'nothing')} was expected",
                 "the package was put together from different models; export it again from where it was made",
             )
-    with _Unfilled():
+    with SkipInit():
         model = architecture.Model(architecture.Config(**package.config))
     weights = load_file(package.file(WEIGHTS))
     for name, value in weights.items():

@@ -1,265 +1,284 @@
-"""Whisper for inference: the encoder once for each window, the decoder token by token with its keys and values kept.
+"""Whisper (Radford et al., 2022, "Robust Speech Recognition via Large-Scale Weak Supervision"), for inference.
 
-The weights keep the names of transformers' WhisperForConditionalGeneration, whose logits these are. Query, key
-and value are one product; the hypotheses of a window share its audio, as several queries of one attention. Of that
-attention a step is mostly reading memory: written out, with the keys laid ready, it takes half the time of
-PyTorch's own on a CPU.
+A Transformer that encodes the log-mel spectrogram of 30 s of audio and decodes text from it. Modules and weights
+have the names of transformers' WhisperForConditionalGeneration, whose logits these are. The encoder runs once for
+each window; the decoder caches keys and values. Query, key and value are computed by one matrix product, and the
+hypotheses of a window share its audio as several queries of one cross-attention. Cross-attention is written out with
+the keys transposed beforehand, since a decoding step is bound by reading memory: on a CPU it takes half the time of
+`scaled_dot_product_attention`.
 
 Shape letters: B windows, W hypotheses of each, N = B * W rows, T tokens, S audio positions, M mel bins, D d_model,
 H heads, K head size, V vocabulary.
 """
 
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tx.errors import TxError
-from tx.package.hf_folder import CONFIG, Folder
+from tx.models import SkipInit
+from tx.package.hf_folder import CONFIG, HfFolder
 
 TASK = "speech"
-EPS = 1e-5
-Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The sizes of a model, under the names that config.json gives them."""
+
+    vocab_size: int
+    d_model: int
+    num_mel_bins: int
+    encoder_layers: int
+    encoder_attention_heads: int
+    encoder_ffn_dim: int
+    max_source_positions: int
+    decoder_layers: int
+    decoder_attention_heads: int
+    decoder_ffn_dim: int
+    max_target_positions: int
+
+    @classmethod
+    def read(cls, folder: HfFolder) -> "Config":
+        """The configuration in config.json. Raises TxError if one of the sizes is missing or is not one."""
+        return cls(**{option.name: folder.positive_int(option.name) for option in fields(cls)})
 
 
 @dataclass
-class Memory:
-    """The audio of B windows and the text of N hypotheses so far, as the decoder's layers see them."""
+class DecoderState:
+    """The cached keys and values of the audio of B windows and of the tokens of N hypotheses, for each layer."""
 
-    cross: list[
-        tuple[Tensor, Tensor]
-    ]  # of each layer keys [B, H, K, S], divided by sqrt(K); values [B, H, S, K]
-    past: list[tuple[Tensor, Tensor]]  # of each layer [N, H, capacity, K]
-    length: int = 0
-
-    @property
-    def n_windows(self) -> int:
-        return self.cross[0][0].size(0)
+    cross: list[tuple[Tensor, Tensor]]  # keys [B, H, K, S], divided by sqrt(K); values [B, H, S, K]
+    past: list[tuple[Tensor, Tensor]]  # [N, H, capacity, K]
+    length: int = 0  # the tokens so far
 
     def reorder(self, index: Tensor, width: int) -> None:
-        """Keep the rows `index` `[N']`, in its order; they come in groups of `width` that share a window."""
-        old_width = self.past[0][0].size(0) // self.n_windows
-        windows = index[::width] // old_width
-        self.past = [_select(pair, index) for pair in self.past]
-        if windows.tolist() != list(range(self.n_windows)):
-            self.cross = [_select(pair, windows) for pair in self.cross]
+        """Select the rows `index` `[N']`, in its order; each group of `width` rows shares a window."""
+        n_windows = self.cross[0][0].size(0)
+        windows = index[::width] // (self.past[0][0].size(0) // n_windows)
+        self.past = [(k.index_select(0, index), v.index_select(0, index)) for k, v in self.past]
+        if windows.tolist() != list(range(n_windows)):
+            self.cross = [(k.index_select(0, windows), v.index_select(0, windows)) for k, v in self.cross]
 
 
-def _select(pair: tuple[Tensor, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
-    return pair[0].index_select(0, index), pair[1].index_select(0, index)
+class Attention(nn.Module):
+    """The projections of multi-head attention."""
+
+    fused_weight: Tensor
+    fused_bias: Tensor
+
+    def __init__(self, d_model: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.q_proj, self.v_proj = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.k_proj = nn.Linear(d_model, d_model, bias=False)
+        self.out_proj = nn.Linear(d_model, d_model)
+
+    def fuse(self, parts: str) -> None:
+        """Replace the projections in `parts`, "qkv" or "kv", by one with all of their weights; keys have no bias."""
+        projections: list[Any] = [self._modules.pop(f"{part}_proj") for part in parts]
+        zero = torch.zeros_like(self.out_proj.bias)
+        biases = [zero if p.bias is None else p.bias for p in projections]
+        self.register_buffer("fused_weight", torch.cat([p.weight for p in projections]))
+        self.register_buffer("fused_bias", torch.cat(biases))
+
+    def project(self, x: Tensor) -> list[Tensor]:
+        """The fused projections of `x` `[N, T, D]`, each split into heads `[N, H, T, K]`."""
+        n_parts = self.fused_weight.size(0) // self.fused_weight.size(1)
+        parts = F.linear(x, self.fused_weight, self.fused_bias).chunk(n_parts, dim=-1)
+        return [self.split_heads(part) for part in parts]
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """`[N, T, D]` to `[N, H, T, K]`."""
+        return x.view(*x.shape[:-1], self.n_heads, -1).transpose(1, 2)
+
+    def output(self, heads: Tensor) -> Tensor:
+        """The output projection of `[N, H, T, K]`, `[N, T, D]`."""
+        out: Tensor = self.out_proj(heads.transpose(1, 2).flatten(2))
+        return out
 
 
-class Network:
-    """A Whisper model: `encode` features, then `start` and `read` tokens."""
+class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward network, with layer normalization before each."""
 
-    def __init__(self, folder: Folder, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
-        self.d_model = folder.number("d_model")
-        self.n_heads = folder.number("decoder_attention_heads")
-        self.encoder_heads = folder.number("encoder_attention_heads")
-        self.max_len = folder.number("max_target_positions")
-        self.n_mels, self.n_frames = folder.n_mels, 2 * folder.number("max_source_positions")
-        if folder.config.get("activation_function", "gelu") != "gelu" or folder.config.get("scale_embedding"):
-            raise TxError(f"{folder.path / CONFIG} describes a variant of Whisper that tx does not know")
-        if self.d_model % self.n_heads or self.d_model % self.encoder_heads:
-            raise TxError(f"{folder.path / CONFIG}: d_model is no multiple of the number of heads")
-        weights = _load(folder, device, dtype)
-        self.encoder = [
-            _Layer(weights, f"encoder.layers.{i}") for i in range(folder.number("encoder_layers"))
-        ]
-        self.decoder = [
-            _Layer(weights, f"decoder.layers.{i}") for i in range(folder.number("decoder_layers"))
-        ]
-        self.weights = weights
+    def __init__(self, d_model: int, n_heads: int, d_ff: int) -> None:
+        super().__init__()
+        self.self_attn, self.self_attn_layer_norm = Attention(d_model, n_heads), nn.LayerNorm(d_model)
+        self.fc1, self.fc2 = nn.Linear(d_model, d_ff), nn.Linear(d_ff, d_model)
+        self.final_layer_norm = nn.LayerNorm(d_model)
 
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        return F.layer_norm(x, (self.d_model,), *_pair(self.weights, f"{name}.layer_norm"), EPS)
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.self_attn.project(self.self_attn_layer_norm(x))
+        x = x + self.self_attn.output(F.scaled_dot_product_attention(q, k, v))
+        return self.feed_forward(x)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        return x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))  # type: ignore[no-any-return]
+
+
+class DecoderLayer(EncoderLayer):
+    """The same with cross-attention to the audio, one step at a time."""
+
+    def __init__(self, d_model: int, n_heads: int, d_ff: int) -> None:
+        super().__init__(d_model, n_heads, d_ff)
+        self.encoder_attn, self.encoder_attn_layer_norm = Attention(d_model, n_heads), nn.LayerNorm(d_model)
+
+    def project_audio(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys `[B, H, K, S]`, divided by sqrt(K), and values `[B, H, S, K]` of the audio `[B, S, D]`."""
+        keys, values = self.encoder_attn.project(audio)
+        return (keys * keys.size(-1) ** -0.5).transpose(2, 3).contiguous(), values.contiguous()
+
+    def step(self, x: Tensor, state: DecoderState, layer: int, end: int) -> Tensor:
+        """The output for `x` `[N, T, D]`, the tokens from `state.length` to `end`, which the cache then includes."""
+        start = state.length
+        keys, values = state.past[layer]
+        if end > keys.size(2):  # grow the cache by half, so that few steps copy it
+            padding = (0, 0, 0, max(32, end - start, start // 2))
+            keys, values = state.past[layer] = F.pad(keys, padding), F.pad(values, padding)
+        q, k, v = self.self_attn.project(self.self_attn_layer_norm(x))
+        keys[:, :, start:end], values[:, :, start:end] = k, v
+        past = keys[:, :, :end], values[:, :, :end]
+        heads = F.scaled_dot_product_attention(q, *past, is_causal=end - start > 1)
+        x = x + self.self_attn.output(heads)
+        keys, values = state.cross[layer]
+        q = self.encoder_attn.q_proj(self.encoder_attn_layer_norm(x))
+        q = self.encoder_attn.split_heads(q.reshape(keys.size(0), -1, q.size(-1)))  # [B, H, W * T, K]
+        x = x + self.encoder_attn.output((q @ keys).softmax(dim=-1) @ values).view_as(x)
+        return self.feed_forward(x)
+
+
+class Encoder(nn.Module):
+    """Two convolutions, the second of which halves the number of frames, and the layers."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        d_model = config.d_model
+        self.conv1 = nn.Conv1d(config.num_mel_bins, d_model, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv1d(d_model, d_model, kernel_size=3, stride=2, padding=1)
+        self.embed_positions = nn.Embedding(config.max_source_positions, d_model)
+        sizes = d_model, config.encoder_attention_heads, config.encoder_ffn_dim
+        self.layers = nn.ModuleList(EncoderLayer(*sizes) for _ in range(config.encoder_layers))
+        self.layer_norm = nn.LayerNorm(d_model)
+
+
+class Decoder(nn.Module):
+    """Token and position embeddings, and the layers."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.d_model)
+        self.embed_positions = nn.Embedding(config.max_target_positions, config.d_model)
+        sizes = config.d_model, config.decoder_attention_heads, config.decoder_ffn_dim
+        self.layers = nn.ModuleList(DecoderLayer(*sizes) for _ in range(config.decoder_layers))
+        self.layer_norm = nn.LayerNorm(config.d_model)
+
+
+class Model(nn.Module):
+    """A Whisper model: `encode` features, `start` decoding, `decode` tokens to hidden states, and their `logits`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config, self.encoder, self.decoder = config, Encoder(config), Decoder(config)
+
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.embed_tokens.weight.device
 
     def encode(self, features: Tensor) -> Tensor:
-        """Log-mel features `[B, M, 2 S]` to the audio as the decoder looks at it, `[B, S, D]`."""
-        w = self.weights
-        x = features.to(self.device, self.dtype)
-        x = F.gelu(F.conv1d(x, *_pair(w, "encoder.conv1"), padding=1))
-        x = F.gelu(F.conv1d(x, *_pair(w, "encoder.conv2"), padding=1, stride=2)).transpose(1, 2)
-        x = x + w["encoder.embed_positions.weight"][: x.size(1)]
-        for layer in self.encoder:
-            q, k, v = (_heads(part, self.encoder_heads) for part in layer.qkv(x))
-            x = x + layer.out(F.scaled_dot_product_attention(q, k, v))
-            x = layer.feed(x)
-        return self._norm(x, "encoder")
+        """Log-mel features `[B, M, 2 S]` to the audio that the decoder attends to, `[B, S, D]`."""
+        encoder = self.encoder
+        x = features.to(encoder.conv1.weight)
+        x = F.gelu(encoder.conv2(F.gelu(encoder.conv1(x)))).transpose(1, 2)
+        x = x + encoder.embed_positions.weight[: x.size(1)]
+        layer: Any
+        for layer in encoder.layers:
+            x = layer(x)
+        return encoder.layer_norm(x)  # type: ignore[no-any-return]
 
-    def start(self, audio: Tensor) -> Memory:
-        """The memory of hypotheses that have read nothing; `audio` is `[B, S, D]`."""
-        empty = audio.new_empty(audio.size(0), self.n_heads, 0, self.d_model // self.n_heads)
-        cross, scale = [], (self.d_model // self.n_heads) ** -0.5
-        for layer in self.decoder:
-            k, v = (_heads(part, self.n_heads) for part in layer.look_kv(audio))
-            cross.append(((k * scale).transpose(2, 3).contiguous(), v.contiguous()))  # or each step copies
-        return Memory(cross, [(empty, empty) for _ in self.decoder])
-
-    def read(self, tokens: Tensor, memory: Memory) -> Tensor:
-        """Append `tokens` `[N, T]` to their hypotheses: the hidden states `[N, T, D]` that predict each next one.
-
-        More than one token at a time only at the start.
-        """
-        w, begin, end = self.weights, memory.length, memory.length + tokens.size(1)
-        x = (
-            F.embedding(tokens, w["decoder.embed_tokens.weight"])
-            + w["decoder.embed_positions.weight"][begin:end]
+    def start(self, audio: Tensor) -> DecoderState:
+        """The state of B empty hypotheses for the encoded audio `[B, S, D]`."""
+        n_heads = self.config.decoder_attention_heads
+        empty = audio.new_empty(audio.size(0), n_heads, 0, self.config.d_model // n_heads)
+        layers: Any = self.decoder.layers
+        return DecoderState(
+            [layer.project_audio(audio) for layer in layers], [(empty, empty) for _ in layers]
         )
-        for i, layer in enumerate(self.decoder):
-            keys, values = memory.past[i]
-            if end > keys.size(2):
-                more = (0, 0, 0, max(32, end - begin, begin // 2))
-                keys, values = memory.past[i] = F.pad(keys, more), F.pad(values, more)
-            q, k, v = (_heads(part, self.n_heads) for part in layer.qkv(x))
-            keys[:, :, begin:end], values[:, :, begin:end] = k, v
-            seen = keys[:, :, :end], values[:, :, :end]
-            x = x + layer.out(F.scaled_dot_product_attention(q, *seen, is_causal=end - begin > 1))
-            x = x + self._look(layer, x, memory.cross[i])
-            x = layer.feed(x)
-        memory.length = end
-        return self._norm(x, "decoder")
 
-    def _look(self, layer: "_Layer", x: Tensor, cross: tuple[Tensor, Tensor]) -> Tensor:
-        """What the hypotheses of a window hear in it: their W * T positions are queries of one attention."""
-        keys, values = cross
-        q = _heads(layer.look_q(x).reshape(keys.size(0), -1, self.d_model), self.n_heads)  # [B, H, W * T, K]
-        return layer.look_out((q @ keys).softmax(dim=-1) @ values).view_as(x)
+    def decode(self, tokens: Tensor, state: DecoderState) -> Tensor:
+        """The hidden states `[N, T, D]` after each of `tokens` `[N, T]`, which `state` then includes.
+
+        Several tokens at a time can only be given to an empty state.
+        """
+        decoder, start, end = self.decoder, state.length, state.length + tokens.size(1)
+        x = decoder.embed_tokens(tokens) + decoder.embed_positions.weight[start:end]
+        layer: Any
+        for i, layer in enumerate(decoder.layers):
+            x = layer.step(x, state, i, end)
+        state.length = end
+        return decoder.layer_norm(x)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """The scores of every token, `[..., V]`, in float32."""
-        return F.linear(hidden, self.weights["decoder.embed_tokens.weight"]).float()
-
-
-class _Layer:
-    """The products of one layer, of the encoder or the decoder."""
-
-    def __init__(self, weights: Weights, name: str) -> None:
-        self._w, self._name = weights, name
-
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        weight, bias = _pair(self._w, f"{self._name}.{name}")
-        return F.layer_norm(x, weight.shape, weight, bias, EPS)
-
-    def _linear(self, x: Tensor, name: str) -> Tensor:
-        return F.linear(x, *_pair(self._w, f"{self._name}.{name}"))
-
-    def qkv(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self._linear(self._norm(x, "self_attn_layer_norm"), "self_attn.qkv").chunk(3, dim=-1)
-
-    def out(self, heads: Tensor) -> Tensor:
-        return self._linear(_joined(heads), "self_attn.out_proj")
-
-    def look_kv(self, audio: Tensor) -> tuple[Tensor, ...]:
-        return self._linear(audio, "encoder_attn.kv").chunk(2, dim=-1)
-
-    def look_q(self, x: Tensor) -> Tensor:
-        return self._linear(self._norm(x, "encoder_attn_layer_norm"), "encoder_attn.q_proj")
-
-    def look_out(self, heads: Tensor) -> Tensor:
-        return self._linear(_joined(heads), "encoder_attn.out_proj")
-
-    def feed(self, x: Tensor) -> Tensor:
-        hidden = F.gelu(self._linear(self._norm(x, "final_layer_norm"), "fc1"))
-        return x + self._linear(hidden, "fc2")
-
-
-def _heads(x: Tensor, n_heads: int) -> Tensor:
-    """`[B, T, D]` to `[B, H, T, K]`."""
-    return x.view(*x.shape[:-1], n_heads, -1).transpose(1, 2)
-
-
-def _joined(heads: Tensor) -> Tensor:
-    """`[B, H, T, K]` to `[B, T, D]`."""
-    return heads.transpose(1, 2).flatten(2)
-
-
-def _pair(weights: Weights, name: str) -> tuple[Tensor, Tensor]:
-    return weights[f"{name}.weight"], weights[f"{name}.bias"]
+        """The logits `[..., V]` of the next token, in float32."""
+        return F.linear(hidden, self.decoder.embed_tokens.weight).float()
 
 
 # --- weights ---
 
 
-def expected_shapes(folder: Folder) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every weight that the configuration implies."""
-    d, m = folder.number("d_model"), folder.n_mels
-    shapes: dict[str, tuple[int, ...]] = {
-        "encoder.conv1.weight": (d, m, 3),
-        "encoder.conv1.bias": (d,),
-        "encoder.conv2.weight": (d, d, 3),
-        "encoder.conv2.bias": (d,),
-        "encoder.embed_positions.weight": (folder.number("max_source_positions"), d),
-        "decoder.embed_positions.weight": (folder.number("max_target_positions"), d),
-        "decoder.embed_tokens.weight": (folder.number("vocab_size"), d),
-    }
-    norms = ["encoder.layer_norm", "decoder.layer_norm"]
-    for side in ("encoder", "decoder"):
-        d_ff = folder.number(f"{side}_ffn_dim")
-        for i in range(folder.number(f"{side}_layers")):
-            layer = f"{side}.layers.{i}"
-            attentions = ["self_attn", "encoder_attn"] if side == "decoder" else ["self_attn"]
-            for attention in attentions:
-                for part in "qkv":
-                    shapes[f"{layer}.{attention}.{part}_proj.weight"] = (d, d)
-                    if part != "k":
-                        shapes[f"{layer}.{attention}.{part}_proj.bias"] = (d,)
-                shapes |= {
-                    f"{layer}.{attention}.out_proj.weight": (d, d),
-                    f"{layer}.{attention}.out_proj.bias": (d,),
-                }
-            norms += [f"{layer}.{name}_layer_norm" for name in (*attentions, "final")]
-            shapes |= {f"{layer}.fc1.weight": (d_ff, d), f"{layer}.fc1.bias": (d_ff,)}
-            shapes |= {f"{layer}.fc2.weight": (d, d_ff), f"{layer}.fc2.bias": (d,)}
-    return shapes | {f"{norm}.{part}": (d,) for norm in norms for part in ("weight", "bias")}
+def expected_shapes(folder: HfFolder) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every weight that config.json implies. Raises TxError if it lacks a size."""
+    return {name: tuple(weight.shape) for name, weight in _allocate(Config.read(folder)).state_dict().items()}
 
 
-def _load(folder: Folder, device: torch.device, dtype: torch.dtype) -> Weights:
-    """The weights, compared with the configuration before they are read. Raises TxError where they do not fit."""
-    shapes = expected_shapes(folder)
+def _allocate(config: Config) -> Model:
+    """A model without memory for its weights."""
+    with torch.device("meta"), SkipInit():
+        return Model(config).requires_grad_(False)
+
+
+def load(folder: HfFolder, device: torch.device, dtype: torch.dtype) -> Model:
+    """The model in `folder`. Raises TxError if it is damaged, or if its weights do not fit its configuration."""
+    config, shapes = Config.read(folder), expected_shapes(folder)
+    if folder.config.get("activation_function", "gelu") != "gelu" or folder.config.get("scale_embedding"):
+        raise TxError(f"{folder.path / CONFIG} describes an unsupported variant of Whisper")
+    if config.d_model % config.encoder_attention_heads or config.d_model % config.decoder_attention_heads:
+        raise TxError(f"{folder.path / CONFIG}: d_model is not a multiple of the number of heads")
+    weights = _read_weights(folder, shapes)
+    for name, weight in weights.items():
+        weights[name] = weight = weight.to(device, dtype)
+        if not bool(weight.sum(dtype=torch.float32).isfinite()) and not bool(weight.isfinite().all()):
+            hint = "download or train the model again"
+            raise TxError(f"{folder.path}: {name} has values that are not finite", hint)
+    model = _allocate(config)
+    model.load_state_dict(weights, assign=True)
+    for name, module in model.named_modules():
+        if isinstance(module, Attention):
+            module.fuse("kv" if name.endswith("encoder_attn") else "qkv")
+    return model.eval()
+
+
+def _read_weights(folder: HfFolder, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """The weights in the files of `folder`. Raises TxError, before reading any, unless they have these `shapes`."""
     with ExitStack() as stack:
-        where: dict[str, tuple[Any, str]] = {}
+        files: dict[str, tuple[Any, str]] = {}
         for path in folder.weight_files():
             try:
                 file = stack.enter_context(safe_open(path, framework="pt"))
             except (SafetensorError, OSError) as error:
-                raise TxError(
-                    f"{path} is no safetensors file: {error}", "get or train the model again"
-                ) from None
-            where |= {name.removeprefix("model."): (file, name) for name in file.keys()}  # noqa: SIM118
+                hint = "download or train the model again"
+                raise TxError(f"{path} is not a safetensors file: {error}", hint) from None
+            files |= {name.removeprefix("model."): (file, name) for name in file.keys()}  # noqa: SIM118
         for name, shape in shapes.items():
-            found = (
-                tuple(where[name][0].get_slice(where[name][1]).get_shape()) if name in where else "missing"
-            )
+            file, key = files.get(name, (None, name))
+            found = tuple(file.get_slice(key).get_shape()) if file else "missing"
             if found != shape:
                 raise TxError(
                     f"{folder.path}: the weights do not fit {CONFIG}: {name} is {found}, not {shape}",
-                    "get the model again, all of its files from one place",
+                    "download all files of the model again, from one source",
                 )
-        weights = {name: where[name][0].get_tensor(where[name][1]).to(device, dtype) for name in shapes}
-    for name, value in weights.items():
-        if not bool(value.sum(dtype=torch.float32).isfinite()) and not bool(value.isfinite().all()):
-            raise TxError(f"{folder.path}: {name} holds values that are not finite", "get or train it again")
-    return _fused(weights)
-
-
-def _fused(weights: Weights) -> Weights:
-    """Query, key and value of an attention as one matrix; of the audio, key and value. Keys have no bias."""
-    for attention in list(_attentions(weights)):
-        parts = "kv" if attention.endswith("encoder_attn") else "qkv"
-        found = [weights.pop(f"{attention}.{part}_proj.weight") for part in parts]
-        zero = torch.zeros_like(weights[f"{attention}.v_proj.bias"])
-        biases = [weights.pop(f"{attention}.{part}_proj.bias", zero) for part in parts]
-        weights[f"{attention}.{parts}.weight"] = torch.cat(found)
-        weights[f"{attention}.{parts}.bias"] = torch.cat(biases)
-    return weights
-
-
-def _attentions(weights: Weights) -> Iterator[str]:
-    return (name.removesuffix(".k_proj.weight") for name in list(weights) if name.endswith(".k_proj.weight"))
+        return {name: files[name][0].get_tensor(files[name][1]) for name in shapes}

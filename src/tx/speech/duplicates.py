@@ -7,14 +7,14 @@ import hashlib
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from tx.speech.media import Stored
+from tx.speech.media import StoredAudio
 
 
 class Excerpt(Protocol):
     """An item or a window: a part of some sound, and its text."""
 
     @property
-    def media(self) -> Path | Stored: ...
+    def media(self) -> Path | StoredAudio: ...
     @property
     def text(self) -> str: ...
     @property
@@ -28,7 +28,7 @@ class Excerpt(Protocol):
 E = TypeVar("E", bound=Excerpt)
 
 
-class Seen(Generic[E]):
+class DuplicateIndex(Generic[E]):
     """The excerpts so far, to find one again."""
 
     def __init__(self) -> None:
@@ -36,9 +36,9 @@ class Seen(Generic[E]):
         self._refined: set[object] = set()  # the keys whose first excerpt stands under a longer one, too
         self._digests: dict[object, str] = {}
 
-    def twin(self, item: E) -> E | None:
+    def find_duplicate(self, item: E) -> E | None:
         """An earlier excerpt with the same sound, else None; the excerpt is seen then."""
-        same = self._first.setdefault((file_of(item.media), item.start, item.end), item)
+        same = self._first.setdefault((media_key(item.media), item.start, item.end), item)
         if same is not item:
             return same
         key: tuple[object, ...] = (item.text, item.start, item.end, "text")
@@ -56,28 +56,28 @@ class Seen(Generic[E]):
         first = self._first.setdefault(key, item)
         return None if first is item else first
 
-    def _digest(self, media: Path | Stored) -> str:
+    def _digest(self, media: Path | StoredAudio) -> str:
         if media not in self._digests:
-            with media.open("rb") if isinstance(media, Path) else media.open_sound() as file:
+            with media.open("rb") if isinstance(media, Path) else media.open_audio() as file:
                 self._digests[media] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         return self._digests[media]
 
 
-def likeness(item: Excerpt, twin: Excerpt) -> str:
+def describe_duplicate(item: Excerpt, twin: Excerpt) -> str:
     """What is said of an excerpt that is the same as an earlier one."""
-    if file_of(item.media) == file_of(twin.media):
+    if media_key(item.media) == media_key(twin.media):
         return f"{item.media} stands in {twin.origin}, too"
     place = f" in {twin.origin}" if twin.origin != str(twin.media) else ""
     return f"{item.media} is the same as {twin.media}{place}"
 
 
-def file_of(media: Path | Stored) -> object:
+def media_key(media: Path | StoredAudio) -> object:
     """What is the same for the same file, however it is written."""
     return media.resolve() if isinstance(media, Path) else media
 
 
-def _size(media: Path | Stored) -> int:
+def _size(media: Path | StoredAudio) -> int:
     if isinstance(media, Path):
         return media.stat().st_size
-    with media.open_sound() as file:
+    with media.open_audio() as file:
         return file.seek(0, 2)

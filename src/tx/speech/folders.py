@@ -8,7 +8,7 @@ from pathlib import Path
 from tx.errors import TxError
 from tx.speech import media, tables
 from tx.speech.items import Item, NoSpeechError, Problem
-from tx.speech.subtitles import TEXTS, scan, stems
+from tx.speech.subtitles import TEXTS, media_stems, parse_cues
 from tx.text.lines import read_lines
 
 _Texts = Mapping[Path, Sequence[tuple[str | None, Path]]]
@@ -50,14 +50,14 @@ def read_media_file(path: Path, language: str | None = None) -> Iterator[Item | 
     texts = [entry for entry in siblings if entry.suffix.lower() in TEXTS]
     sounds = [entry for entry in siblings if entry.suffix.lower() in media.SUFFIXES]
     if path.suffix.lower() in TEXTS:
-        texts, sounds = [path], [sound for sound in sounds if sound.with_suffix("") in stems(path)]
+        texts, sounds = [path], [sound for sound in sounds if sound.with_suffix("") in media_stems(path)]
         if not sounds:
             raise NoSpeechError(
                 f"{path} has no audio or video of its name beside it", f"such as {path.with_suffix('.mp4')}"
             )
     elif path.suffix.lower() in media.SUFFIXES:
         sounds = [path]
-        texts = [text for text in texts if path.with_suffix("") in stems(text)]
+        texts = [text for text in texts if path.with_suffix("") in media_stems(text)]
     else:
         raise NoSpeechError(
             f"{path} is no set of speech",
@@ -73,13 +73,13 @@ def _is_hidden(path: Path) -> bool:
 def _pairs(sounds: Sequence[Path], texts: Sequence[Path], language: str | None) -> Iterator[Item | Problem]:
     by_stem: defaultdict[Path, list[tuple[str | None, Path]]] = defaultdict(list)
     for text in texts:
-        for stem, spoken in stems(text).items():
+        for stem, spoken in media_stems(text).items():
             by_stem[stem].append((spoken, text))
     for sound in sounds:
         yield from _paired(sound, by_stem.get(sound.with_suffix(""), []), language)
     known = {sound.with_suffix("") for sound in sounds}
     for text in texts:
-        if not known & set(stems(text)):
+        if not known & set(media_stems(text)):
             yield Problem(str(text), "text without media", "has no audio or video of its name beside it")
 
 
@@ -113,7 +113,7 @@ def _read_text(sound: Path, text: Path, language: str | None) -> Iterator[Item |
             words = [word for line in read_lines(text) for word in line.split()]
             yield Item(sound, " ".join(words), language=language, origin=str(text))
             return
-        found, faults = scan(text)
+        found, faults = parse_cues(text)
     except TxError as error:
         place = re.match(re.escape(str(text)) + r"(:\d+)?:? ", error.message)
         origin = place[0].rstrip(": ") if place else str(text)

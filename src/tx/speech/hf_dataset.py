@@ -14,13 +14,13 @@ from typing import Any, BinaryIO
 
 from tx.errors import TxError
 from tx.speech.items import Item, Problem
-from tx.speech.tables import LANGUAGE, PATH, TEXT, spoken
+from tx.speech.tables import LANGUAGE, PATH, TEXT, parse_language
 
 DATASET, DATASETS = "state.json", "dataset_dict.json"
 
 
 @dataclass(frozen=True)
-class StoredSound:
+class DatasetAudio:
     """The sound in one row of a saved dataset; picklable, read where it is needed."""
 
     folder: str
@@ -30,7 +30,7 @@ class StoredSound:
     def __str__(self) -> str:
         return f"{self.folder}, row {self.row}"
 
-    def open_sound(self) -> BinaryIO:
+    def open_audio(self) -> BinaryIO:
         return io.BytesIO(_open(self.folder, self.column)[self.row][self.column]["bytes"])
 
 
@@ -62,14 +62,14 @@ def read_saved(folder: Path) -> Iterator[Item | Problem]:
             yield Problem(origin, "missing media", "holds neither sound nor the path of a file that is there")
             continue
         words, named = str(values[text] or "").split(), values[language] if language else None
-        yield Item(media, " ".join(words), language=spoken(named), origin=origin)
+        yield Item(media, " ".join(words), language=parse_language(named), origin=origin)
 
 
 def _named(columns: Mapping[str, str], known: tuple[str, ...]) -> str | None:
     return next((columns[name] for name in known if name in columns), None)
 
 
-def _media(folder: Path, column: str) -> Iterator[Path | StoredSound | None]:
+def _media(folder: Path, column: str) -> Iterator[Path | DatasetAudio | None]:
     """The sound of each row: looks which rows hold bytes, without reading them."""
     row = 0
     for chunk in _open(str(folder), column).data.column(column).chunks:
@@ -83,7 +83,7 @@ def _media(folder: Path, column: str) -> Iterator[Path | StoredSound | None]:
         for has_bytes, value in zip(held, chunk.field("path") if names else chunk, strict=True):
             name = Path(str(value.as_py() or ""))
             if has_bytes is not None and has_bytes.as_py():
-                yield StoredSound(str(folder), column, row)
+                yield DatasetAudio(str(folder), column, row)
             else:
                 yield next((path for path in (name, folder / name) if path.is_file()), None)
             row += 1

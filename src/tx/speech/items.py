@@ -1,6 +1,6 @@
 """What a set of speech consists of: sound with its text, and what is wrong with the rest.
 
-`tx.speech.read.read_set` makes items of whatever people have; `tx.speech.windows` cuts them into what Whisper is
+`tx.speech.datasets.read_set` makes items of whatever people have; `tx.speech.windows` cuts them into what Whisper is
 trained on.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tx.errors import TxError
-from tx.speech.media import Stored
+from tx.speech.media import StoredAudio
 from tx.speech.subtitles import Cue
 
 
@@ -23,7 +23,7 @@ class Item:
     `lines` those of the cues in it.
     """
 
-    media: Path | Stored
+    media: Path | StoredAudio
     text: str
     start: float = 0.0
     end: float | None = None
@@ -64,7 +64,7 @@ class NoSpeechError(TxError):
     """A path that could be a set of speech, but holds none: a problem where there are others, else an error."""
 
 
-def summarized(problems: Iterable[Problem], shown: int = 3) -> list[str]:
+def report_problems(problems: Iterable[Problem], shown: int = 3) -> list[str]:
     """A report in lines: the number of problems of each kind, the most frequent first, and examples below it, with
     the hint of the first that has one."""
     by_kind: dict[str, list[Problem]] = {}
@@ -80,7 +80,7 @@ def summarized(problems: Iterable[Problem], shown: int = 3) -> list[str]:
     return lines
 
 
-def stop_at(problems: Sequence[Problem]) -> None:
+def raise_for_problems(problems: Sequence[Problem]) -> None:
     """Raise TxError that counts the problems by kind and names the first, if there is one: for `--strict`."""
     if problems:
         counts = Counter(problem.kind for problem in problems)

@@ -53,7 +53,7 @@ def language_code(name: str) -> str | None:
     return _CODES.get(plain) or (without_region if without_region in NAMES else None)
 
 
-def nearest_language(name: str) -> str:
+def suggest_language(name: str) -> str:
     """A hint for one who named no language."""
     near = did_you_mean(name.strip().casefold(), [*NAMES, *NAMES.values(), *OWN_NAMES])
     return near or "give a code, as in de, or a name, as in German"

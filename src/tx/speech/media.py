@@ -49,13 +49,13 @@ _ESTIMATED = frozenset({"aac", "mpegts", "ac3", "eac3", "amr"})  # formats whose
 
 
 @runtime_checkable
-class Stored(Protocol):
+class StoredAudio(Protocol):
     """Sound that is no file of its own, such as a row of a table; `str` names it."""
 
-    def open_sound(self) -> BinaryIO: ...
+    def open_audio(self) -> BinaryIO: ...
 
 
-Media = str | Path | Stored | BinaryIO
+Media = str | Path | StoredAudio | BinaryIO
 
 
 def decode(media: Media, start: float = 0.0, end: float | None = None) -> np.ndarray:
@@ -77,7 +77,7 @@ def decode(media: Media, start: float = 0.0, end: float | None = None) -> np.nda
         return line.samples()
 
 
-def duration(media: str | Path | Stored) -> float:
+def duration(media: str | Path | StoredAudio) -> float:
     """The seconds of sound that a file announces; where it announces none, those that it holds.
 
     Reads little of the file. Raises TxError as `decode` does, except for what only shows further in.
@@ -87,7 +87,7 @@ def duration(media: str | Path | Stored) -> float:
         return _held(container) if seconds is None else seconds
 
 
-def measure(media: str | Path | Stored) -> float:
+def measure(media: str | Path | StoredAudio) -> float:
     """The seconds of sound that a file holds, read through without decoding it.
 
     Raises TxError as `decode` does, so that a truncated file is found before a long run needs it.
@@ -125,7 +125,7 @@ def _opened(media: Media) -> "Iterator[tuple[InputContainer, str]]":
 
 def _name(media: Media) -> str:
     """What messages call it; an open file without a name of its own is what came in by a pipe."""
-    if isinstance(media, str | Path | Stored):
+    if isinstance(media, str | Path | StoredAudio):
         return str(media)
     name = getattr(media, "name", None)
     return name if isinstance(name, str) and name != "<stdin>" else STDIN
@@ -146,8 +146,8 @@ def pyav() -> Any:
 
 def _source(media: Media, name: str) -> Any:
     """What PyAV opens: a path that is never taken for an address, or something that can be sought in."""
-    if isinstance(media, Stored):
-        return media.open_sound()
+    if isinstance(media, StoredAudio):
+        return media.open_audio()
     if isinstance(media, str | Path):
         if not Path(media).exists():
             raise TxError(f"there is no file {name}", "check the path; a relative one starts at this folder")

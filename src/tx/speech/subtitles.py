@@ -38,7 +38,7 @@ def read_cues(path: str | Path) -> list[Cue]:
 
     Raises TxError, with the line, where a time cannot be read, a cue ends before it starts, or the file holds none.
     """
-    cues, faults = scan(path)
+    cues, faults = parse_cues(path)
     for number, fault in faults:
         raise TxError(f"{path}:{number} {fault}", "mend the line")
     if not cues:
@@ -46,7 +46,7 @@ def read_cues(path: str | Path) -> list[Cue]:
     return [cue for _, cue in cues]
 
 
-def scan(path: str | Path) -> tuple[list[tuple[int, Cue]], list[tuple[int, str]]]:
+def parse_cues(path: str | Path) -> tuple[list[tuple[int, Cue]], list[tuple[int, str]]]:
     """The cues with the lines (from 1) of their times, and what is wrong with others, with their lines.
 
     Captions that roll, as those that are made by machine for the web, show each line twice or three times: it is
@@ -71,7 +71,7 @@ def scan(path: str | Path) -> tuple[list[tuple[int, Cue]], list[tuple[int, str]]
     return sorted(cues, key=lambda item: (item[1].start, item[1].end)), faults
 
 
-def stems(path: Path) -> dict[Path, str | None]:
+def media_stems(path: Path) -> dict[Path, str | None]:
     """The names, without suffix, of media whose text `path` may be: talk.de.srt belongs to talk.de, or to talk.
 
     The values are the languages, None where the name says nothing about it.

@@ -45,7 +45,7 @@ class Summary:
 def summarize(
     name: str, found: SpeechSet, windows: Sequence[Window], problems: Sequence[Problem], labels: Labels | None
 ) -> Summary:
-    """The numbers of a set from what `read_all` found of it and what `cut` made of that."""
+    """The numbers of a set from what `read_splits` found of it and what `cut` made of that."""
     durations = [window.end - window.start for window in windows]
     lengths = [len(window.text) if labels is None else labels.count_of(window) for window in windows]
     counts, _ = np.histogram(durations, bins=BINS, range=(0, SECONDS))

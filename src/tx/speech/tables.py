@@ -81,12 +81,12 @@ def _item(row: Row, origin: str, bases: Sequence[Path]) -> Item | Problem:
         start,
         end,
         cues,
-        spoken(language),
+        parse_language(language),
         origin,
     )
 
 
-def spoken(value: Any) -> str | None:
+def parse_language(value: Any) -> str | None:
     """The code of a language in a table: "sv" for sv-SE or Swedish; what Whisper does not know as it is written."""
     return language_code(value) or value.strip().lower() if isinstance(value, str) and value.strip() else None
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tx.errors import TxError, did_you_mean
 from tx.speech.items import Item, Problem
-from tx.speech.media import RATE, Stored, decode, duration, pyav
+from tx.speech.media import RATE, StoredAudio, decode, duration, pyav
 from tx.speech.subtitles import Cue
 
 SECONDS = 30.0
@@ -36,7 +36,7 @@ class Window:
     them the sound ends before it. `previous` is the text before the window in the same file.
     """
 
-    media: Path | Stored
+    media: Path | StoredAudio
     start: float
     end: float
     text: str
@@ -152,10 +152,10 @@ class Labels:
         return int(found)
 
 
-def cut(
+def cut_windows(
     items: Iterable[Item],
     labels: Labels | None = None,
-    seconds: Callable[[Path | Stored], float] = duration,
+    seconds: Callable[[Path | StoredAudio], float] = duration,
 ) -> tuple[list[Window], list[Problem]]:
     """The windows of `items`, and what cannot be used: sound over 30 s without times, labels over 448 tokens, media
     that cannot be read, cues behind the end of their sound.
@@ -166,7 +166,7 @@ def cut(
     pyav()
     windows: list[Window] = []
     problems: list[Problem] = []
-    known: dict[Path | Stored, float] = {}
+    known: dict[Path | StoredAudio, float] = {}
     for item in items:
         if labels is not None and not labels.knows(item.language):
             problems.append(Problem(item.origin, "unknown language", f"the model knows no '{item.language}'"))

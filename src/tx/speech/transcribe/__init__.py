@@ -1,18 +1,16 @@
-"""From speech to text with Whisper (Radford et al. 2022): who listens, in which windows, and what is believed.
+"""Speech recognition with Whisper (Radford et al., 2022), for audio of any length.
 
-    options      what may be asked for, and what comes out: Options, Segment
-    folder       a Hugging Face folder or a tx package, read without torch or transformers
-    vocabulary   the special tokens, text to ids and back
-    network      the model itself, for inference only
-    rules        what may follow what: suppressed tokens, timestamps in pairs
-    window       windows of up to 30 s to tokens: search, fallback to higher temperatures
-    longform     audio of any length to segments, in batches of windows
-    fast         the same by CTranslate2 through faster-whisper
+    decoding              Options, Segment, and the temperature fallback
+    transcriber           Transcriber and open_transcriber: a model with one of the engines
+    longform              long audio to segments, in batches of windows
+    native_engine         decodes windows with PyTorch and the search of tx.decode
+    logits_processors     which tokens may follow: suppressed tokens, timestamps in pairs
+    ctranslate2_engine    decodes windows with CTranslate2
 
-`open_transcriber` gives either engine. transformers is not imported: that alone takes longer than a short file.
+transformers is not imported, because importing it takes longer than transcribing a short file.
 """
 
-from tx.speech.transcribe.engine import Transcriber, open_transcriber
-from tx.speech.transcribe.options import Options, Segment
+from tx.speech.transcribe.decoding import Options, Segment
+from tx.speech.transcribe.transcriber import Transcriber, open_transcriber
 
 __all__ = ["Options", "Segment", "Transcriber", "open_transcriber"]

@@ -1,8 +1,8 @@
-"""The same by CTranslate2, several times faster on a CPU: the engine of faster-whisper, on a converted copy.
+"""The CTranslate2 engine (that of faster-whisper): several times faster on a CPU, with a converted copy of the model.
 
-The copy is made once and kept in the model's folder, `ctranslate2/`, or in the user's cache where that cannot be
-written; faster-whisper opens it too. A note in it says of what it was made, so that a model that was trained
-further is converted again.
+The copy is made once and saved in the model's folder as `ctranslate2/`, or in the user's cache if the folder is
+read-only; faster-whisper can open it as well. A note in the copy identifies the model that it was made from, so that
+a model that has changed is converted again.
 """
 
 import hashlib
@@ -20,35 +20,37 @@ from tx.errors import TxError, UsageError
 from tx.files import atomic_folder
 from tx.nn.cores import n_cores
 from tx.package.hash_cache import cache_folder
-from tx.package.hf_folder import FEATURES, TOKENIZER, Folder
+from tx.package.hf_folder import FEATURES, TOKENIZER, HfFolder
 from tx.speech.features import Audio, log_mel
-from tx.speech.transcribe.fallback import Heard, insist, judged
-from tx.speech.transcribe.options import Options
-from tx.speech.whisper_tokenizer import Vocabulary
+from tx.speech.transcribe.decoding import DecodingResult, Options, decode_with_fallback
+from tx.speech.whisper_tokenizer import WhisperTokenizer
 
-PLACE, NOTE = "ctranslate2", "tx.json"
-COMPUTE = {"cpu": "int8", "cuda": "float16"}
+CONVERTED, NOTE = "ctranslate2", "tx.json"
+COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
+
+Notify = Callable[[str], None]
 
 
-class FastListener:
-    """A converted model, asked as `tx.speech.transcribe.engine.Listener` says."""
+class CTranslate2Engine:
+    """A converted model, as an engine (see `tx.speech.transcribe.transcriber.Engine`)."""
 
-    def __init__(self, model: Any, folder: Folder, vocabulary: Vocabulary) -> None:
-        self._model, self._vocabulary, self._n_mels = model, vocabulary, folder.n_mels
-        self._max_len = folder.number("max_target_positions")
+    def __init__(self, model: Any, folder: HfFolder, tokenizer: WhisperTokenizer) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._n_mels = folder.positive_int("num_mel_bins")
+        self._max_len = folder.positive_int("max_target_positions")
 
-    def listen(
+    def decode(
         self,
         windows: Sequence[Audio],
         prompts: list[list[int]],
         options: Options,
         numbers: Sequence[int],
         timestamps: bool = True,
-    ) -> list[Heard]:
+    ) -> list[DecodingResult]:
         audio = self._encode(windows)
         _ctranslate2().set_random_seed(options.seed)
 
-        def attempt(left: list[int], temperature: float) -> list[Heard]:
+        def attempt(left: list[int], temperature: float) -> list[DecodingResult]:
             chosen = audio if len(left) == len(windows) else self._encode([windows[i] for i in left])
             results = self._model.generate(
                 chosen,
@@ -57,68 +59,64 @@ class FastListener:
                 sampling_temperature=temperature or 1.0,
                 sampling_topk=0 if temperature else 1,
                 max_length=self._max_len,
-                max_initial_timestamp_index=self._vocabulary.max_first_time,
+                max_initial_timestamp_index=self._tokenizer.max_initial_timestamp,
                 return_scores=True,
                 return_no_speech_prob=True,
             )
-            return [
-                judged(
-                    found.sequences_ids[0], _total(found), found.no_speech_prob, temperature, self._vocabulary
+            decoded = []
+            for result in results:
+                ids = result.sequences_ids[0]
+                logprob = float(result.scores[0]) * len(ids)  # CTranslate2 divides the score by the length
+                decoded.append(
+                    DecodingResult.of(ids, logprob, result.no_speech_prob, temperature, self._tokenizer)
                 )
-                for found in results
-            ]
+            return decoded
 
-        return insist(attempt, len(windows), options)
+        return decode_with_fallback(attempt, len(windows), options)
 
     def _encode(self, windows: Sequence[Audio]) -> Any:
         features = np.stack([log_mel(window, self._n_mels) for window in windows])
         return self._model.encode(_ctranslate2().StorageView.from_array(features))
 
-    def languages(self, windows: Sequence[Audio]) -> list[dict[str, float]]:
-        """The probability of each language, for each window."""
+    def detect_languages(self, windows: Sequence[Audio]) -> list[dict[str, float]]:
         found = self._model.detect_language(self._encode(windows))
         return [{token[2:-2]: probability for token, probability in row} for row in found]
 
 
-def _total(found: Any) -> float:
-    """The log-probability of a result, whose score is divided by its length."""
-    return float(found.scores[0]) * len(found.sequences_ids[0])
-
-
-def open_fast(
-    folder: Folder,
-    vocabulary: Vocabulary,
+def open_ctranslate2(
+    folder: HfFolder,
+    tokenizer: WhisperTokenizer,
     device: str,
     threads: int,
-    say: Callable[[str], None] = lambda message: None,
-) -> FastListener:
-    """The conversion of the model in `folder`, made first where there is none."""
+    notify: Notify = lambda message: None,
+) -> CTranslate2Engine:
+    """The engine for the model in `folder`, which is converted first if necessary."""
     ctranslate2 = _ctranslate2()
-    on, _, index = device.partition(":")
-    if on == "auto":
-        on = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    kind, _, index = device.partition(":")
+    if kind == "auto":
+        kind = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    if kind not in COMPUTE_TYPES:
+        raise UsageError(f"CTranslate2 does not support the device {kind}", "use cpu, cuda or cuda:N")
     if not threads and "OMP_NUM_THREADS" not in os.environ:
         threads = n_cores()
 
-    def opened(place: Path) -> FastListener:
+    def open_copy(path: Path) -> CTranslate2Engine:
         model = ctranslate2.models.Whisper(
-            str(place),
-            device=on,
+            str(path),
+            device=kind,
             device_index=int(index or 0),
-            compute_type=COMPUTE[on],
+            compute_type=COMPUTE_TYPES[kind],
             intra_threads=threads,
         )
-        return FastListener(model, folder, vocabulary)
+        return CTranslate2Engine(model, folder, tokenizer)
 
-    if on not in COMPUTE:
-        raise UsageError(f"CTranslate2 computes on no {on}", "use cpu, cuda or cuda:N")
-    with suppress(RuntimeError, ValueError):  # damaged: it is made again
-        return opened(converted(folder, say))
-    place = _convert(folder, say)
+    with suppress(RuntimeError, ValueError):  # a damaged copy is made again
+        return open_copy(convert(folder, notify))
+    path = _convert_again(folder, notify)
     try:
-        return opened(place)
+        return open_copy(path)
     except (RuntimeError, ValueError) as error:
-        raise TxError(f"CTranslate2 cannot open {place} on {on}: {error}", "try --engine native") from None
+        raise TxError(f"CTranslate2 cannot open {path} on {kind}: {error}", "try --engine native") from None
 
 
 def _ctranslate2() -> Any:
@@ -128,44 +126,44 @@ def _ctranslate2() -> Any:
         raise TxError("the engine ctranslate2 is not installed", "pip install 'tx[ctranslate2]'") from None
 
 
-def places(folder: Folder) -> tuple[Path, Path]:
-    """Where the conversion of a model may be: beside it, or in the user's cache."""
-    digest = hashlib.sha256(f"{folder.path.resolve()} {folder.identity()}".encode()).hexdigest()
-    return folder.path / PLACE, cache_folder() / PLACE / digest[:16]
+def _copy_paths(folder: HfFolder) -> tuple[Path, Path]:
+    """Where the copy of a model may be: in its folder, or in the user's cache."""
+    digest = hashlib.sha256(f"{folder.path.resolve()} {folder.fingerprint()}".encode()).hexdigest()
+    return folder.path / CONVERTED, cache_folder() / CONVERTED / digest[:16]
 
 
-def find_converted(folder: Folder) -> Path | None:
-    """The conversion of just this model, if there is one."""
-    for place in places(folder):
+def find_converted(folder: HfFolder) -> Path | None:
+    """The copy of exactly this model, or None."""
+    for path in _copy_paths(folder):
         try:
-            note = json.loads((place / NOTE).read_text(encoding="utf-8"))
+            note = json.loads((path / NOTE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(note, dict) and note.get("of") == folder.identity():
-            return place
+        if isinstance(note, dict) and note.get("of") == folder.fingerprint():
+            return path
     return None
 
 
-def converted(folder: Folder, say: Callable[[str], None] = lambda message: None) -> Path:
-    """The conversion of the model in `folder`, made where there is none. Raises TxError where that fails."""
-    return find_converted(folder) or _convert(folder, say)
+def convert(folder: HfFolder, notify: Notify = lambda message: None) -> Path:
+    """The converted copy of the model in `folder`, made if there is none. Raises TxError if that fails."""
+    return find_converted(folder) or _convert_again(folder, notify)
 
 
-def _convert(folder: Folder, say: Callable[[str], None]) -> Path:
-    beside, cached = places(folder)
-    place = beside if os.access(folder.path, os.W_OK) else cached
-    say(f"converting {folder.path} for CTranslate2, once, into {place}")
-    with atomic_folder(place) as made:
-        _write(folder, made / "model")
-        for file in (made / "model").iterdir():
-            file.rename(made / file.name)
-        (made / "model").rmdir()
-        (made / NOTE).write_text(json.dumps({"of": folder.identity()}) + "\n", encoding="utf-8")
-    return place
+def _convert_again(folder: HfFolder, notify: Notify) -> Path:
+    in_folder, in_cache = _copy_paths(folder)
+    path = in_folder if os.access(folder.path, os.W_OK) else in_cache
+    notify(f"converting {folder.path} for CTranslate2 into {path} (once)")
+    with atomic_folder(path) as temporary:
+        _run_converter(folder, temporary / "model")
+        for file in (temporary / "model").iterdir():
+            file.rename(temporary / file.name)
+        (temporary / "model").rmdir()
+        (temporary / NOTE).write_text(json.dumps({"of": folder.fingerprint()}) + "\n", encoding="utf-8")
+    return path
 
 
-def _write(folder: Folder, place: Path) -> None:
-    """Let CTranslate2 convert a model, and add what faster-whisper looks for."""
+def _run_converter(folder: HfFolder, output: Path) -> None:
+    """Convert a model with CTranslate2, and add the files that faster-whisper needs."""
     try:
         converters = importlib.import_module("ctranslate2.converters")
         from transformers.utils import logging
@@ -177,6 +175,6 @@ def _write(folder: Folder, place: Path) -> None:
         converter = converters.TransformersConverter(
             str(folder.path), copy_files=copied, low_cpu_mem_usage=True
         )
-        converter.convert(str(place), quantization="float16")
+        converter.convert(str(output), quantization="float16")
     except (ValueError, RuntimeError, OSError, KeyError) as error:
-        raise TxError(f"CTranslate2 cannot convert {folder.path}: {error}") from error
+        raise TxError(f"CTranslate2 cannot convert {folder.path}: {error}", "try --engine native") from error

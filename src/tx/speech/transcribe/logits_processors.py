@@ -1,8 +1,8 @@
-"""What may follow what in Whisper's text: the masks of the paper's decoder, for all rows of a batch.
+"""Logits processors of Whisper: suppressed tokens and the rules for timestamps, for all rows of a batch.
 
-Times come in pairs (the end of a segment and the start of the next), never go back, and the first is soon after
-the start; where all times together are likelier than any single piece of text, a time it is. Equal to
-transformers' processors of logits.
+Timestamps come in pairs (the end of a segment and the start of the next), never decrease, and the first one is near
+the start of the window. If all timestamps together are more probable than the most probable text token, the next
+token must be a timestamp. The results equal those of transformers' logits processors.
 
 Shape letters: N rows, V vocabulary.
 """
@@ -12,58 +12,61 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tx.speech.whisper_tokenizer import Vocabulary
+from tx.speech.whisper_tokenizer import WhisperTokenizer
 
-NEVER = float("-inf")
+NEGATIVE_INFINITY = float("-inf")
 
 
 @dataclass
-class Spoken:
-    """What the rules need to know of N rows: the last two tokens and the last time, -1 where there was none."""
+class TimestampState:
+    """The last two tokens and the last timestamp of N rows, -1 where there is none yet."""
 
     last: Tensor  # [N]
-    before: Tensor  # [N]
-    time: Tensor  # [N]
+    before_last: Tensor  # [N]
+    timestamp: Tensor  # [N]
 
     @classmethod
-    def nothing(cls, n_rows: int, device: torch.device) -> "Spoken":
+    def empty(cls, n_rows: int, device: torch.device) -> "TimestampState":
         return cls(*(torch.full((n_rows,), -1, device=device) for _ in range(3)))
 
-    def add(self, tokens: Tensor, first_time: int) -> None:
-        """Each row says one more token, `[N]`."""
-        self.last, self.before = tokens, self.last
-        self.time = torch.where(tokens >= first_time, tokens, self.time)
+    def add(self, tokens: Tensor, timestamp_begin: int) -> None:
+        """Append a token to each row; `tokens` is `[N]`."""
+        self.last, self.before_last = tokens, self.last
+        self.timestamp = torch.where(tokens >= timestamp_begin, tokens, self.timestamp)
 
     def reorder(self, index: Tensor) -> None:
-        self.last, self.before, self.time = self.last[index], self.before[index], self.time[index]
+        self.last, self.before_last = self.last[index], self.before_last[index]
+        self.timestamp = self.timestamp[index]
 
 
-def first_mask(logits: Tensor, vocabulary: Vocabulary, timestamps: bool) -> Tensor:
-    """Set to -inf, in `logits` `[N, V]` of the first token, what no text begins with."""
-    logits[:, vocabulary.suppressed + vocabulary.suppressed_first] = NEVER
+def mask_first_logits(logits: Tensor, tokenizer: WhisperTokenizer, timestamps: bool) -> Tensor:
+    """Set to -inf, in place, the `logits` `[N, V]` of tokens that cannot be the first."""
+    logits[:, tokenizer.suppress_tokens + tokenizer.begin_suppress_tokens] = NEGATIVE_INFINITY
     if timestamps:
-        logits[:, : vocabulary.first_time] = NEVER
-        logits[:, vocabulary.first_time + vocabulary.max_first_time + 1 :] = NEVER
+        logits[:, : tokenizer.timestamp_begin] = NEGATIVE_INFINITY
+        logits[:, tokenizer.timestamp_begin + tokenizer.max_initial_timestamp + 1 :] = NEGATIVE_INFINITY
     return logits
 
 
-def next_mask(logits: Tensor, vocabulary: Vocabulary, spoken: Spoken, timestamps: bool) -> Tensor:
-    """Set to -inf, in `logits` `[N, V]` of a later token, what may not follow what was `spoken`."""
-    logits[:, vocabulary.suppressed] = NEVER
+def mask_next_logits(
+    logits: Tensor, tokenizer: WhisperTokenizer, state: TimestampState, timestamps: bool
+) -> Tensor:
+    """Set to -inf, in place, the `logits` `[N, V]` of tokens that cannot follow those in `state`."""
+    logits[:, tokenizer.suppress_tokens] = NEGATIVE_INFINITY
     if not timestamps:
         return logits
-    first = vocabulary.first_time
-    logits[:, vocabulary.no_timestamps] = NEVER
-    rows = zip(spoken.last.tolist(), spoken.before.tolist(), spoken.time.tolist(), strict=True)
-    for row, (last, before, time) in zip(logits, rows, strict=True):
-        if last >= first and (before >= first or before < 0):  # the start of a segment: now its text
-            row[first:] = NEVER
-        elif last >= first:  # the end of one: now the start of the next, or the end of all
-            row[: vocabulary.eot] = NEVER
-            row[first:time] = NEVER
-        elif time >= 0:  # a segment takes time
-            row[first : time + 1] = NEVER
-    is_time = logits[:, first:].logsumexp(dim=1) > logits[:, :first].amax(dim=1)
-    if bool(is_time.any()):
-        logits[:, :first].masked_fill_(is_time[:, None], NEVER)
+    begin = tokenizer.timestamp_begin
+    logits[:, tokenizer.no_timestamps] = NEGATIVE_INFINITY
+    rows = zip(state.last.tolist(), state.before_last.tolist(), state.timestamp.tolist(), strict=True)
+    for row, (last, before_last, timestamp) in zip(logits, rows, strict=True):
+        if last >= begin and (before_last >= begin or before_last < 0):  # start of a segment: text follows
+            row[begin:] = NEGATIVE_INFINITY
+        elif last >= begin:  # end of a segment: the start of the next one or the end of the text follows
+            row[: tokenizer.eot] = NEGATIVE_INFINITY
+            row[begin:timestamp] = NEGATIVE_INFINITY
+        elif timestamp >= 0:  # a segment does not end when it starts
+            row[begin : timestamp + 1] = NEGATIVE_INFINITY
+    must_be_timestamp = logits[:, begin:].logsumexp(dim=1) > logits[:, :begin].amax(dim=1)
+    if bool(must_be_timestamp.any()):
+        logits[:, :begin].masked_fill_(must_be_timestamp[:, None], NEGATIVE_INFINITY)
     return logits

@@ -1,6 +1,7 @@
-"""The engine of tx itself: windows of up to 30 s to tokens, by PyTorch and the search of `tx.decode.search`.
+"""The native engine: decodes windows of up to 30 s with PyTorch and the search of `tx.decode.search`.
 
-Shape letters: B windows, W hypotheses of each, N = B * W rows, D d_model, S audio positions, V vocabulary.
+Shape letters: B windows, W hypotheses of each, N = B * W rows, D d_model, M mel bins, S audio positions,
+V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -12,114 +13,117 @@ from torch import Tensor
 
 from tx.decode.sampling import Sampling
 from tx.decode.search import Hypothesis, beam_search, generate
-from tx.models.whisper import Memory, Network
+from tx.models import whisper
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
-from tx.package.hf_folder import Folder
+from tx.package.hf_folder import HfFolder
 from tx.speech.features import HOP, Audio, log_mel
-from tx.speech.transcribe.fallback import Heard, insist, judged
-from tx.speech.transcribe.logits_processors import NEVER, Spoken, first_mask, next_mask
-from tx.speech.transcribe.options import Options
-from tx.speech.whisper_tokenizer import Vocabulary
+from tx.speech.transcribe.decoding import DecodingResult, Options, decode_with_fallback
+from tx.speech.transcribe.logits_processors import (
+    NEGATIVE_INFINITY,
+    TimestampState,
+    mask_first_logits,
+    mask_next_logits,
+)
+from tx.speech.whisper_tokenizer import WhisperTokenizer
 
 
 @dataclass
 class Windows:
-    """What a search starts from: the encoded audio of B windows, and a prompt for each, all of one length."""
+    """The batch that a search starts from: the encoder output of B windows, and their prompts of equal length."""
 
     src: Tensor  # [B, S, D]
     prompts: list[list[int]]
     timestamps: bool
-    no_speech: list[float] = field(default_factory=list)  # filled in when the search starts
+    no_speech: list[float] = field(default_factory=list)  # probabilities, set when the search starts
 
 
 @dataclass
 class State:
-    """N rows in the midst of a search."""
+    """The state of N rows of a search."""
 
-    memory: Memory
-    spoken: Spoken
-    timestamps: bool
-    first: Tensor | None  # the scores of the first token, known from the prompt, until they are asked for
+    decoder: whisper.DecoderState
+    timestamps: TimestampState
+    with_timestamps: bool
+    first_logits: Tensor | None  # of the first token, computed with the prompt, until `step` returns them
 
     def reorder(self, index: Tensor, width: int) -> None:
-        self.memory.reorder(index, width)
-        self.spoken.reorder(index)
+        self.decoder.reorder(index, width)
+        self.timestamps.reorder(index)
 
 
-class NativeListener:
-    """A network that is searched (`start`, `step`) and asked (`listen`, `languages`)."""
+class NativeEngine:
+    """Implements the contract of a Decodable (`start`, `step`) and that of an engine (see `transcriber.Engine`)."""
 
-    def __init__(self, network: Network, vocabulary: Vocabulary) -> None:
-        self.network, self.vocabulary = network, vocabulary
+    def __init__(self, model: whisper.Model, tokenizer: WhisperTokenizer) -> None:
+        self.model, self.tokenizer = model, tokenizer
 
     def start(self, windows: Windows) -> State:
-        """Read the prompts, and see there how probable it is that nobody speaks."""
-        prompts = torch.tensor(windows.prompts, device=self.network.device)
-        memory = self.network.start(windows.src)
-        hidden = self.network.read(prompts, memory)
-        at = windows.prompts[0].index(self.vocabulary.sot)
-        told = self.network.logits(hidden[:, at]).softmax(dim=-1)[:, self.vocabulary.no_speech]
-        windows.no_speech = told.tolist()
-        first = first_mask(self.network.logits(hidden[:, -1]), self.vocabulary, windows.timestamps)
-        spoken = Spoken.nothing(len(windows.prompts), self.network.device)
-        return State(memory, spoken, windows.timestamps, first)
+        """Decode the prompts, and compute the no-speech probabilities after <|startoftranscript|>."""
+        prompts = torch.tensor(windows.prompts, device=self.model.device)
+        decoder = self.model.start(windows.src)
+        hidden = self.model.decode(prompts, decoder)
+        sot = windows.prompts[0].index(self.tokenizer.sot)
+        probabilities = self.model.logits(hidden[:, sot]).softmax(dim=-1)
+        windows.no_speech = probabilities[:, self.tokenizer.no_speech].tolist()
+        first = mask_first_logits(self.model.logits(hidden[:, -1]), self.tokenizer, windows.timestamps)
+        timestamps = TimestampState.empty(len(windows.prompts), self.model.device)
+        return State(decoder, timestamps, windows.timestamps, first)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """The masked scores `[N, V]` of what follows `tokens` `[N]`; at first, of what follows the prompt."""
-        if state.first is not None:
-            logits, state.first = state.first, None
+        """The masked logits `[N, V]` of the token after `tokens` `[N]`; at first, of the one after the prompt."""
+        if state.first_logits is not None:
+            logits, state.first_logits = state.first_logits, None
             return logits, state
-        state.spoken.add(tokens, self.vocabulary.first_time)
-        logits = self.network.logits(self.network.read(tokens[:, None], state.memory)[:, 0])
-        next_mask(logits, self.vocabulary, state.spoken, state.timestamps)
-        if (
-            state.memory.length + 1 >= self.network.max_len
-        ):  # no room: the search wants the end to be possible
-            logits[:, self.vocabulary.eot] = 0.0
+        state.timestamps.add(tokens, self.tokenizer.timestamp_begin)
+        logits = self.model.logits(self.model.decode(tokens[:, None], state.decoder)[:, 0])
+        mask_next_logits(logits, self.tokenizer, state.timestamps, state.with_timestamps)
+        if state.decoder.length + 1 >= self.model.config.max_target_positions:
+            logits[:, self.tokenizer.eot] = 0.0  # no position is left, so the search needs to be able to end
         return logits, state
 
     @torch.inference_mode()
-    def listen(
+    def decode(
         self,
         windows: Sequence[Audio],
         prompts: list[list[int]],
         options: Options,
         numbers: Sequence[int],
         timestamps: bool = True,
-    ) -> list[Heard]:
-        """See `tx.speech.transcribe.engine.Listener`."""
-        audio = self.network.encode(self._features(windows))
+    ) -> list[DecodingResult]:
+        audio = self.model.encode(self._features(windows))
 
-        def attempt(left: list[int], temperature: float) -> list[Heard]:
-            asked = Windows(audio[left], [prompts[i] for i in left], timestamps)
-            found = self._search(asked, temperature, options, [numbers[i] for i in left])
+        def attempt(left: list[int], temperature: float) -> list[DecodingResult]:
+            batch = Windows(audio[left], [prompts[i] for i in left], timestamps)
+            found = self._search(batch, temperature, options, [numbers[i] for i in left])
             return [
-                judged(h.ids, h.logprob, no_speech, temperature, self.vocabulary)
-                for h, no_speech in zip(found, asked.no_speech, strict=True)
+                DecodingResult.of(h.ids, h.logprob, no_speech, temperature, self.tokenizer)
+                for h, no_speech in zip(found, batch.no_speech, strict=True)
             ]
 
-        return insist(attempt, len(windows), options)
+        return decode_with_fallback(attempt, len(windows), options)
 
     def _features(self, windows: Sequence[Audio]) -> Tensor:
         """`[B, M, 2 S]`."""
-        network = self.network
+        config = self.model.config
+        n_samples = 2 * config.max_source_positions * HOP
         return torch.from_numpy(
-            np.stack([log_mel(w, network.n_mels, network.n_frames * HOP) for w in windows])
+            np.stack([log_mel(window, config.num_mel_bins, n_samples) for window in windows])
         )
 
     def _search(
         self, windows: Windows, temperature: float, options: Options, numbers: Sequence[int]
     ) -> list[Hypothesis]:
         n_windows, prompt = len(windows.prompts), windows.prompts[0]
-        room = [self.network.max_len - len(prompt)] * n_windows
+        max_lens = [self.model.config.max_target_positions - len(prompt)] * n_windows
+        bos_id, eos_id = prompt[-1], self.tokenizer.eot
         if temperature == 0 and options.beam_size > 1:
             best = beam_search(
                 self,
                 windows,
                 beam_size=options.beam_size,
-                max_lens=room,
-                bos_id=prompt[-1],
-                eos_id=self.vocabulary.eot,
+                max_lens=max_lens,
+                bos_id=bos_id,
+                eos_id=eos_id,
                 leave_in=1,
             )
         else:
@@ -127,29 +131,29 @@ class NativeListener:
                 self,
                 windows,
                 sampling=Sampling(temperature, seed=options.seed) if temperature else None,
-                max_lens=room,
-                bos_id=prompt[-1],
-                eos_id=self.vocabulary.eot,
+                max_lens=max_lens,
+                bos_id=bos_id,
+                eos_id=eos_id,
                 leave_in=1,
                 lines=numbers,
             )
-        return [hypotheses[0] if hypotheses else Hypothesis([], NEVER, NEVER) for hypotheses in best]
+        nothing = Hypothesis([], NEGATIVE_INFINITY, NEGATIVE_INFINITY)
+        return [hypotheses[0] if hypotheses else nothing for hypotheses in best]
 
     @torch.inference_mode()
-    def languages(self, windows: Sequence[Audio]) -> list[dict[str, float]]:
-        """The probability of each language, for each window."""
-        known = self.vocabulary.languages
-        memory = self.network.start(self.network.encode(self._features(windows)))
-        start = torch.full((len(windows), 1), self.vocabulary.sot, device=self.network.device)
-        scores = self.network.logits(self.network.read(start, memory)[:, 0])[:, list(known.values())]
-        return [dict(zip(known, row, strict=True)) for row in scores.softmax(dim=-1).tolist()]
+    def detect_languages(self, windows: Sequence[Audio]) -> list[dict[str, float]]:
+        languages = self.tokenizer.languages
+        state = self.model.start(self.model.encode(self._features(windows)))
+        start = torch.full((len(windows), 1), self.tokenizer.sot, device=self.model.device)
+        logits = self.model.logits(self.model.decode(start, state)[:, 0])[:, list(languages.values())]
+        return [dict(zip(languages, row, strict=True)) for row in logits.softmax(dim=-1).tolist()]
 
 
-def open_native(folder: Folder, vocabulary: Vocabulary, device: str, threads: int) -> NativeListener:
-    """The model in `folder` on `device`: in float32 on a CPU, in float16 on a GPU."""
+def open_native(folder: HfFolder, tokenizer: WhisperTokenizer, device: str, threads: int) -> NativeEngine:
+    """The engine for the model in `folder`: in float32 on a CPU, in float16 on a GPU."""
     set_threads(threads)
     keep_freed_memory()
     prefer_fast_products()
     chosen = choose_device(device)
     dtype = torch.float16 if chosen.type == "cuda" else torch.float32
-    return NativeListener(Network(folder, chosen, dtype), vocabulary)
+    return NativeEngine(whisper.load(folder, chosen, dtype), tokenizer)

@@ -16,7 +16,7 @@ from typing import Any
 from tx.config.schema import SPEECH
 from tx.errors import TxError
 from tx.package import find, read_header
-from tx.package.hf_folder import HINT, Folder, open_folder
+from tx.package.hf_folder import HINT, HfFolder, open_hf_folder
 
 _EXTRA = ("transformers", "accelerate", "peft", "av")
 _ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -39,7 +39,7 @@ def transformers() -> Any:
     return transformers
 
 
-def find_checkpoint(name: str) -> Folder:
+def find_checkpoint(name: str) -> HfFolder:
     """The model called `name`: a folder, a package, or one on the hub, which is downloaded once.
 
     Raises TxError if there is none, if it is damaged, or if the hub cannot be reached.
@@ -53,10 +53,10 @@ def find_checkpoint(name: str) -> Folder:
             if not _ON_HUB.fullmatch(repo):
                 raise TxError(f"there is no folder and no package {name}", HINT) from error
             path = _download(repo, name)
-    return open_folder(path)
+    return open_hf_folder(path)
 
 
-def load_model(folder: Folder) -> Any:
+def load_model(folder: HfFolder) -> Any:
     """The WhisperForConditionalGeneration of a folder, its weights in float32 whatever their type on disk.
 
     Raises TxError if the weights do not fit the configuration.
@@ -74,14 +74,14 @@ def load_model(folder: Folder) -> Any:
     return model
 
 
-def load_processor(folder: Folder) -> Any:
+def load_processor(folder: HfFolder) -> Any:
     """The WhisperProcessor (tokenizer and feature extractor) of a folder. Raises TxError if it is damaged."""
     hf = transformers()
     with _readable(folder) as path:
         return hf.WhisperProcessor.from_pretrained(path, local_files_only=True)
 
 
-def _check_shapes(folder: Folder) -> None:
+def _check_shapes(folder: HfFolder) -> None:
     """Raise TxError unless the weights have the shapes that config.json implies, before memory is taken by them."""
     from tx.models.whisper import expected_shapes
 
@@ -96,7 +96,7 @@ def _check_shapes(folder: Folder) -> None:
 
 
 @contextmanager
-def _readable(folder: Folder) -> Iterator[Path]:
+def _readable(folder: HfFolder) -> Iterator[Path]:
     """A folder in which every file is at its plain name, for a library; its errors become one sentence."""
     files = {name: folder.file(name) for name in folder.package.manifest["files"]} if folder.package else {}
     try:

@@ -13,10 +13,10 @@ from tx.config.duration import format_duration
 from tx.config.schema import RunConfig
 from tx.errors import TxError
 from tx.files import atomic_file
-from tx.speech.duplicates import Seen, file_of, likeness
-from tx.speech.items import Problem, SpeechSet, stop_at, summarized
-from tx.speech.read import has_split, part_of, read_sets
-from tx.speech.windows import Labels, Window, cut
+from tx.speech.datasets import has_split, read_sets, split_path
+from tx.speech.duplicates import DuplicateIndex, describe_duplicate, media_key
+from tx.speech.items import Problem, SpeechSet, raise_for_problems, report_problems
+from tx.speech.windows import Labels, Window, cut_windows
 
 LARGEST_SHARE = 6  # at most a sixth of the items is held out
 
@@ -44,7 +44,7 @@ def read_data(config: RunConfig, labels: Labels, language: str | None, say: Call
     """The sets of the configuration as windows. Raises TxError for what cannot be read, and with `strict` for all."""
 
     def windows(paths: list[str], split: str) -> list[Window]:
-        parts = [str(part_of(path, split)) for path in paths]
+        parts = [str(split_path(path, split)) for path in paths]
         return _windows(read_sets(parts, language), parts, labels, config.finetune.strict, say)
 
     train = windows(config.data.train, "train")
@@ -71,19 +71,23 @@ def apart(train: list[Window], valid: list[Window]) -> tuple[list[Window], list[
     That is one in the same file, at more than half the same time, or one of the same content with the same text.
     Raises TxError if none is left.
     """
-    seen, validated = Seen[Window](), {id(window) for window in valid}
+    seen, validated = DuplicateIndex[Window](), {id(window) for window in valid}
     by_file: dict[object, list[Window]] = {}
     for window in valid:
-        seen.twin(window)
-        by_file.setdefault(file_of(window.media), []).append(window)
+        seen.find_duplicate(window)
+        by_file.setdefault(media_key(window.media), []).append(window)
     kept, problems = [], []
     for window in train:
-        beside = by_file.get(file_of(window.media), [])
-        twin = next((other for other in beside if _overlap(window, other)), None) or seen.twin(window)
+        beside = by_file.get(media_key(window.media), [])
+        twin = next((other for other in beside if _overlap(window, other)), None) or seen.find_duplicate(
+            window
+        )
         if twin is None or id(twin) not in validated:
             kept.append(window)
         else:
-            problems.append(Problem(window.origin, "in a validation set, too", likeness(window, twin)))
+            problems.append(
+                Problem(window.origin, "in a validation set, too", describe_duplicate(window, twin))
+            )
     if not kept:
         raise TxError(
             f"all that is to be trained on is to be validated on, too; the first: {problems[0]}",
@@ -99,8 +103,8 @@ def _overlap(one: Window, other: Window) -> bool:
 
 def _tell(problems: list[Problem], strict: bool, say: Callable[[str], None]) -> None:
     if strict:
-        stop_at(problems)
-    for line in summarized(problems):
+        raise_for_problems(problems)
+    for line in report_problems(problems):
         say(line)
 
 
@@ -112,7 +116,7 @@ def _split(path: str) -> str:
 def _windows(
     found: SpeechSet, paths: list[str], labels: Labels, strict: bool, say: Callable[[str], None]
 ) -> list[Window]:
-    windows, problems = cut(found.items, labels)
+    windows, problems = cut_windows(found.items, labels)
     _tell([*found.problems, *problems], strict, say)
     names = " ".join(paths)
     if not windows:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tx.config.schema import FinetuneConfig
 from tx.package import HF_WEIGHTS
-from tx.speech.whisper_tokenizer import Vocabulary
+from tx.speech.whisper_tokenizer import WhisperTokenizer
 from tx.tasks.speech.encoder import fit_windows
 
 TASKS = ("transcribe", "translate")
@@ -27,7 +27,7 @@ def learning_rate_for(d_model: int, lora: bool = False) -> float:
     return LORA_LR if lora else _LR[min(_LR, key=lambda width: abs(width - d_model))]
 
 
-def complete(model: Any, vocabulary: Vocabulary) -> None:
+def complete(model: Any, vocabulary: WhisperTokenizer) -> None:
     """Tell generation what it needs and older folders do not say, those without generation_config.json above all.
 
     What follows from the tokenizer is added; what is there, or was in config.json (forbidden tokens), stays.
@@ -35,8 +35,8 @@ def complete(model: Any, vocabulary: Vocabulary) -> None:
     needed: dict[str, Any] = {
         "is_multilingual": bool(vocabulary.languages),
         "no_timestamps_token_id": vocabulary.no_timestamps,
-        "prev_sot_token_id": vocabulary.previous,
-        "max_initial_timestamp_index": vocabulary.max_first_time,
+        "prev_sot_token_id": vocabulary.sot_prev,
+        "max_initial_timestamp_index": vocabulary.max_initial_timestamp,
         "max_length": model.config.max_target_positions,
     }
     if vocabulary.languages:

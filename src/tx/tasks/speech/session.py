@@ -9,10 +9,10 @@ import torch
 
 from tx.config.schema import SPEECH, RunConfig
 from tx.errors import TxError, UsageError
-from tx.evaluate.speech import normalizer
+from tx.evaluate.error_rates import normalizer
 from tx.nn.device import choose_device, keep_freed_memory, set_threads, use_bf16
 from tx.package import update_package
-from tx.speech.whisper_tokenizer import Vocabulary
+from tx.speech.whisper_tokenizer import WhisperTokenizer
 from tx.speech.windows import Labels, Window
 from tx.tasks.speech.checkpoint import find_checkpoint, load_model, load_processor, transformers
 from tx.tasks.speech.data import Data, read_data
@@ -143,7 +143,7 @@ def open_session(config: RunConfig, listener: Any) -> Session:
     set_threads(config.train.threads)
     device = _device(config)
     folder = find_checkpoint(finetune.init_from)
-    vocabulary = Vocabulary(folder)
+    vocabulary = WhisperTokenizer(folder)
     language = vocabulary.language(finetune.language) if finetune.language else None
     multilingual = bool(vocabulary.languages)
     if not multilingual and finetune.task == "translate":

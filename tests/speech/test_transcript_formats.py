@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tx.speech.captions import FORMATS, Layout, caption_lines, readable, sentences, wrap
 from tx.speech.subtitles import Cue, read_cues
+from tx.speech.transcript_formats import FORMATS, Layout, caption_lines, readable, sentences, wrap
 
 SAID = [
     Cue(0.0, 2.5, "Guten Abend."),

@@ -13,9 +13,9 @@ import pytest
 
 from media import beeps, write_media
 from tx.errors import TxError
-from tx.speech.items import Item, SpeechSet, stop_at, summarized
+from tx.speech.datasets import has_split, read_set, read_sets, read_splits, splits
+from tx.speech.items import Item, SpeechSet, raise_for_problems, report_problems
 from tx.speech.media import RATE, decode
-from tx.speech.read import has_split, read_all, read_set, read_sets, splits
 
 TEXTS = ["Guten Morgen.", 'Er sagte: "Ja", und ging.', "Größe 1,5; Tür\tauf", "Привет мир"]
 SRT = "1\n00:00:00,100 --> 00:00:00,900\nGuten\n\n2\n00:00:01,000 --> 00:00:01,500\nMorgen.\n"
@@ -159,12 +159,12 @@ def test_problems_are_named_by_file_and_line(folder: Path) -> None:
         f"{clips / '0.wav'} stands in {table}:2, too",
         f"{clips / 'copy.wav'} is the same as {clips / '0.wav'} in {table}:2",
     ]
-    report = "\n".join(summarized(found.problems, shown=1))
+    report = "\n".join(report_problems(found.problems, shown=1))
     assert report.startswith("2 skipped: empty text\n  " + str(table) + ":3: has no text\n  and 1 more")
     with pytest.raises(TxError, match="8 items cannot be used") as error:
-        stop_at(found.problems)
+        raise_for_problems(found.problems)
     assert f"{table}:3" in error.value.message
-    stop_at([])
+    raise_for_problems([])
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_unreadable_subtitles_are_problems_with_their_line(folder: Path) -> None
     converted = f"iconv -f cp1252 -t utf-8 {clips / '0.srt'} > utf8.txt"
     assert str(found.problems[0].hint).endswith(converted)
     assert any(
-        line.startswith("  hint: ") and line.endswith(converted) for line in summarized(found.problems)
+        line.startswith("  hint: ") and line.endswith(converted) for line in report_problems(found.problems)
     )
 
 
@@ -300,7 +300,7 @@ def test_common_voice_is_checked_by_its_splits(folder: Path) -> None:
         rows = "".join(f"x\t{i}.wav\t{'abcd'[i]}\tde\n" for i in indexes)
         (folder / f"{table}.tsv").write_text(header + rows)
     (folder / "dev.tsv").write_text(header)
-    found = read_all([folder])
+    found = read_splits([folder])
     assert [(Path(name).name, len(each.items)) for name, each in found.items()] == [
         ("dev.tsv", 0),
         ("test.tsv", 1),
@@ -312,12 +312,12 @@ def test_common_voice_is_checked_by_its_splits(folder: Path) -> None:
     assert has_split(folder, "test") and not has_split(folder, "valid")
     for name in ("other", "other.tsv"):
         assert pairs(read_set(folder / name)) == [("3.wav", "d")]
-        assert [len(each.items) for each in read_all([folder / name]).values()] == [1]
+        assert [len(each.items) for each in read_splits([folder / name]).values()] == [1]
     with pytest.raises(TxError, match=r"dev\.tsv holds no items"):
         read_set(folder, split="valid")
     for table in ("train", "test", "dev"):
         (folder / f"{table}.tsv").unlink()
-    assert [len(each.items) for each in read_all([folder]).values()] == [1, 3]  # what there is
+    assert [len(each.items) for each in read_splits([folder]).values()] == [1, 3]  # what there is
 
 
 def test_folders_without_anything_are_refused(folder: Path) -> None:
@@ -350,7 +350,7 @@ Dataset.from_dict(dict(audio=[sounds[1], "gone.wav"], text=["b", "c"])).save_to_
 Dataset.from_dict(dict(audio=[dict(array=[0.0], sampling_rate=16000)], text=["a"])).save_to_disk("decoded")
 Dataset.from_dict(dict(sentence=["a"])).save_to_disk("mute")
 from tx.speech.media import decode, measure
-from tx.speech.read import read_set, read_sets
+from tx.speech.datasets import read_set, read_sets
 for name in ("one", "all", "paths", "decoded", "mute"):
     try:
         found = read_set(name, split="test")
@@ -358,9 +358,9 @@ for name in ("one", "all", "paths", "decoded", "mute"):
         print(*found.problems)
     except Exception as error:
         print(error)
-from tx.speech.windows import cut
+from tx.speech.windows import cut_windows
 torn = read_set("torn")
-print(cut(torn.items)[1][0])
+print(cut_windows(torn.items)[1][0])
 print(*torn.problems)
 twice = read_sets(["one", "./all/test", "mono.tsv"])
 print([i.origin for i in twice.items], len(twice.problems), twice.problems[-1])

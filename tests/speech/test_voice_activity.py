@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tx.speech.activity import FARTHEST, PACK, Stretch, find_speech, find_speech_silero, pack
 from tx.speech.features import WINDOW
 from tx.speech.media import RATE
+from tx.speech.voice_activity import FARTHEST, PACK, Interval, detect_speech, detect_speech_silero, pack
 
 DATA = os.environ.get("TX_TEST_DATA")
 HISS = np.tile(np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32), 100)
@@ -35,13 +35,13 @@ def recording(seconds: float, at: dict[float, float], background: float = 0.0) -
 
 @pytest.mark.parametrize("level", [0.0, 1e-5, 1e-4])
 def test_silence_holds_no_speech(level: float) -> None:
-    assert find_speech(recording(10, {}, level)) == []
-    assert find_speech(np.zeros(0, np.float32)) == find_speech(np.zeros(100, np.float32)) == []
+    assert detect_speech(recording(10, {}, level)) == []
+    assert detect_speech(np.zeros(0, np.float32)) == detect_speech(np.zeros(100, np.float32)) == []
 
 
 @pytest.mark.parametrize("background", [0.0, 1e-4, 1e-3, 1e-2])
 def test_speech_is_found_where_it_is(background: float) -> None:
-    found = find_speech(recording(40, {3: 4, 10: 1, 20: 12}, background))
+    found = detect_speech(recording(40, {3: 4, 10: 1, 20: 12}, background))
     times = [(part.start / RATE, part.end / RATE) for part in found]
     assert len(times) == 3
     for (start, end), (begin, length) in zip(times, {3: 4, 10: 1, 20: 12}.items(), strict=True):
@@ -53,47 +53,47 @@ def test_hum_clicks_and_an_offset_are_no_speech() -> None:
     time = np.arange(len(sound)) / RATE
     sound += (0.05 * np.sin(2 * np.pi * 50 * time) + 0.1).astype(np.float32)
     sound[3 * RATE] += 0.5
-    speech = find_speech(sound + recording(10, {6: 2}))
+    speech = detect_speech(sound + recording(10, {6: 2}))
     assert [(round(s.start / RATE), round(s.end / RATE)) for s in speech] == [(6, 8)]
 
 
 def test_what_is_loud_all_through_is_left_to_the_model() -> None:
     """Music, say: by 5 dB or so louder and softer."""
     swell = 0.75 + 0.25 * np.sin(np.arange(10 * RATE) / RATE)
-    assert find_speech((recording(10, {}, 0.1) * swell).astype(np.float32)) == [Stretch(0, 10 * RATE)]
+    assert detect_speech((recording(10, {}, 0.1) * swell).astype(np.float32)) == [Interval(0, 10 * RATE)]
 
 
 @pytest.mark.parametrize("seconds", [2, 10, 100])
 @pytest.mark.parametrize("level", [0.001, 0.3])
 def test_what_is_as_even_as_no_voice_is_not_listened_to(seconds: float, level: float) -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(round(seconds * RATE)) / RATE).astype(np.float32)
-    assert find_speech(recording(seconds, {}, level)) == []
-    assert find_speech(level * tone) == []
-    assert find_speech(level * tone + recording(seconds, {1: 0.8})) != []
+    assert detect_speech(recording(seconds, {}, level)) == []
+    assert detect_speech(level * tone) == []
+    assert detect_speech(level * tone + recording(seconds, {1: 0.8})) != []
 
 
 def test_a_quiet_speaker_after_a_loud_one_is_heard() -> None:
     sound = recording(130, {5: 5, 100: 5}, 1e-5)
     sound[90 * RATE :] *= 0.01
-    assert [round(part.start / RATE) for part in find_speech(sound)] == [5, 100]
+    assert [round(part.start / RATE) for part in detect_speech(sound)] == [5, 100]
 
 
 @settings(max_examples=50, deadline=None)
 @given(gaps=st.lists(st.tuples(st.integers(0, 12), st.integers(1, 70)), min_size=1, max_size=12))
 def test_packs_fit_a_window_and_lose_nothing(gaps: list[tuple[int, int]]) -> None:
-    speech, at = list[Stretch](), 0
+    speech, at = list[Interval](), 0
     for gap, length in gaps:
         start = at + gap * RATE + (RATE // 2 if speech else 0)
         at = start + length * RATE
-        speech.append(Stretch(start, at))
+        speech.append(Interval(start, at))
     groups = pack(HISS, speech)
     parts = [part for group in groups for part in group]
     assert all(group[-1].end - group[0].start <= PACK < WINDOW for group in groups)
     assert all(b.start - a.end <= FARTHEST for group in groups for a, b in pairwise(group))
-    joined: list[Stretch] = []
+    joined: list[Interval] = []
     for part in parts:  # cuts lie inside a stretch, so joining what touches gives the stretches again
         if joined and joined[-1].end == part.start:
-            joined[-1] = Stretch(joined[-1].start, part.end)
+            joined[-1] = Interval(joined[-1].start, part.end)
         else:
             joined.append(part)
     assert joined == speech
@@ -102,7 +102,7 @@ def test_packs_fit_a_window_and_lose_nothing(gaps: list[tuple[int, int]]) -> Non
 def test_long_speech_is_cut_in_a_pause() -> None:
     sound = babble(50)
     sound[round(22.0 * RATE) : round(22.4 * RATE)] = 0  # too short to end a stretch
-    (first, *_), *_ = groups = pack(sound, find_speech(sound))
+    (first, *_), *_ = groups = pack(sound, detect_speech(sound))
     assert len(groups) == 2 and 22.0 <= first.end / RATE <= 22.4
 
 
@@ -115,7 +115,7 @@ def test_on_human_speech_nothing_is_lost_that_silero_hears() -> None:
     pause = np.zeros(2 * RATE, np.float32)
     sound = np.concatenate([part for file in files for part in (decode(file), pause)])
     ours, theirs = np.zeros(len(sound), bool), np.zeros(len(sound), bool)
-    for mask, find in ((ours, find_speech), (theirs, find_speech_silero)):
+    for mask, find in ((ours, detect_speech), (theirs, detect_speech_silero)):
         for part in find(sound):
             mask[part.start : part.end] = True
     assert (ours & theirs).sum() / theirs.sum() > 0.98
@@ -142,7 +142,7 @@ def test_on_human_speech_nothing_is_lost(place: str) -> None:
         else:
             sound = sound / np.abs(sound).max() * np.float32(0.005)
         heard = np.zeros(len(before) + len(sound) + RATE, bool)
-        for part in find_speech(np.concatenate([before, sound])):
+        for part in detect_speech(np.concatenate([before, sound])):
             heard[part.start : part.end] = True
         inside = heard[len(before) : len(before) + len(frames) * 320].reshape(-1, 320).all(axis=1)
         assert (wanted & inside).sum() / wanted.sum() > 0.9, file.name

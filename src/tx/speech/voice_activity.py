@@ -32,14 +32,14 @@ FARTHEST = 4 * RATE  # samples of silence inside a window
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Interval:
     """A part of the audio, in samples, the end not included."""
 
     start: int
     end: int
 
 
-def find_speech(audio: Audio) -> list[Stretch]:
+def detect_speech(audio: Audio) -> list[Interval]:
     """The stretches of mono audio at 16 kHz in which there may be speech; none in silence."""
     if is_silent(audio):
         return []
@@ -48,7 +48,7 @@ def find_speech(audio: Audio) -> list[Stretch]:
     enter[_is_steady(audio, levels)] = np.inf
     frames = list(_joined(_runs(levels, enter, enter - LEAVE)))
     return [
-        Stretch(max(0, start - PADDING) * FRAME, min(len(audio), (end + PADDING) * FRAME))
+        Interval(max(0, start - PADDING) * FRAME, min(len(audio), (end + PADDING) * FRAME))
         for start, end in frames
     ]
 
@@ -133,12 +133,12 @@ def _joined(runs: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield last
 
 
-def pack(audio: Audio, speech: Sequence[Stretch]) -> list[list[Stretch]]:
+def pack(audio: Audio, speech: Sequence[Interval]) -> list[list[Interval]]:
     """The stretches in groups, each at most `PACK` (29 s) from its start to its end.
 
     A longer stretch is cut where it is quietest; a long silence between two is left out of the windows.
     """
-    groups: list[list[Stretch]] = []
+    groups: list[list[Interval]] = []
     for whole in speech:
         for part in _cut(audio, whole):
             group = groups[-1] if groups else []
@@ -150,7 +150,7 @@ def pack(audio: Audio, speech: Sequence[Stretch]) -> list[list[Stretch]]:
     return groups
 
 
-def _cut(audio: Audio, stretch: Stretch) -> Iterator[Stretch]:
+def _cut(audio: Audio, stretch: Interval) -> Iterator[Interval]:
     """The stretch in parts of at most `PACK`, cut in the quietest fifth of a second of the second half."""
     start = stretch.start
     while stretch.end - start > PACK:
@@ -158,12 +158,12 @@ def _cut(audio: Audio, stretch: Stretch) -> Iterator[Stretch]:
         levels = _levels(audio[begin : start + PACK])
         smooth = np.convolve(10 ** (levels / 10), np.ones(10), mode="valid")
         cut = begin + (int(smooth.argmin()) + 5) * FRAME
-        yield Stretch(start, cut)
+        yield Interval(start, cut)
         start = cut
-    yield Stretch(start, stretch.end)
+    yield Interval(start, stretch.end)
 
 
-def find_speech_silero(audio: Audio) -> list[Stretch]:
+def detect_speech_silero(audio: Audio) -> list[Interval]:
     """The same by Silero's network, as faster-whisper ships it. Raises TxError where that is missing."""
     try:
         from faster_whisper.vad import VadOptions, get_speech_timestamps
@@ -172,4 +172,4 @@ def find_speech_silero(audio: Audio) -> list[Stretch]:
             "Silero's voice activity comes with faster-whisper", "pip install 'tx[ctranslate2]'"
         ) from None
     options = VadOptions(min_silence_duration_ms=500, speech_pad_ms=200)
-    return [Stretch(found["start"], found["end"]) for found in get_speech_timestamps(audio, options)]
+    return [Interval(found["start"], found["end"]) for found in get_speech_timestamps(audio, options)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tx.errors import TxError
 from tx.speech import hf_dataset, media, subtitles, tables
-from tx.speech.duplicates import Seen, likeness
+from tx.speech.duplicates import DuplicateIndex, describe_duplicate
 from tx.speech.folders import read_folder, read_media_file
 from tx.speech.items import Item, NoSpeechError, Problem, SpeechSet
 
@@ -41,13 +41,13 @@ def read_sets(paths: Sequence[str | Path], language: str | None = None, split: s
     else it brings is a problem where something is left.
     """
     merged = SpeechSet()
-    for found in _read_each([part_of(path, split) for path in paths], language).values():
+    for found in _read_each([split_path(path, split) for path in paths], language).values():
         merged.items += found.items
         merged.problems += found.problems
     return merged
 
 
-def read_all(paths: Sequence[str | Path], language: str | None = None) -> dict[str, SpeechSet]:
+def read_splits(paths: Sequence[str | Path], language: str | None = None) -> dict[str, SpeechSet]:
     """Each of several sets by its name, with every split as a set of its own; else as `read_sets`.
 
     So what stands in a training set and in its test set is found as well. Where one set holds nothing and another
@@ -58,11 +58,11 @@ def read_all(paths: Sequence[str | Path], language: str | None = None) -> dict[s
 
 
 def _read_each(paths: Sequence[Path], language: str | None) -> dict[str, SpeechSet]:
-    found, seen = {path: SpeechSet() for path in paths}, Seen[Item]()
+    found, seen = {path: SpeechSet() for path in paths}, DuplicateIndex[Item]()
     empty: list[NoSpeechError] = []
     media_stems = {path.with_suffix("") for path in found if path.suffix.lower() in media.SUFFIXES}
     for path in list(found):
-        if path.suffix.lower() in subtitles.TEXTS and media_stems & set(subtitles.stems(path)):
+        if path.suffix.lower() in subtitles.TEXTS and media_stems & set(subtitles.media_stems(path)):
             del found[path]
             continue
         try:
@@ -116,7 +116,7 @@ def _table_of(path: Path) -> Path:
     return table if (path.parent / "clips").is_dir() and table.is_file() and not path.exists() else path
 
 
-def part_of(path: str | Path, split: str) -> Path:
+def split_path(path: str | Path, split: str) -> Path:
     """The part of `path` that `split` names, where it has parts. Raises TxError where that is none of them."""
     parts, path = splits(path), Path(path)
     if (chosen := _part(parts, split)) is None and parts:
@@ -147,13 +147,13 @@ def _read(path: Path, language: str | None) -> Iterator[Item | Problem]:
 # --- what is wrong with an item ---
 
 
-def _fault(item: Item, seen: Seen[Item]) -> Problem | None:
+def _fault(item: Item, seen: DuplicateIndex[Item]) -> Problem | None:
     if not any(character.isalnum() for character in item.text):
         return Problem(item.origin, "empty text", "has no word in its text" if item.text else "has no text")
     if found := _CONTROL.search(item.text):
         return Problem(
             item.origin, "control token in the text", f"holds {found[0]}, which is a command to Whisper"
         )
-    if (twin := seen.twin(item)) is not None:
-        return Problem(item.origin, "duplicate", likeness(item, twin))
+    if (twin := seen.find_duplicate(item)) is not None:
+        return Problem(item.origin, "duplicate", describe_duplicate(item, twin))
     return None
