@@ -15,7 +15,7 @@ import harness
 from harness import Job, Result
 
 from tx.text.fit_tokenizer import train_tokenizer_package
-from tx.text.tokenizer import open_tokenizers
+from tx.text.load_tokenizer import open_tokenizers
 
 SETTINGS = {
     "tx": {"malloc"},

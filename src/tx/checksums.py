@@ -9,27 +9,27 @@ from tx.errors import TxError
 from tx.files import sha256
 
 
-def seal(content: dict[str, Any]) -> str:
+def dump_checked(content: dict[str, Any]) -> str:
     """JSON text of `content` that carries its own digest."""
     return json.dumps({"sha256": _digest(content), **content}, indent=1) + "\n"
 
 
-def unseal(path: Path) -> dict[str, Any]:
-    """The content that `seal` wrote. Raises TxError if it is damaged, FileNotFoundError if there is none."""
+def load_checked(path: Path) -> dict[str, Any]:
+    """The content that `dump_checked` wrote. Raises TxError if it is damaged, FileNotFoundError if there is none."""
     try:
         content = json.loads(path.read_bytes())
         if content.pop("sha256") == _digest(content):
             return content  # type: ignore[no-any-return]
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         pass
-    raise damaged(path)
+    raise damaged_run_file(path)
 
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def damaged(path: Path) -> TxError:
+def damaged_run_file(path: Path) -> TxError:
     """The sentence for a file of a run that is not what tx wrote."""
     return TxError(
         f"{path} is damaged: its content does not match its digest",
@@ -41,7 +41,7 @@ def check_digest(path: Path, digest: str) -> None:
     """Raise TxError unless `path` is there and has this SHA-256."""
     try:
         if sha256(path) != digest:
-            raise damaged(path)
+            raise damaged_run_file(path)
     except OSError as error:
         raise TxError(
             f"cannot read {path}: {error.strerror or error}",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tx.config.catalog import load_recipe, recipe_names
-from tx.config.resolve import Resolved, check_section, nearest_toml, resolve
+from tx.config.resolve import Resolved, check_section, resolve
 from tx.config.schema import (
     MODELS,
     SECTIONS,
@@ -22,7 +22,7 @@ from tx.config.schema import (
     option,
     parse_duration,
 )
-from tx.config.toml import to_toml
+from tx.config.toml import nearest_toml, to_toml
 from tx.errors import TxError, UsageError
 
 

@@ -22,7 +22,6 @@ from tx.data.corpus import (
     COMPLETE,
     Corpus,
     Side,
-    cache_folder,
     check_counts,
     encode_corpus,
     fingerprint,
@@ -31,6 +30,7 @@ from tx.data.corpus import (
     select_pairs,
 )
 from tx.errors import TxError
+from tx.files import cache_folder
 from tx.text.parallel import slipped_at
 from tx.text.tokenizer import Tokenizer
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tx.demo import Corpus, Pair, corpus, generate, held_out, numbers, syntax, write
+from tx.demo import numbers, syntax
+from tx.demo.corpus import Corpus, Pair, generate, held_out, make_corpus, write_corpus
 from tx.demo.lexicon import (
     ADJECTIVES,
     BE,
@@ -375,7 +376,7 @@ def test_numbers_out_of_reach_are_refused(n: int) -> None:
 
 @cache
 def default() -> Corpus:
-    return corpus()
+    return make_corpus()
 
 
 def all_pairs() -> list[Pair]:
@@ -508,7 +509,7 @@ def test_every_construction_occurs_in_test() -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
-    code = "from tx.demo import generate; print(ascii(generate(3000, 5)))"
+    code = "from tx.demo.corpus import generate; print(ascii(generate(3000, 5)))"
     runs = [
         subprocess.run(
             [sys.executable, "-c", code],
@@ -524,7 +525,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_files_hold_the_pairs_line_by_line_and_are_not_replaced_unasked(tmp_path: Path) -> None:
     few = Corpus(*(part[:20] for part in default()))
-    paths = write(few, tmp_path / "new" / "demo")
+    paths = write_corpus(few, tmp_path / "new" / "demo")
     assert [path.name for path in paths] == [
         "train.en",
         "train.de",
@@ -543,9 +544,9 @@ def test_files_hold_the_pairs_line_by_line_and_are_not_replaced_unasked(tmp_path
     for path in paths[:3]:
         path.unlink()
     with pytest.raises(UsageError, match=r"valid\.de"):
-        write(few, tmp_path / "new" / "demo")
+        write_corpus(few, tmp_path / "new" / "demo")
     assert paths[3].read_text() == "mine" and not paths[0].exists()
-    write(few, tmp_path / "new" / "demo", overwrite=True)
+    write_corpus(few, tmp_path / "new" / "demo", overwrite=True)
     assert paths[3].read_text() != "mine"
 
 

@@ -9,7 +9,7 @@ from tx.errors import TxError
 from tx.package import (
     MANIFEST,
     Package,
-    find,
+    find_package,
     get_default,
     list_packages,
     set_default,
@@ -29,21 +29,23 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_name_is_looked_for_here_before_at_home(here: Path, tmp_path: Path) -> None:
     for place in (tmp_path / "home" / "models", here, here / "models"):
         tokenizer_at(place / "bpe")
-        assert find("bpe", "tokenizer").resolve() == place / "bpe"
-    assert find("./bpe", "tokenizer").resolve() == here / "bpe"
-    assert find(str(tmp_path / "home/models/bpe"), "tokenizer") == tmp_path / "home" / "models" / "bpe"
+        assert find_package("bpe", "tokenizer").resolve() == place / "bpe"
+    assert find_package("./bpe", "tokenizer").resolve() == here / "bpe"
+    assert (
+        find_package(str(tmp_path / "home/models/bpe"), "tokenizer") == tmp_path / "home" / "models" / "bpe"
+    )
 
 
 def test_an_unknown_name_gets_a_suggestion(here: Path) -> None:
     tokenizer_at(here / "models" / "bpe8k")
     with pytest.raises(TxError, match="no package called 'bpe8'") as caught:
-        find("bpe8", "tokenizer")
+        find_package("bpe8", "tokenizer")
     assert caught.value.hint == "did you mean 'bpe8k'?"
     with pytest.raises(TxError, match="the name of the package is empty"):
-        find("", "tokenizer")
+        find_package("", "tokenizer")
     for name in ("./nowhere", "/nowhere", "a/b", "..x"):
         with pytest.raises(TxError):
-            Package.open(find(name, "tokenizer"))
+            Package.open(find_package(name, "tokenizer"))
 
 
 def test_the_environment_names_a_package_for_each_task(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,27 +53,27 @@ def test_the_environment_names_a_package_for_each_task(here: Path, monkeypatch: 
         tokenizer_at(here / name)
     (here / "tx.toml").write_text('[defaults]\ntokenizer = "one"\n')
     monkeypatch.setenv("TX_TOKENIZER_MODEL", "two")
-    assert find(None, "tokenizer") == Path("two")
-    assert find("one", "tokenizer") == Path("one"), "a name that was given wins"
+    assert find_package(None, "tokenizer") == Path("two")
+    assert find_package("one", "tokenizer") == Path("one"), "a name that was given wins"
     monkeypatch.setenv("TX_TOKENIZER_MODEL", "three")
     with pytest.raises(TxError) as caught:
-        find(None, "tokenizer")
+        find_package(None, "tokenizer")
     assert caught.value.hint == "the environment names it in TX_TOKENIZER_MODEL"
 
 
 def test_without_a_name_only_an_unambiguous_package_is_taken(here: Path, tmp_path: Path) -> None:
     with pytest.raises(TxError, match="there is no tokenizer package"):
-        find(None, "tokenizer")
+        find_package(None, "tokenizer")
     write_package(here / "models" / "de-en", fill(1), **translator())
     tokenizer_at(here / "one")
-    assert find(None, "tokenizer") == Path("one")
+    assert find_package(None, "tokenizer") == Path("one")
     tokenizer_at(tmp_path / "home" / "models" / "two")
     with pytest.raises(TxError, match=r"there are 2 tokenizer packages: one, .*two"):
-        find(None, "tokenizer")
+        find_package(None, "tokenizer")
     set_default("tokenizer", tmp_path / "home" / "models" / "two")
-    assert find(None, "tokenizer").name == "two"
+    assert find_package(None, "tokenizer").name == "two"
     (here / "tx.toml").write_text('[defaults]\ntokenizer = "one"\n')
-    assert find(None, "tokenizer").resolve() == here / "one"
+    assert find_package(None, "tokenizer").resolve() == here / "one"
     set_default("tokenizer", None)
     assert get_default("tokenizer") is None
 
@@ -81,16 +83,16 @@ def test_tx_toml_counts_from_its_own_folder(here: Path, monkeypatch: pytest.Monk
     (here / "tx.toml").write_text('[defaults]\ntokenizer = "one"\ntranslation = "gone"\ntagging = 3')
     (here / "deep" / "down").mkdir(parents=True)
     monkeypatch.chdir(here / "deep" / "down")
-    assert find(None, "tokenizer") == here / "models" / "one"
+    assert find_package(None, "tokenizer") == here / "models" / "one"
     with pytest.raises(TxError, match="no package called 'gone'") as caught:
-        find(None, "translation")
+        find_package(None, "translation")
     assert str(here / "tx.toml") in str(caught.value.hint)
     with pytest.raises(TxError, match="is not a name"):
-        find(None, "tagging")
+        find_package(None, "tagging")
     for broken in (b"[defaults", b"defaults = 1", b"\xff", b"x = " + b"[" * 10**5):
         (here / "tx.toml").write_bytes(broken)
         with pytest.raises(TxError, match=r"tx\.toml"):
-            find(None, "tokenizer")
+            find_package(None, "tokenizer")
 
 
 def test_defaults_survive_a_change_of_folder(
@@ -98,10 +100,10 @@ def test_defaults_survive_a_change_of_folder(
 ) -> None:
     set_default("tokenizer", Path(tokenizer_at(here / "one").name))
     monkeypatch.chdir(tmp_path)
-    assert find(None, "tokenizer") == here / "one"
+    assert find_package(None, "tokenizer") == here / "one"
     (tmp_path / "home" / "defaults.json").write_text("{")
     with pytest.raises(TxError, match=r"cannot read .*defaults\.json"):
-        find(None, "tokenizer")
+        find_package(None, "tokenizer")
 
 
 def test_list_packages_tells_what_it_cannot_read(here: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from packages import fill, translator
 from tx.errors import TxError
+from tx.files import cache_folder
 from tx.package import WEIGHTS, Package, hash_cache, load_package, read, write_package
 
 
@@ -22,7 +23,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(hash_cache, "LARGE", 100)
     monkeypatch.setattr(hash_cache, "_SETTLED", -(10**12))
     path = write_package(tmp_path / "model", fill(1, size=50), **translator()).path
-    shutil.rmtree(hash_cache.cache_folder())
+    shutil.rmtree(cache_folder())
     yield path
 
 
@@ -90,7 +91,7 @@ def test_a_memory_that_cannot_be_kept_or_read_does_no_harm(
     assert hashed.count("large") == 1
     monkeypatch.setenv("TX_HOME", str(package.with_name("home2")))
     Package.open(package)
-    (record,) = (hash_cache.cache_folder() / "verified").iterdir()
+    (record,) = (cache_folder() / "verified").iterdir()
     record.write_bytes(b"\xff\x00")
     Package.open(package)
     assert hashed.count("large") == 3
@@ -98,7 +99,7 @@ def test_a_memory_that_cannot_be_kept_or_read_does_no_harm(
 
 def test_what_is_remembered_is_of_this_very_digest(package: Path) -> None:
     Package.open(package)
-    (record,) = (hash_cache.cache_folder() / "verified").iterdir()
+    (record,) = (cache_folder() / "verified").iterdir()
     other = record.read_text().rpartition(" ")[0] + " " + "0" * 64 + "\n"
     record.write_text(other)
     damage(package)

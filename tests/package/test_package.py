@@ -26,7 +26,7 @@ from tx.package import (
     update_manifest,
     write_package,
 )
-from tx.package.manifest import fingerprint
+from tx.package.manifest import manifest_digest
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def reseal(path: Path, change) -> None:
     """Change model.json as someone would who knows how its checksum is made."""
     manifest = json.loads((path / MANIFEST).read_text())
     change(manifest)
-    manifest["sha256"] = fingerprint(path, manifest)
+    manifest["sha256"] = manifest_digest(path, manifest)
     (path / MANIFEST).write_text(json.dumps(manifest))
 
 

@@ -20,8 +20,8 @@ from tx.package import (
     MANIFEST,
     WEIGHTS,
     Package,
-    card,
     load_package,
+    model_card,
     read,
     update_manifest,
     update_package,
@@ -286,7 +286,7 @@ def test_the_card_reads_well() -> None:
         "tokenizers": {},
         "config": {"d_model": 1024, "tie_embeddings": True},
     }
-    text = card(manifest, "de_en")
+    text = model_card(manifest, "de_en")
     assert text.startswith("# de_en\n")
     assert "tx evaluate -m de_en test.de test.en\n" in text
     assert "## Training data\n\n- pairs: 29,000\n- src pieces: 224,251\n- mix: a_b, \\_c\n\nfiles:\n" in text
@@ -319,7 +319,7 @@ def test_nothing_breaks_out_of_the_card(name: str, value: str) -> None:
         "tokenizers": {},
         "config": {value: [value]},
     }
-    text = card(manifest, name)
+    text = model_card(manifest, name)
     assert is_untouched(text)
     assert not is_untouched(text + "more")
     assert not is_untouched("more" + text)

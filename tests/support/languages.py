@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from tx.demo import generate
+from tx.demo.corpus import generate
 from tx.models import load_architecture, model_config, weights_of
 from tx.package import WEIGHTS, write_package
 from tx.text.alphabet import AlphabetTokenizer

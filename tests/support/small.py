@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from tx.decode.translate import Translator
-from tx.demo import Pair, generate
+from tx.demo.corpus import Pair, generate
 from tx.models.transformer import Config, Transformer
 from tx.text.fit_tokenizer import train_tokenizer
 from tx.text.tokenizer import Tokenizer

@@ -22,7 +22,7 @@ import torch
 
 import tx.train.loop as loop
 from tx.cli.app import main
-from tx.demo import generate
+from tx.demo.corpus import generate
 from tx.package import Package
 from tx.text.fit_tokenizer import train_tokenizer_package
 

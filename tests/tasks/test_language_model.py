@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from training import at_step, differences, fork_tx, save_always, send, shared
 from tx.data.stream import StreamBatch
-from tx.demo import generate
+from tx.demo.corpus import generate
 from tx.models import load_model
 from tx.package import Package
+from tx.text.load_tokenizer import open_tokenizer
 from tx.text.running import decode_text, encode_text
-from tx.text.tokenizer import open_tokenizer
 
 TINY = {
     "train.batch_size": 4,

@@ -22,15 +22,8 @@ from hypothesis import strategies as st
 from tx.errors import TxError
 from tx.package import Package, write_package
 from tx.text.fit_tokenizer import train_tokenizer, train_tokenizer_package
-from tx.text.tokenizer import (
-    EOS_ID,
-    KINDS,
-    UNK_ID,
-    Tokenizer,
-    load_tokenizer,
-    open_tokenizer,
-    open_tokenizers,
-)
+from tx.text.load_tokenizer import load_tokenizer, open_tokenizer, open_tokenizers
+from tx.text.tokenizer import EOS_ID, KINDS, UNK_ID, Tokenizer
 from tx.text.wordpiece import FIRST, learn_pieces
 
 TRICKY = [

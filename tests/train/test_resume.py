@@ -402,7 +402,7 @@ def test_another_process_samples_the_same_segmentations() -> None:
     code = """
 import sys
 from tx.package import Package
-from tx.text.tokenizer import open_tokenizer
+from tx.text.load_tokenizer import open_tokenizer
 print(open_tokenizer(Package.open(sys.argv[1])).sample_batch(["They will eat a cake."] * 9, 7, 0.2))
 """
     command = [sys.executable, "-c", code, str(shared() / "tokenizer")]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tx.checksums import seal, unseal
+from tx.checksums import dump_checked, load_checked
 from tx.config.duration import format_duration
 from tx.config.schema import TrainConfig
 from tx.data.batch import Batch, make_batch
@@ -543,12 +543,12 @@ def test_any_damage_to_a_checkpoint_is_found(tmp_path: Path, name: str) -> None:
 def test_what_is_sealed_says_whether_it_was_changed(tmp_path: Path) -> None:
     file = tmp_path / "sealed.json"
     content = {"b": [1, 2.5, None], "a": {"ü": "x"}, "sha": ""}
-    file.write_text(seal(content))
-    assert unseal(file) == content
+    file.write_text(dump_checked(content))
+    assert load_checked(file) == content
     for text in ("", "[]", "3", "{}", '{"sha256": "0"}', file.read_text().replace("2.5", "2.6")):
         file.write_text(text)
         with pytest.raises(TxError, match="is damaged"):
-            unseal(file)
+            load_checked(file)
 
 
 @pytest.mark.parametrize("harm", ["flip", "remove"])

@@ -14,7 +14,7 @@ from tx.cli.pipe import one_line
 from tx.cli.plot import save
 from tx.errors import UsageError
 from tx.files import atomic_file
-from tx.package import find
+from tx.package import find_package
 
 if TYPE_CHECKING:
     from tx.inspect.attention import Table
@@ -78,7 +78,7 @@ def attention(
         from tx.plots.figure import check_path
 
         check_path(output, HTML)
-    path = find(model, "translation")
+    path = find_package(model, "translation")
     source = one_line(source)
     from tx.decode.align import check_attends
     from tx.decode.translate import SearchOptions, open_translator

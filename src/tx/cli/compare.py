@@ -14,7 +14,7 @@ import typer
 from tx.cli import console
 from tx.config.duration import format_duration
 from tx.errors import TxError, UsageError
-from tx.package import find
+from tx.package import find_package
 from tx.text.lines import read_lines
 from tx.text.parallel import read_aligned
 
@@ -134,7 +134,7 @@ def _translate(name: str, src: list[str], beam_size: int | None, device: str, th
     """Translate the source with one model, and remember how long that took."""
     from tx.decode.translate import SearchOptions, open_translator
 
-    package = find(name, "translation")
+    package = find_package(name, "translation")
     translator, decode = open_translator(package, device, threads)
     decode.beam_size = beam_size or decode.beam_size
     translator.translate(src[:16], SearchOptions(decode))  # what is made at first use is no part of the speed

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.options import model_config
+from tx.cli.options import architecture_config
 from tx.config.catalog import recipe_names, recipe_text
 from tx.config.resolve import resolve
 from tx.config.schema import MODELS
@@ -41,10 +41,10 @@ def config(
         rows = ((recipe, "".join(_header(recipe)[:1]).lstrip("# ")) for recipe in recipe_names())
         console.print_table(("RECIPE", "WHAT IT IS"), rows)
         return
-    resolved = resolve(name, sets=sets or (), model=model_config)
+    resolved = resolve(name, sets=sets or (), model=architecture_config)
     architecture = None
     if resolved.config.task in MODELS:
-        architecture = model_config(resolved.config.arch)
+        architecture = architecture_config(resolved.config.arch)
         resolved.check_model(architecture)
     if origins:
         text = to_toml(resolved.config, resolved.origins)

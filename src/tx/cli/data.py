@@ -111,12 +111,12 @@ def _code(language: str) -> str:
 
 
 def _labels(model: str, language: str | None) -> "Labels":
-    from tx.package import find
+    from tx.package import find_package
     from tx.package.hf_folder import TOKENIZER, open_hf_folder
     from tx.speech.whisper_tokenizer import WhisperTokenizer
     from tx.speech.windows import Labels
 
-    folder = open_hf_folder(find(model, ""))
+    folder = open_hf_folder(find_package(model, ""))
     vocabulary = WhisperTokenizer(folder)
     from tokenizers import Tokenizer
 

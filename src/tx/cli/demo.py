@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
-from tx.demo import corpus, generate, write
+from tx.demo.corpus import generate, make_corpus, write_corpus
 from tx.errors import UsageError
 
 
@@ -42,8 +42,8 @@ def demo(
     if show is not None:
         print("".join(f"{pair.english}\t{pair.german}\n" for pair in generate(show, seed)), end="")  # noqa: T201
     if output is not None:
-        parts = corpus(seed)
-        write(parts, output, overwrite)
+        parts = make_corpus(seed)
+        write_corpus(parts, output, overwrite)
         sizes = ", ".join(f"{name} {len(pairs):,}" for name, pairs in parts._asdict().items())
         console.note(f"wrote {output}: {sizes} pairs of English (.en) and German (.de)")
         text = [str(output / name) for name in ("train.en", "train.de", "valid.en", "valid.de")]

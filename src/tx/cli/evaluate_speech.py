@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tx.cli import console
 from tx.errors import TxError, UsageError
-from tx.package import Package, add_scores, find
+from tx.package import Package, add_scores, find_package
 from tx.text.lines import LineWriter
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ def evaluate_speech(
     """Transcribe each set and count the errors, as written and normalised; `against` is a model to compare with."""
     if engine not in ENGINES:
         raise UsageError(f"there is no engine '{engine}'", f"the engines are {' and '.join(ENGINES)}")
-    paths = [model if isinstance(model, Path) else model.path, *([find(against, "")] if against else [])]
+    paths = [
+        model if isinstance(model, Path) else model.path,
+        *([find_package(against, "")] if against else []),
+    ]
     code = _code(paths[0], language, bool(against))
     writer = LineWriter(output) if output else None  # what is wrong with its name is told now
     sets = {file: _items(file, code) for file in files}

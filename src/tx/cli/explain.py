@@ -6,7 +6,7 @@ import typer
 
 from tx.cli import console
 from tx.cli.pipe import one_line
-from tx.package import find
+from tx.package import find_package
 
 if TYPE_CHECKING:
     from tx.inspect.explain import Explanation, Glance
@@ -43,7 +43,7 @@ def explain(
     what greedy search would take there. Scores are log-probabilities divided by length.
     """
     console.set_quiet(quiet)
-    path = find(model, "translation")
+    path = find_package(model, "translation")
     source = one_line(source)
     from tx.decode.translate import open_translator
     from tx.inspect import explain as view

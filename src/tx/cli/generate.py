@@ -11,7 +11,7 @@ import typer
 from tx.cli import console
 from tx.cli.pipe import json_line, line_batches
 from tx.errors import UsageError
-from tx.package import find
+from tx.package import find_package
 from tx.text.lines import LineWriter
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def generate(
     if next is not None and (samples > 1 or stop):
         raise UsageError("--next lists words and makes up no text", "leave --samples and --stop away")
     stops = [re.sub(r"\\([nt])", lambda found: {"n": "\n", "t": "\t"}[found[1]], text) for text in stop or []]
-    opened = open_language_model(find(model, "language-model"), device)
+    opened = open_language_model(find_package(model, "language-model"), device)
     options = Options(length, Sampling(temperature, top_k, top_p, seed), repetition_penalty, stops)
     with LineWriter("-") as writer:
         if prompt is None and not (sys.stdin is None or sys.stdin.isatty()):

@@ -10,7 +10,7 @@ import typer
 from tx.cli import console
 from tx.config.schema import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS
 from tx.errors import UsageError, did_you_mean
-from tx.package import Package, Summary, best_score, find, get_default, list_packages, set_default
+from tx.package import Package, Summary, best_score, find_package, get_default, list_packages, set_default
 
 TASKS = (TRANSLATION, LANGUAGE_MODEL, TAGGING, VECTORS, "tokenizer")
 Name = Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="The model package.", show_default=False)]
@@ -66,7 +66,7 @@ def show(name: Name, json: console.Json = False) -> None:
 
     Every digest is checked first; a damaged package is an error.
     """
-    package = Package.open(find(name, ""), afresh=True)
+    package = Package.open(find_package(name, ""), afresh=True)
     n_parameters = sum(tensor.size for tensor in package.tensors.values())
     if json:
         extra = {"name": package.name, "path": str(package.path.resolve()), "n_parameters": n_parameters}
@@ -91,7 +91,7 @@ def path(name: Name) -> None:
     $ ls "$(tx models path de-en)"
     ```
     """
-    print(find(name, "").resolve())  # noqa: T201
+    print(find_package(name, "").resolve())  # noqa: T201
 
 
 def default(
@@ -120,7 +120,7 @@ def default(
     if unset:
         set_default(task, None)
     elif name is not None:
-        package = Package.open(find(name, task), task)
+        package = Package.open(find_package(name, task), task)
         set_default(task, package.path)
         console.note(f"{task}: {package.path.resolve()}")
     elif (chosen := get_default(task)) is not None:
@@ -149,7 +149,7 @@ def average(
         raise UsageError("a mean needs two packages or more", "tx models average A B -o MEAN")
     from tx.train.averaging import average_packages
 
-    packages = [Package.open(find(name, "translation"), "translation") for name in names]
+    packages = [Package.open(find_package(name, "translation"), "translation") for name in names]
     mean = average_packages(packages, Path(output), overwrite)
     console.note(
         f"{output}: the mean of {len(packages)} packages; score it: tx evaluate -m {mean.path} SRC REF"

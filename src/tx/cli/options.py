@@ -40,7 +40,7 @@ def collect_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given if value is not None and value != []}
 
 
-def model_config(arch: str) -> type:
+def architecture_config(arch: str) -> type:
     """The `Config` of an architecture: for `tx.config.resolve.resolve`, which asks only where there are faults."""
     from tx.models import load_architecture  # imports torch
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from tx.cli import console
 from tx.cli.plot import save
 from tx.errors import UsageError, did_you_mean
-from tx.package import find
+from tx.package import find_package
 from tx.text.lines import read_lines
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def neurons(
 
         check_path(output, HTML)
     text = "\n".join([*read_lines(file), ""])
-    opened = open_language_model(find(model, "language-model"))
+    opened = open_language_model(find_package(model, "language-model"))
     shown = length or SHOWN
     if chosen:
         _show(trace(opened, text[:shown]), chosen, f"unit {chosen}", shown, output, as_json)

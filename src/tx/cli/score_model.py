@@ -7,7 +7,7 @@ from pathlib import Path
 from tx.cli import console
 from tx.cli.pipe import line_batches
 from tx.errors import TxError, UsageError
-from tx.package import find
+from tx.package import find_package
 from tx.package.read import read_unverified
 from tx.text.lines import LineWriter
 from tx.text.parallel import n_lines as told_lines
@@ -18,7 +18,7 @@ BATCH = 1000  # pairs scored together
 
 def score_model(name: str, files: list[str], as_json: bool) -> None:
     """Print the log-probability of each line, in nats; a summary goes to stderr."""
-    path = find(name, "")
+    path = find_package(name, "")
     if read_unverified(path)["task"] == "language-model":
         _score_text(path, files, as_json)
     else:

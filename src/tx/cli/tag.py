@@ -9,7 +9,7 @@ import typer
 from tx.cli import console
 from tx.cli.pipe import Files, Input, Output, json_line, line_batches
 from tx.errors import UsageError
-from tx.package import find
+from tx.package import find_package
 from tx.text.conll import Rows, Sentences
 from tx.text.lines import LineWriter
 from tx.text.words import Word, spaced, split_at_spaces, split_words
@@ -76,7 +76,7 @@ def tag(
         raise UsageError(
             f"--scores means nothing with --format {format}", "JSON has the scores always, columns have none"
         )
-    path = find(model, "tagging")
+    path = find_package(model, "tagging")
     batches, writer = line_batches(files, input, ramp=True), LineWriter(output)
     from tx.decode.tag import open_tagger
 

@@ -8,9 +8,10 @@ import typer
 from tx.cli import console
 from tx.cli.pipe import Files, Input, Output, input_paths
 from tx.errors import TxError, UsageError
-from tx.package import find, load_package
+from tx.package import find_package, load_package
 from tx.text.lines import LineWriter, arrived_lines, open_input
-from tx.text.tokenizer import Tokenizer, open_tokenizer
+from tx.text.load_tokenizer import open_tokenizer
+from tx.text.tokenizer import Tokenizer
 
 BATCH = 1000  # lines; more has no effect on speed
 
@@ -91,7 +92,7 @@ def detokenize(
 
 
 def _open(model: str | None, side: str | None) -> Tokenizer:
-    return load_package(find(model, "tokenizer"), lambda package: open_tokenizer(package, side))
+    return load_package(find_package(model, "tokenizer"), lambda package: open_tokenizer(package, side))
 
 
 def _ids(pieces: Sequence[str], tokenizer: Tokenizer) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tx.cli import console
-from tx.cli.options import collect_flags, config_flags, model_config, value_of
+from tx.cli.options import architecture_config, collect_flags, config_flags, value_of
 from tx.cli.recipe_help import TOKENIZER_FLAGS, RecipeHelp
 from tx.config.catalog import arch_named, arch_names, recipe_names
 from tx.config.resolve import Resolved, resolve
@@ -141,7 +141,7 @@ def _config(
         given["data.valid"] = valid
     if name is None and not files:
         raise UsageError("what shall be trained?", "tx train SRC TGT -o NAME; `tx config` lists the recipes")
-    resolved = resolve(name or _choose_recipe(files), flags=given, sets=sets or [], model=model_config)
+    resolved = resolve(name or _choose_recipe(files), flags=given, sets=sets or [], model=architecture_config)
     _check_files(resolved.config)
     return resolved
 
@@ -213,7 +213,7 @@ def _resume_config(
     flags = dict(given)
     flags |= {"data.train": files} if files else {}
     flags |= {"data.valid": valid} if valid else {}
-    return resolve(name or str(kept), flags=flags, sets=sets or [], model=model_config)
+    return resolve(name or str(kept), flags=flags, sets=sets or [], model=architecture_config)
 
 
 # -- the run ---------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
     from tx.train.run_folder import claim
     from tx.train.signals import sigterm_as_interrupt
 
-    resolved.check_model(model_config(resolved.config.arch))
+    resolved.check_model(architecture_config(resolved.config.arch))
     display = _display()
     with sigterm_as_interrupt(), nullcontext() if dry_run else claim(out, resume, overwrite):
         if dry_run:

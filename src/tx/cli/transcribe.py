@@ -12,7 +12,7 @@ import typer
 
 from tx.cli import console
 from tx.errors import TxError, UsageError
-from tx.package import find
+from tx.package import find_package
 from tx.text.lines import LineWriter
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def transcribe(
         )
     sources = list(_sources(files or []))
     outputs, chosen = _outputs(sources, output, "json" if as_json else format)
-    path = find(model, "speech")
+    path = find_package(model, "speech")
     from tx.speech.transcribe import Options, open_transcriber
 
     options = Options(

@@ -10,7 +10,7 @@ import typer
 from tx.cli import console
 from tx.cli.pipe import Files, Input, Output, json_line, line_batches
 from tx.errors import TxError, UsageError
-from tx.package import find
+from tx.package import find_package
 from tx.text.lines import LineWriter, read_lines
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def translate(
             "sampling draws one translation a line",
             "leave --n-best and --beam-size away, or run it with other seeds",
         )
-    path = find(model, "translation")
+    path = find_package(model, "translation")
     batches, (writer, aligned) = line_batches(files, input, ramp=True), _writers(output, alignments, as_json)
     from tx.decode.sampling import Sampling
     from tx.decode.translate import SearchOptions, open_translator

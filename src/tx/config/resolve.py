@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 from tx.config import schema
 from tx.config.catalog import arch_named, arch_names, load_recipe, recipe_names, recipe_text, task_of
 from tx.config.schema import SECTIONS, RunConfig, choices, concerns, default_of, limits
-from tx.config.toml import toml_value
+from tx.config.toml import nearest_toml, read_toml, toml_value
 from tx.errors import TxError, UsageError, did_you_mean
 
 TABLES = (*SECTIONS, "model")
@@ -165,37 +165,11 @@ def _checked(
     return checked, faults
 
 
-def nearest_toml(folder: Path) -> Path | None:
-    """The `tx.toml` in `folder` or the nearest folder above it."""
-    folder = folder.absolute()
-    return next((path for at in (folder, *folder.parents) if (path := at / "tx.toml").is_file()), None)
-
-
 def user_toml(environ: Mapping[str, str]) -> Path:
     """The user's file: `$TX_HOME/config.toml`, else `tx/config.toml` in the XDG configuration folder."""
     if home := environ.get("TX_HOME"):
         return Path(home).expanduser() / "config.toml"
     return Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "tx" / "config.toml"
-
-
-def read_toml(path: Path) -> tuple[dict[str, Any], str]:
-    """A TOML file's tables and its text. Raises TxError with the file and the line of a fault."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise TxError(
-            f"cannot read {path}: {error.strerror or error}", "check the path and its permissions"
-        ) from error
-    try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise TxError(f"{path}:{line}: not UTF-8 text", "save the file as UTF-8") from error
-    try:
-        return tomllib.loads(text), text
-    except (ValueError, RecursionError) as error:  # ValueError: also a number with thousands of digits
-        hint = 'text needs quotes, as in schedule = "cosine"; true and false are lower case'
-        raise TxError(f"cannot read {path}: not valid TOML: {error}", hint) from error
 
 
 def _keys(task: str = "") -> list[str]:

@@ -1,15 +1,18 @@
-"""A configuration as TOML that reads back equal, with comments and origins where people will read it.
+"""Reading TOML files, and writing a configuration as TOML that reads back equal, with comments and origins.
 
-The standard library reads TOML and does not write it; what a configuration holds needs little of the language.
+The standard library reads TOML but does not write it; a configuration needs only a small part of the language.
 """
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from tx.config.schema import MODELS, SECTIONS, RunConfig, concerns, limits
+from tx.errors import TxError
 
 
 def toml_value(value: Any) -> str:
@@ -70,3 +73,29 @@ def _notes(owner: type) -> Iterator[tuple[str, str]]:
         allowed = limits(option, hints[option.name])
         note = option.metadata.get("help", "")
         yield option.name, f"{note} [{allowed}]" if allowed else note
+
+
+def nearest_toml(folder: Path) -> Path | None:
+    """The `tx.toml` in `folder` or the nearest folder above it."""
+    folder = folder.absolute()
+    return next((path for at in (folder, *folder.parents) if (path := at / "tx.toml").is_file()), None)
+
+
+def read_toml(path: Path) -> tuple[dict[str, Any], str]:
+    """A TOML file's tables and its text. Raises TxError with the file and the line of a fault."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TxError(
+            f"cannot read {path}: {error.strerror or error}", "check the path and its permissions"
+        ) from error
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TxError(f"{path}:{line}: not UTF-8 text", "save the file as UTF-8") from error
+    try:
+        return tomllib.loads(text), text
+    except (ValueError, RecursionError) as error:  # ValueError: also a number with thousands of digits
+        hint = 'text needs quotes, as in schedule = "cosine"; true and false are lower case'
+        raise TxError(f"cannot read {path}: not valid TOML: {error}", hint) from error

@@ -7,7 +7,6 @@ second run finds it and starts at once; which pairs to use is decided afterwards
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -123,13 +122,6 @@ def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> No
     for part, lengths in (("offsets", counts), ("text-offsets", text_counts)):
         offsets = np.concatenate([np.zeros(1, "<i8"), *lengths]).cumsum(dtype="<i8")
         offsets.tofile(folder / f"{name}.{part}")
-
-
-def cache_folder() -> Path:
-    """Where encoded corpora are kept: in TX_HOME, or in tx in the XDG cache folder."""
-    if home := os.environ.get("TX_HOME"):
-        return Path(home).expanduser() / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tx"
 
 
 def _digest(tokenizer: Tokenizer) -> str:

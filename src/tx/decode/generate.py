@@ -16,8 +16,9 @@ from tx.decode.numpy_lm import READERS, Array, Reader, open_reader
 from tx.decode.sampling import Sampling, draw
 from tx.errors import TxError
 from tx.package import Package, load_package
+from tx.text.load_tokenizer import open_tokenizer
 from tx.text.running import TextDecoder, encode_text, last_line
-from tx.text.tokenizer import Tokenizer, open_tokenizer
+from tx.text.tokenizer import Tokenizer
 
 
 @dataclass

@@ -17,7 +17,7 @@ from tx.package import Package, load_package
 from tx.text.alphabet import AlphabetTokenizer
 from tx.text.conll import Span, spans_of
 from tx.text.lexicon import Lexicon
-from tx.text.tokenizer import open_tokenizer
+from tx.text.load_tokenizer import open_tokenizer
 from tx.text.words import Word
 
 MAX_WORDS = 200  # of a sentence, read at once; a longer one is read in parts

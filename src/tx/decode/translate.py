@@ -22,7 +22,8 @@ from tx.decode.search import Hypothesis, beam_search, generate
 from tx.models import load_model
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import Package, load_package
-from tx.text.tokenizer import Tokenizer, open_tokenizers
+from tx.text.load_tokenizer import open_tokenizers
+from tx.text.tokenizer import Tokenizer
 
 BATCH_ROWS = 320  # hypotheses that are searched together: enough for full-speed products
 BATCH_TOKENS = 16384  # of source, times hypotheses: bounds the memory of long sentences

@@ -20,8 +20,9 @@ from tx.data.stream import Carry, StreamBatch, contiguous_batches
 from tx.models import load_model
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import load_package
+from tx.text.load_tokenizer import open_tokenizer
 from tx.text.running import decode_text
-from tx.text.tokenizer import Tokenizer, open_tokenizer
+from tx.text.tokenizer import Tokenizer
 
 STREAMS = 16  # rows of a batch of running text: few, since each begins without context
 CHUNK = 1024  # tokens of one forward pass of a recurrent model

@@ -9,7 +9,7 @@ from typing import Any
 
 from tx.errors import TxError, UsageError
 from tx.evaluate.report import Report, Track, untracked
-from tx.package import MANIFEST, Package, add_scores, find
+from tx.package import MANIFEST, Package, add_scores, find_package
 
 # The module of each task in this folder. Its function `evaluate(package, files, *, ...)` returns a Report; its
 # keyword-only parameters are the options that apply to the task.
@@ -62,7 +62,7 @@ def applicable(evaluate: Callable[..., Any], task: str, options: dict[str, Any])
 
 def find_model(model: str | Path | None) -> Package | Path:
     """The package to evaluate, or the path of a Hugging Face folder."""
-    path = _default_model() if model is None else find(str(model), "")
+    path = _default_model() if model is None else find_package(str(model), "")
     is_hf_folder = not (path / MANIFEST).exists() and (path / "config.json").exists()
     return path if is_hf_folder else Package.open(path)
 
@@ -72,7 +72,7 @@ def _default_model() -> Path:
     found = []
     for task in MODULES:
         with suppress(TxError):
-            found.append(find(None, task))
+            found.append(find_package(None, task))
     if len(found) != 1:
         choices = ", ".join(map(str, found)) or "no task has a default package here"
         raise UsageError(f"cannot choose the package to evaluate: {choices}", "name one with --model")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tx.decode.tag import open_tagger
 from tx.evaluate import significance
 from tx.evaluate.report import Report, record
-from tx.package import Package, find
+from tx.package import Package, find_package
 from tx.text.conll import Span, read_tagged, spans_of
 
 SIGNATURE = "spans:exact|average:micro|bootstrap:1000"
@@ -90,7 +90,7 @@ def evaluate(
     `against` names another tagger; the difference in F1 to it is tested for significance.
     """
     texts = [read_tagged(file) for file in files]
-    paths = [package.path, *([find(against, "tagging")] if against else [])]
+    paths = [package.path, *([find_package(against, "tagging")] if against else [])]
     taggers = [open_tagger(path, device, threads) for path in paths]
     comparisons: list[dict[str, Any]] = []
     records, rows, notes, warnings = [], [], [], []

@@ -10,8 +10,8 @@
 Nothing in it can run code: JSON and safetensors, no pickle. Everything is checked before it is used.
 """
 
-from tx.package.card import best_score, card
-from tx.package.find import Summary, find, get_default, list_packages, set_default, user_folder
+from tx.package.card import best_score, model_card
+from tx.package.find import Summary, find_package, get_default, list_packages, set_default, user_folder
 from tx.package.manifest import FORMAT, HF_WEIGHTS, MANIFEST, WEIGHTS
 from tx.package.read import Package, load_package
 from tx.package.weights import Tensor, read_header
@@ -34,12 +34,12 @@ __all__ = [
     "Tensor",
     "add_scores",
     "best_score",
-    "card",
     "check_place",
-    "find",
+    "find_package",
     "get_default",
     "list_packages",
     "load_package",
+    "model_card",
     "no_package_there",
     "read_header",
     "set_default",

@@ -29,7 +29,7 @@ _USE = {
 }
 
 
-def card(manifest: Manifest, name: str) -> str:
+def model_card(manifest: Manifest, name: str) -> str:
     """The model card, in Markdown, of the package called `name`."""
     arch = f" ({manifest['arch']})" if manifest["arch"] else ""
     test = _test_files(manifest["data"])

@@ -5,17 +5,15 @@ Never the newest and never the largest: a pipeline must not change its meaning b
 
 import json
 import os
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tx.config.toml import nearest_toml, read_toml
 from tx.errors import TxError, did_you_mean
 from tx.files import atomic_file
 from tx.package.manifest import MANIFEST, Manifest, parse_json
 from tx.package.read import read_unverified
-
-SETTINGS = "tx.toml"
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def _summary(path: Path) -> Summary:
         return Summary(path, problem=error.message)
 
 
-def find(name: str | None, task: str) -> Path:
+def find_package(name: str | None, task: str) -> Path:
     """The folder of the package called `name`; without a name, the one package that `task` stands for here.
 
     A name is a path, or a folder in ./models, here, or among the user's packages, in this order. Without one:
@@ -82,10 +80,12 @@ def find(name: str | None, task: str) -> Path:
     variable = f"TX_{task.upper().replace('-', '_')}_MODEL"
     if chosen := os.environ.get(variable):
         return _chosen(chosen, Path(), f"the environment names it in {variable}")
-    if settings := _settings(Path.cwd()):
-        path, chosen = settings[0], settings[1].get(task)
-        if chosen is not None:
-            return _chosen(chosen, path.parent, f"{path} names it as the default for {task}")
+    if path := nearest_toml(Path.cwd()):
+        defaults = read_toml(path)[0].get("defaults", {})
+        if not isinstance(defaults, dict):
+            raise TxError(f"'defaults' in {path} is not a table", 'write [defaults] and translation = "NAME"')
+        if task in defaults:
+            return _chosen(defaults[task], path.parent, f"{path} names it as the default for {task}")
     chosen = _read_defaults().get(task)
     if chosen is not None:
         return _chosen(chosen, Path(), f"`tx models default {task} NAME` chooses another default")
@@ -133,24 +133,6 @@ def _chosen(name: Any, base: Path, hint: str) -> Path:
         return _named(name, base)
     except TxError as error:
         raise TxError(error.message, hint) from None
-
-
-def _settings(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The nearest tx.toml, upwards from `folder`, and its table of defaults."""
-    for parent in (folder, *folder.parents):
-        path = parent / SETTINGS
-        if not path.is_file():
-            continue
-        try:
-            defaults = tomllib.loads(path.read_text(encoding="utf-8")).get("defaults", {})
-        except (OSError, ValueError, RecursionError) as error:
-            raise TxError(
-                f"cannot read {path}: {error}", "mend the line it names, or remove the file"
-            ) from None
-        if not isinstance(defaults, dict):
-            raise TxError(f"'defaults' in {path} is not a table", 'write [defaults] and translation = "NAME"')
-        return path, defaults
-    return None
 
 
 def _defaults_file() -> Path:

@@ -12,17 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from tx.errors import TxError
-from tx.files import atomic_file
+from tx.files import atomic_file, cache_folder
 
 LARGE = 1 << 25  # bytes; below, hashing takes less than a twentieth of a second
 _SETTLED = 2_000_000_000  # ns since the last change; the coarsest clock of a file system ticks every 2 s
-
-
-def cache_folder() -> Path:
-    """Where tx keeps what it can make again: `cache` in TX_HOME, or tx in the XDG cache folder."""
-    if home := os.environ.get("TX_HOME"):
-        return Path(home).expanduser() / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tx"
 
 
 def is_remembered(file: os.stat_result, digest: str) -> bool:

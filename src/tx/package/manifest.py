@@ -42,7 +42,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 Manifest = dict[str, Any]
 
 
-def damaged(where: Path | str, reason: str) -> TxError:
+def damaged_file(where: Path | str, reason: str) -> TxError:
     """The sentence for a file of a package that is not what tx wrote."""
     return TxError(f"{where} is damaged: {reason}", "copy, download or train the package again")
 
@@ -59,7 +59,7 @@ def parse_json(data: bytes, where: Path | str) -> Any:
         reason = _no_json(error)
     except ValueError as error:
         reason = "a number has too many digits" if "digits" in str(error) else str(error)
-    raise damaged(where, reason)
+    raise damaged_file(where, reason)
 
 
 def _no_json(error: json.JSONDecodeError) -> str:
@@ -87,17 +87,17 @@ def read_manifest(path: Path, data: bytes) -> Manifest:
     """Parse and check the model.json at `path`, whose content is `data`. Raises TxError."""
     manifest = parse_json(data, path)
     if not isinstance(manifest, dict):
-        raise damaged(path, "it is not a JSON object")
+        raise damaged_file(path, "it is not a JSON object")
     format = manifest.get("format")
     if type(format) is not int or format < 1:
-        raise damaged(path, "it states no format number")
+        raise damaged_file(path, "it states no format number")
     if format > FORMAT:
         raise TxError(
             f"{path} needs a newer tx: it has format {format}, and this tx reads up to {FORMAT}",
             "pip install --upgrade tx",
         )
     _check(path, manifest)
-    if manifest["sha256"] != fingerprint(path, manifest):
+    if manifest["sha256"] != manifest_digest(path, manifest):
         raise TxError(
             f"{path} was changed after tx wrote it: its own checksum does not match",
             "restore it, or get the package again; text of your own belongs in README.md",
@@ -108,38 +108,38 @@ def read_manifest(path: Path, data: bytes) -> Manifest:
 def _check(path: Path, manifest: Manifest) -> None:
     for key, types in _TYPES.items():
         if not isinstance(manifest.get(key, _check), types):
-            raise damaged(path, f"'{key}' is missing or of the wrong type")
+            raise damaged_file(path, f"'{key}' is missing or of the wrong type")
     if not _SLUG.fullmatch(manifest["task"]):
-        raise damaged(path, f"{manifest['task']!r} is no task")
+        raise damaged_file(path, f"{manifest['task']!r} is no task")
     for name, entry in manifest["files"].items():
         _check_file(path, name, entry)
     for name, entry in manifest["tokenizers"].items():
         if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
-            raise damaged(path, f"tokenizer {name!r} states no kind")
+            raise damaged_file(path, f"tokenizer {name!r} states no kind")
         if not isinstance(entry.get("file"), str) or entry["file"] not in manifest["files"]:
-            raise damaged(path, f"tokenizer {name!r} names no file of the package")
+            raise damaged_file(path, f"tokenizer {name!r} names no file of the package")
     for score in manifest["scores"]:
         if not isinstance(score, dict) or not isinstance(score.get("metric"), str):
-            raise damaged(path, "a score states no metric")
+            raise damaged_file(path, "a score states no metric")
         if type(score.get("value")) not in (int, float):
-            raise damaged(path, f"the {score['metric']!r} score is no number")
+            raise damaged_file(path, f"the {score['metric']!r} score is no number")
     weights = HF_WEIGHTS if manifest["task"] == SPEECH else WEIGHTS
     if manifest["arch"] is not None and weights not in manifest["files"]:
-        raise damaged(path, f"it names an architecture but lists no {weights}")
+        raise damaged_file(path, f"it names an architecture but lists no {weights}")
 
 
 def _check_file(path: Path, name: str, entry: Any) -> None:
     if not NAME.fullmatch(name) or name in (MANIFEST, CARD, "LICENSE", "run"):
-        raise damaged(path, f"{name!r} cannot be the name of a file of the package")
+        raise damaged_file(path, f"{name!r} cannot be the name of a file of the package")
     if not isinstance(entry, dict):
-        raise damaged(path, f"the entry of {name} is not an object")
+        raise damaged_file(path, f"the entry of {name} is not an object")
     if type(entry.get("bytes")) is not int or entry["bytes"] < 0:
-        raise damaged(path, f"the size of {name} is missing or no size")
+        raise damaged_file(path, f"the size of {name} is missing or no size")
     if not isinstance(entry.get("sha256"), str) or not _DIGEST.fullmatch(entry["sha256"]):
-        raise damaged(path, f"the SHA-256 of {name} is missing or not one")
+        raise damaged_file(path, f"the SHA-256 of {name} is missing or not one")
 
 
-def fingerprint(path: Path, manifest: Manifest) -> str:
+def manifest_digest(path: Path, manifest: Manifest) -> str:
     """The SHA-256 of the manifest's canonical JSON, its own `sha256` left out."""
     rest = {key: value for key, value in manifest.items() if key != "sha256"}
     try:
@@ -148,12 +148,12 @@ def fingerprint(path: Path, manifest: Manifest) -> str:
         )
         return hashlib.sha256(canonical.encode()).hexdigest()
     except RecursionError:
-        raise damaged(path, "it is nested too deeply") from None
+        raise damaged_file(path, "it is nested too deeply") from None
     except ValueError as error:
-        raise damaged(path, str(error)) from None
+        raise damaged_file(path, str(error)) from None
 
 
-def seal(path: Path, manifest: Manifest) -> tuple[Manifest, bytes]:
+def serialize_manifest(path: Path, manifest: Manifest) -> tuple[Manifest, bytes]:
     """Add the fingerprint; return the manifest as a reader will see it, and the bytes to write."""
     try:
         manifest = json.loads(
@@ -161,6 +161,6 @@ def seal(path: Path, manifest: Manifest) -> tuple[Manifest, bytes]:
         )  # tuples become lists now, not at the next open
     except (TypeError, ValueError) as error:
         raise TxError(f"cannot write {path}: {error}") from None
-    manifest["sha256"] = fingerprint(path, manifest)
+    manifest["sha256"] = manifest_digest(path, manifest)
     data = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
     return read_manifest(path, data), data

@@ -18,7 +18,15 @@ from typing import Any, TypeVar
 
 from tx.errors import TxError
 from tx.package.hash_cache import is_remembered, remember
-from tx.package.manifest import HF_WEIGHTS, MANIFEST, MAX_BYTES, WEIGHTS, Manifest, damaged, read_manifest
+from tx.package.manifest import (
+    HF_WEIGHTS,
+    MANIFEST,
+    MAX_BYTES,
+    WEIGHTS,
+    Manifest,
+    damaged_file,
+    read_manifest,
+)
 from tx.package.weights import Tensor, read_header
 
 STAGED = ".new-"  # a file that model.json lists already, and that is not yet at its name
@@ -164,7 +172,7 @@ def _read_small(path: Path) -> bytes:
     except NotADirectoryError:
         raise TxError(f"{path} is a file, and a package is a folder", "give the folder") from None
     if len(data) > MAX_BYTES:
-        raise damaged(manifest, "it is too large")
+        raise damaged_file(manifest, "it is too large")
     return data
 
 
@@ -192,7 +200,7 @@ def _open_regular(path: Path) -> BufferedReader:
         raise TxError(f"cannot read {path}: {error.strerror}", "check its permissions and the disk") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise damaged(path, "it is not a regular file")
+        raise damaged_file(path, "it is not a regular file")
     return os.fdopen(descriptor, "rb")
 
 
@@ -214,7 +222,7 @@ def _verify_content(
 ) -> dict[str, Tensor]:
     found = os.fstat(file.fileno())
     if found.st_size != entry["bytes"]:
-        raise damaged(where, f"it has {found.st_size:,} bytes, and {MANIFEST} lists {entry['bytes']:,}")
+        raise damaged_file(where, f"it has {found.st_size:,} bytes, and {MANIFEST} lists {entry['bytes']:,}")
     if afresh or not is_remembered(found, entry["sha256"]):
         try:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -223,6 +231,6 @@ def _verify_content(
                 f"cannot read {where}: {error.strerror}", "check its permissions and the disk"
             ) from None
         if digest != entry["sha256"]:
-            raise damaged(where, f"its SHA-256 is not the one {MANIFEST} lists")
+            raise damaged_file(where, f"its SHA-256 is not the one {MANIFEST} lists")
         remember(found, digest)
     return read_header(file, found.st_size, where) if where.suffix == ".safetensors" else {}

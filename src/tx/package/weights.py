@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from tx.package.manifest import damaged, parse_json
+from tx.package.manifest import damaged_file, parse_json
 
 MAX_HEADER = 100_000_000  # the limit of the format itself
 BYTES = {
@@ -40,31 +40,31 @@ def read_header(file: IO[bytes], size: int, where: Path) -> dict[str, Tensor]:
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= min(size - 8, MAX_HEADER):
-        raise damaged(where, "it is not a safetensors file")
+        raise damaged_file(where, "it is not a safetensors file")
     header = parse_json(file.read(length), where)
     if not isinstance(header, dict) or not isinstance(header.pop("__metadata__", {}), dict):
-        raise damaged(where, "its header is not an object")
+        raise damaged_file(where, "its header is not an object")
     data = size - 8 - length
     tensors = {name: _tensor(name, entry, data, where) for name, entry in header.items()}
     position = 0
     for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.begin, tensor.end)):
         if tensor.begin != position:
-            raise damaged(where, "its tensors overlap or leave a gap")
+            raise damaged_file(where, "its tensors overlap or leave a gap")
         position = tensor.end
     if position != data:
-        raise damaged(where, "its tensors do not fill it")
+        raise damaged_file(where, "its tensors do not fill it")
     return tensors
 
 
 def _tensor(name: str, entry: Any, data: int, where: Path) -> Tensor:
     """Check one entry against the `data` bytes there are."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise damaged(where, f"the entry of tensor {name!r} is malformed")
+        raise damaged_file(where, f"the entry of tensor {name!r} is malformed")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BYTES:
-        raise damaged(where, f"tensor {name!r} has the unknown type {dtype!r}")
+        raise damaged_file(where, f"tensor {name!r} has the unknown type {dtype!r}")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise damaged(where, f"the shape or place of tensor {name!r} is malformed")
+        raise damaged_file(where, f"the shape or place of tensor {name!r} is malformed")
     begin, end = offsets
     needed = BYTES[dtype]
     for length in sorted(shape):  # zeros first, and no product much larger than the file
@@ -72,7 +72,7 @@ def _tensor(name: str, entry: Any, data: int, where: Path) -> Tensor:
         if needed > data:
             break
     if not begin <= end <= data or needed != end - begin:
-        raise damaged(where, f"tensor {name!r} claims a shape that its {data} bytes of data cannot hold")
+        raise damaged_file(where, f"tensor {name!r} claims a shape that its {data} bytes of data cannot hold")
     return Tensor(dtype, tuple(shape), begin, end)
 
 

@@ -35,8 +35,8 @@ from tx.files import (
     sha256,
     writing,
 )
-from tx.package.card import card, is_untouched
-from tx.package.manifest import CARD, FORMAT, MANIFEST, Manifest, read_manifest, seal
+from tx.package.card import is_untouched, model_card
+from tx.package.manifest import CARD, FORMAT, MANIFEST, Manifest, read_manifest, serialize_manifest
 from tx.package.read import STAGED, Package, staged
 
 
@@ -143,10 +143,10 @@ def update_manifest(package: Package, **changes: Any) -> Package:
         current = _manifest_of(path)
         if current.get("files") != package.manifest["files"]:
             raise TxError(f"{path} was replaced while it was in use", "run the command again")
-        new, data = seal(path / MANIFEST, {**current, **changes, "files": current["files"]})
+        new, data = serialize_manifest(path / MANIFEST, {**current, **changes, "files": current["files"]})
         with atomic_file(path / MANIFEST) as file:
             file.write(data)
-        _write_card(path, card(new, package.name))
+        _write_card(path, model_card(new, package.name))
         return Package.open(path)
 
 
@@ -177,9 +177,9 @@ def _build(folder: Path, name: str, fill: Fill, fields: Fields) -> Manifest:
         file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in sorted(folder.iterdir())
     }
     fixed = {"tokenizers": entries, "tx_version": __version__, "files": files}
-    new, data = seal(folder / MANIFEST, {"format": FORMAT, **_DEFAULTS, **fields, **fixed})
+    new, data = serialize_manifest(folder / MANIFEST, {"format": FORMAT, **_DEFAULTS, **fields, **fixed})
     (folder / MANIFEST).write_bytes(data)
-    (folder / CARD).write_text(card(new, name), encoding="utf-8", newline="\n")
+    (folder / CARD).write_text(model_card(new, name), encoding="utf-8", newline="\n")
     fsync_tree(folder)
     Package.open(folder)  # a package that cannot be opened never replaces one that can
     return new

@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from tx.config.schema import RunConfig
-from tx.data.corpus import cache_folder
 from tx.data.stream import StreamSampler, encode_stream
 from tx.decode.generate import LanguageModel, Options, TorchReader
 from tx.decode.sampling import Sampling
 from tx.errors import TxError
 from tx.evaluate.perplexity import RunningText
-from tx.files import sha256
+from tx.files import cache_folder, sha256
 from tx.models import load_architecture
-from tx.package import Package, find
+from tx.package import Package, find_package
 from tx.text.fit_tokenizer import train_tokenizer
-from tx.text.tokenizer import Tokenizer, open_tokenizer
+from tx.text.load_tokenizer import open_tokenizer
+from tx.text.tokenizer import Tokenizer
 from tx.train.task import Evaluation, Material
 
 SAMPLE, TEMPERATURE = 200, 0.8  # tokens of text to show at each validation
@@ -29,7 +29,7 @@ def fit_tokenizer(config: RunConfig, say: Callable[[str], None]) -> Tokenizer:
     """The tokenizer of the named package, or a new one fitted to the training text."""
     data = config.data
     if data.tokenizer:
-        return open_tokenizer(Package.open(find(data.tokenizer, "tokenizer")))
+        return open_tokenizer(Package.open(find_package(data.tokenizer, "tokenizer")))
     if data.tokenizer_kind != "alphabet":
         say(f"fitting a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces")
         return train_tokenizer(data.tokenizer_kind, data.train, data.vocab_size, seed=config.seed, say=say)

@@ -15,12 +15,13 @@ from tx.errors import TxError
 from tx.evaluate.tagging import span_scores
 from tx.files import sha256
 from tx.models import load_architecture
-from tx.package import Package, find
+from tx.package import Package, find_package
 from tx.text.alphabet import AlphabetTokenizer
 from tx.text.conll import Tagged, read_tagged, read_words, spans_of
 from tx.text.fit_tokenizer import train_tokenizer
 from tx.text.lexicon import Lexicon, learn_lexicon
-from tx.text.tokenizer import Tokenizer, open_tokenizer
+from tx.text.load_tokenizer import open_tokenizer
+from tx.text.tokenizer import Tokenizer
 from tx.text.words import spaced
 from tx.train.task import Evaluation, Material
 from tx.vectors import WordVectors, open_vectors
@@ -40,7 +41,7 @@ def fit_codebook(
 
     tokenizer: Tokenizer
     if data.tokenizer:
-        tokenizer = open_tokenizer(Package.open(find(data.tokenizer, "tokenizer")))
+        tokenizer = open_tokenizer(Package.open(find_package(data.tokenizer, "tokenizer")))
     else:
         tokenizer = train_tokenizer(
             data.tokenizer_kind, data.train, data.vocab_size, seed=config.seed, say=say, read=read

@@ -7,16 +7,18 @@ import torch
 from torch import nn
 
 from tx.config.schema import RunConfig
-from tx.data.corpus import Corpus, Side, cache_folder, check_counts, encode_corpus, hold_out, open_corpus
+from tx.data.corpus import Corpus, Side, check_counts, encode_corpus, hold_out, open_corpus
 from tx.data.sampler import Sampler
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError
 from tx.evaluate.metrics import bleu
 from tx.evaluate.perplexity import mean_loss
+from tx.files import cache_folder
 from tx.models import load_architecture
 from tx.package import Package
 from tx.text.fit_tokenizer import train_tokenizer
-from tx.text.tokenizer import Tokenizer, open_tokenizers
+from tx.text.load_tokenizer import open_tokenizers
+from tx.text.tokenizer import Tokenizer
 from tx.train.task import Evaluation, Material
 
 GREEDY_SAMPLES = 3  # translations shown at each validation
@@ -26,9 +28,9 @@ def fit_tokenizers(config: RunConfig, say: Callable[[str], None]) -> tuple[Token
     """The tokenizers of both sides: the named package's, or new ones fitted to the training text."""
     data = config.data
     if data.tokenizer:
-        from tx.package import find
+        from tx.package import find_package
 
-        return open_tokenizers(Package.open(find(data.tokenizer, "tokenizer")))
+        return open_tokenizers(Package.open(find_package(data.tokenizer, "tokenizer")))
     for paths in filter(None, (data.train, data.valid)):
         check_counts(paths)  # fitting may take minutes
     src, tgt = data.train

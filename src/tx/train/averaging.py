@@ -12,7 +12,7 @@ from tx.checksums import check_digest
 from tx.errors import TxError
 from tx.files import atomic_file, sha256
 from tx.package import WEIGHTS, Package, write_package
-from tx.text.tokenizer import load_tokenizer
+from tx.text.load_tokenizer import load_tokenizer
 
 
 def mean_of(files: Sequence[Path], device: torch.device) -> dict[str, Tensor]:

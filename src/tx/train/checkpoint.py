@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tx.checksums import check_digest, seal, unseal
+from tx.checksums import check_digest, dump_checked, load_checked
 from tx.errors import TxError
 from tx.files import atomic_folder, cannot_write, recover_folder, sha256
 
@@ -30,7 +30,7 @@ def save_checkpoint(
         except SafetensorError as error:  # so the library tells a full disk
             raise cannot_write(folder, OSError(str(error))) from error
         digests = {name: sha256(temporary / name) for name in FILES}
-        (temporary / STATE).write_text(seal({"digests": digests, **state}))
+        (temporary / STATE).write_text(dump_checked({"digests": digests, **state}))
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
@@ -46,7 +46,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor],
 def load_state(folder: Path) -> dict[str, Any]:
     """The `state` of a checkpoint alone. Raises TxError if there is none, or if it is damaged."""
     try:
-        return unseal(folder / STATE)
+        return load_checked(folder / STATE)
     except FileNotFoundError as error:
         raise TxError(
             f"there is no checkpoint in {folder}",

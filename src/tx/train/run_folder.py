@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tx.checksums import damaged, seal, unseal
+from tx.checksums import damaged_run_file, dump_checked, load_checked
 from tx.config.schema import RunConfig
 from tx.config.toml import to_toml
 from tx.errors import TxError
@@ -99,7 +99,7 @@ def keep_inputs(run: Path, config: RunConfig, texts: Sequence[str] | None = None
     """
     files = {path: sha256(Path(path)) for path in (_texts(config) if texts is None else texts)}
     with atomic_file(run / INPUTS, "w") as file:
-        file.write(seal({"config": asdict(config), "files": files}))
+        file.write(dump_checked({"config": asdict(config), "files": files}))
     keep_config(run, config)
 
 
@@ -112,9 +112,9 @@ def keep_config(run: Path, config: RunConfig) -> None:
 def check_inputs(run: Path, config: RunConfig) -> None:
     """Raise TxError, naming the difference, unless `config` and the text are what the run began with."""
     try:
-        kept = unseal(run / INPUTS)
+        kept = load_checked(run / INPUTS)
     except FileNotFoundError as error:
-        raise damaged(run / INPUTS) from error
+        raise damaged_run_file(run / INPUTS) from error
     before, now = _flat(kept["config"]), _flat(asdict(config))
     for key in [*before, *(now.keys() - before.keys())]:
         old, new = before.get(key), now.get(key)

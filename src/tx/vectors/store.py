@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from tx.errors import TxError
-from tx.package import WEIGHTS, Package, find, load_package, write_package
+from tx.package import WEIGHTS, Package, find_package, load_package, write_package
 from tx.package.arrays import map_tensor, pack_header
-from tx.package.manifest import damaged
-from tx.text.tokenizer import open_tokenizer
+from tx.package.manifest import damaged_file
+from tx.text.load_tokenizer import open_tokenizer
 from tx.vectors.search import Matrix, row_norms
 from tx.vectors.vocabulary import Vocabulary
 from tx.vectors.word_vectors import Counts, WordVectors
@@ -136,7 +136,7 @@ def open_vectors(name: str | Path | None = None, side: str | None = None) -> Wor
             f"import it once: tx models import {shlex.quote(str(name))} -o NAME",
         )
     return load_package(
-        find(None if name is None else str(name), TASK),
+        find_package(None if name is None else str(name), TASK),
         lambda package: read_vectors(package) if package.task == TASK else read_embedding(package, side),
     )
 
@@ -146,18 +146,18 @@ def read_vectors(package: Package) -> WordVectors:
     where = package.file(WEIGHTS)
     tensor = package.tensors.get("vectors")
     if tensor is None or tensor.dtype != "F32" or len(tensor.shape) != 2:
-        raise damaged(where, "it has no float32 matrix 'vectors'")
+        raise damaged_file(where, "it has no float32 matrix 'vectors'")
     try:
         words = Vocabulary(package.file(WORDS).read_bytes())
     except ValueError as error:
-        raise damaged(package.file(WORDS), str(error)) from None
+        raise damaged_file(package.file(WORDS), str(error)) from None
     if len(words) != tensor.shape[0]:
-        raise damaged(package.file(WORDS), f"it has {len(words)} words for {tensor.shape[0]} vectors")
+        raise damaged_file(package.file(WORDS), f"it has {len(words)} words for {tensor.shape[0]} vectors")
     columns: dict[str, Any] = {}
     for key, dtype in (("norms", "F32"), ("counts", "I64")):
         found = package.tensors.get(key)
         if found is not None and (found.dtype != dtype or found.shape != (len(words),)):
-            raise damaged(where, f"the type or shape of '{key}' is wrong")
+            raise damaged_file(where, f"the type or shape of '{key}' is wrong")
         columns[key] = map_tensor(where, found) if found is not None else None
     matrix = map_tensor(where, tensor)
     norms = columns["norms"] if columns["norms"] is not None else row_norms(matrix)
@@ -179,7 +179,7 @@ def read_embedding(package: Package, side: str | None = None) -> WordVectors:
     tokenizer = open_tokenizer(package, side)
     where, tensor = package.file(WEIGHTS), package.tensors[names[0]]
     if len(tensor.shape) != 2 or tensor.shape[0] != len(tokenizer):
-        raise damaged(where, f"{names[0]} does not have one row for each of the {len(tokenizer)} pieces")
+        raise damaged_file(where, f"{names[0]} does not have one row for each of the {len(tokenizer)} pieces")
     matrix = map_tensor(where, tensor).astype(np.float32)
     pieces = (tokenizer.piece(id).replace("\n", "\\n") for id in range(len(tokenizer)))
     return WordVectors.from_matrix(pieces, matrix, name=package.name)

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tx.checksums import check_digest, damaged, seal, unseal
+from tx.checksums import check_digest, damaged_run_file, dump_checked, load_checked
 from tx.config.schema import Word2VecConfig
 from tx.errors import TxError
 from tx.files import sha256
@@ -119,16 +119,16 @@ def encode_text(
     counts[order].astype("<i8").tofile(folder / COUNTS)
     digests = {name: sha256(folder / name) for name in (IDS, WORDS, COUNTS)}
     facts = {"n_ids": n_ids, "n_read": n_read, "digests": digests}
-    (folder / FACTS).write_text(seal(facts), encoding="utf-8")
+    (folder / FACTS).write_text(dump_checked(facts), encoding="utf-8")
     return Corpus(folder, kept, counts[order], n_ids, n_read)
 
 
 def open_corpus(folder: Path) -> Corpus:
     """What `encode_text` left in `folder`. Raises TxError if it is missing or damaged."""
     try:
-        facts = unseal(folder / FACTS)
+        facts = load_checked(folder / FACTS)
     except FileNotFoundError as error:
-        raise damaged(folder / FACTS) from error
+        raise damaged_run_file(folder / FACTS) from error
     for name, digest in facts["digests"].items():
         check_digest(folder / name, digest)
     words = (folder / WORDS).read_text(encoding="utf-8").split("\n")[:-1]

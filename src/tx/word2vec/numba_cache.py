@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tx.data.corpus import cache_folder
+from tx.files import cache_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from tx.errors import TxError, UsageError
-from tx.files import atomic_folder
+from tx.files import atomic_folder, cache_folder
 from tx.nn.cores import n_cores
-from tx.package.hash_cache import cache_folder
 from tx.package.hf_folder import FEATURES, TOKENIZER, HfFolder
 from tx.speech.features import Audio, log_mel
 from tx.speech.transcribe.decoding import DecodingResult, Options, decode_with_fallback

@@ -15,7 +15,7 @@ from typing import Any
 
 from tx.config.schema import SPEECH
 from tx.errors import TxError
-from tx.package import find, read_header
+from tx.package import find_package, read_header
 from tx.package.hf_folder import HINT, HfFolder, open_hf_folder
 
 _EXTRA = ("transformers", "accelerate", "peft", "av")
@@ -47,7 +47,7 @@ def find_checkpoint(name: str) -> HfFolder:
     path = Path(name).expanduser()
     if not path.is_dir():
         try:
-            path = find(name, SPEECH)
+            path = find_package(name, SPEECH)
         except TxError as error:
             repo = f"openai/{name}" if _OPENAI.fullmatch(name) else name
             if not _ON_HUB.fullmatch(repo):

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 
-from tx.checksums import damaged, seal, unseal
+from tx.checksums import damaged_run_file, dump_checked, load_checked
 from tx.config.schema import TrainConfig
 from tx.errors import TxError
 from tx.files import atomic_file, atomic_folder
@@ -68,11 +68,11 @@ class Listener(Protocol):
 def load_progress(folder: Path) -> Progress:
     """Where the run with the checkpoint `folder` stands. Raises TxError if there is none, or it is damaged."""
     try:
-        return Progress(**unseal(folder / PROGRESS))
+        return Progress(**load_checked(folder / PROGRESS))
     except FileNotFoundError as error:
         raise TxError(f"there is no checkpoint in {folder}", "start again with --overwrite") from error
     except TypeError as error:
-        raise damaged(folder / PROGRESS) from error
+        raise damaged_run_file(folder / PROGRESS) from error
 
 
 class WhisperTrainer(Seq2SeqTrainer):
@@ -343,7 +343,7 @@ class WhisperTrainer(Seq2SeqTrainer):
     def _save_progress(self, folder: Path) -> None:
         self.progress.log_bytes = self.metrics.flush()
         with atomic_file(folder / PROGRESS, "w") as file:
-            file.write(seal(asdict(self.progress)))
+            file.write(dump_checked(asdict(self.progress)))
 
 
 class _Watch(TrainerCallback):

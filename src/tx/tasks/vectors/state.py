@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from tx.checksums import check_digest, damaged, seal, unseal
+from tx.checksums import check_digest, damaged_run_file, dump_checked, load_checked
 from tx.files import atomic_folder, recover_folder, sha256
 from tx.package.arrays import pack_header
 from tx.word2vec.sampling import Matrix
@@ -40,15 +40,15 @@ def save_state(folder: Path, progress: Progress, matrices: dict[str, Matrix]) ->
                 for start in range(0, len(matrix), ROWS):  # a whole copy would show in the peak of memory
                     file.write(matrix[start : start + ROWS].astype("<f4").tobytes())
         content = asdict(progress) | {"digest": sha256(temporary / MATRICES)}
-        (temporary / STATE).write_text(seal(content))
+        (temporary / STATE).write_text(dump_checked(content))
 
 
 def load_state(folder: Path) -> tuple[Progress, dict[str, Matrix]]:
     """What `save_state` wrote. Raises TxError if it is missing or damaged."""
     recover_folder(folder)
     try:
-        content = unseal(folder / STATE)
+        content = load_checked(folder / STATE)
     except FileNotFoundError as error:
-        raise damaged(folder / STATE) from error
+        raise damaged_run_file(folder / STATE) from error
     check_digest(folder / MATRICES, content.pop("digest"))
     return Progress(**content), load_file(folder / MATRICES)
