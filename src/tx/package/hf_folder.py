@@ -57,7 +57,7 @@ class HfFolder:
             raise TxError(f"{self.path / INDEX} lists no weight files, or some outside its folder", HINT)
         return [self.file(name) for name in names]
 
-    def manifest_digest(self) -> str:
+    def fingerprint(self) -> str:
         """A string that changes with the model: digests from model.json, else sizes and modification times."""
         names = [name for name in (CONFIG, GENERATION, TOKENIZER, FEATURES) if self.has(name)]
         if self.package is not None:
