@@ -195,9 +195,9 @@ def test_ter_counts_edits() -> None:
     assert score.details == {"edits": 2, "ref_len": 5}
 
 
-def test_tokenized_bleu_ignores_case_and_says_so() -> None:
+def test_lowercased_bleu_ignores_case_and_its_signature_shows_it() -> None:
     hyp, ref = ["THE cat sat on the mat."], ["the cat sat ON the mat ."]
-    score = metrics.tokenized_bleu(hyp, [ref])
+    score = metrics.bleu(hyp, [ref], lowercase=True)
     assert score.value == pytest.approx(100)
     assert "case:lc" in score.signature and "tok:13a" in score.signature
     assert metrics.bleu(hyp, [ref]).value < 100

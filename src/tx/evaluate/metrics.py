@@ -1,9 +1,8 @@
-"""BLEU, chrF, chrF++ and TER of translated lines, with their signatures, intervals and significance.
+"""BLEU, chrF, chrF++ and TER with signatures, confidence intervals and significance tests, by sacreBLEU.
 
-The numbers are those of sacreBLEU (Post, 2018, "A Call for Clarity in Reporting BLEU Scores"), to the last
-digit; what stands here is everything around them. sacreBLEU's Python interface scores the shorter of two
-unequal lists, takes a string for a list of characters and crashes on an empty one: here each of these is an
-error that says so, and what merely looks wrong comes back from `check` as sentences. Nothing is ever
+Post (2018), "A Call for Clarity in Reporting BLEU Scores". The values equal those of the `sacrebleu` command. Its
+Python interface truncates the longer of two lists, accepts a string as a list of characters and crashes on an empty
+list; here each of these raises an error, and `check` returns warnings about input that is probably wrong. Nothing is
 downloaded or printed.
 """
 
@@ -21,20 +20,21 @@ if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
 
 METRICS = ("bleu", "chrf", "chrf++", "ter")
-RATES = ("wer", "cer")  # of transcripts: tx.evaluate.error_rates computes them
-NORMALIZERS = ("none", "basic", "english")  # for them
-SEED = 12345  # sacreBLEU's own
-TESTS = {"bootstrap": ("bs", 1000), "randomization": ("ar", 10000)}  # our name -> theirs, default trials
+RATES = ("wer", "cer")  # error rates of transcripts, computed by tx.evaluate.error_rates
+NORMALIZERS = ("none", "basic", "english")  # text normalisers for the error rates
+SEED = 12345  # the default of sacreBLEU
+N_BOOTSTRAP = 1000  # resamples of a confidence interval, as in sacreBLEU
+TESTS = {"bootstrap": ("bs", 1000), "randomization": ("ar", 10000)}  # sacreBLEU's name, default trials
 
 Lines = Sequence[str]
 
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one system. `value` is on a scale of 100; higher is better, except for TER, WER and CER.
+    """One metric of one system, in percent; higher is better, except for TER, WER and CER.
 
-    `mean` and `ci` are the bootstrap's mean and the half width of its 95% interval; `p_value` is that of the
-    paired test against the baseline, two-sided. Each is None where it was not asked for.
+    `mean` and `ci` are the mean of the bootstrap samples and the half width of the 95% confidence interval; `p_value`
+    is the two-sided p-value of the paired test against the baseline. Each is None if it was not requested.
     """
 
     name: str
@@ -47,63 +47,57 @@ class Score:
 
 
 def check(systems: Mapping[str, Lines], references: Mapping[str, Lines]) -> list[str]:
-    """Refuse lines that cannot be scored, and return a sentence for each thing that looks wrong.
+    """Check that the lines can be scored, and return a warning for each thing that is probably wrong.
 
-    The keys are the names to speak of (file names, say). Raises TypeError for anything but lists of strings,
-    and TxError for unequal counts, empty lists and references without a word.
+    The keys are the names used in messages, file names for instance. Raises TypeError for anything but lists of
+    strings, and TxError for unequal numbers of lines, empty lists and references without a word.
     """
     if not references:
         raise TxError("there is no reference to score against", "give at least one list of reference lines")
     for name, lines in (*systems.items(), *references.items()):
-        _check_lines(name, lines)
+        if isinstance(lines, str) or not isinstance(lines, Sequence):
+            raise TypeError(f"{name}: expected a list of lines, got {type(lines).__name__}")
+        for number, line in enumerate(lines, 1):
+            if not isinstance(line, str):
+                raise TypeError(f"{name}, line {number}: expected a string, got {type(line).__name__}")
+        if not lines:
+            raise TxError(f"{name} is empty", "check whether the command that wrote it failed")
     for hyp_name, hyp in systems.items():
         for ref_name, ref in references.items():
             if len(hyp) != len(ref):
                 raise unequal((hyp_name, ref_name), hyp, ref)
+    warnings = []
     for name, ref in references.items():
-        if not any(map(str.strip, ref)):
-            raise TxError(f"{name} holds only blank lines", "a reference needs text to compare with")
-    warnings = [_blank(name, [not line.strip() for line in ref]) for name, ref in references.items()]
+        blank = [not line.strip() for line in ref]
+        if all(blank):
+            raise TxError(f"{name} contains only blank lines", "a reference needs text")
+        warnings += _blank_lines(name, blank)
     for name, hyp in systems.items():
         rows = zip(hyp, *references.values(), strict=True)
-        # A blank line answered by a blank line is no fault of the system's.
-        missing = [not line.strip() and any(map(str.strip, refs)) for line, *refs in rows]
-        warnings += [_blank(name, missing), _tokenized(name, hyp)]
-    return [warning for warning in warnings if warning]
+        # A blank hypothesis is correct where all references are blank.
+        warnings += _blank_lines(name, [not h.strip() and any(map(str.strip, refs)) for h, *refs in rows])
+        n = sum(line.endswith(" .") for line in hyp)
+        if n >= 100:  # sacreBLEU's threshold
+            warnings.append(
+                f"{name}: {n:,} lines end in ' .', so it looks tokenized; only scores of detokenized text compare"
+            )
+    return warnings
+
+
+def _blank_lines(name: str, is_blank: list[bool]) -> list[str]:
+    """A warning about the lines that are blank, if there are any."""
+    numbers = [str(number) for number, blank in enumerate(is_blank, 1) if blank]
+    shown = ", ".join(numbers[:10]) + (", ..." if len(numbers) > 10 else "")
+    return [f"{name}: {len(numbers):,} of {n_lines(len(is_blank))} blank (line {shown})"] if numbers else []
 
 
 def check_metrics(metrics: Iterable[str], n_refs: int) -> None:
-    """Refuse unknown names, and error rates against several references. Raises UsageError."""
+    """Raise UsageError for unknown metrics, and for error rates against several references."""
     for name in metrics:
         if name not in (*METRICS, *RATES):
             raise _unknown("metric", name, (*METRICS, *RATES))
         if name in RATES and n_refs > 1:
-            raise UsageError(f"{name.upper()} is measured against one reference, not {n_refs}", "give one")
-
-
-def _check_lines(name: str, lines: Lines) -> None:
-    if isinstance(lines, str) or not isinstance(lines, Sequence):
-        raise TypeError(f"{name}: a list of lines is needed, not one {type(lines).__name__}")
-    for number, line in enumerate(lines, 1):
-        if not isinstance(line, str):
-            raise TypeError(f"{name}, line {number}: a string is needed, not {type(line).__name__}")
-    if not lines:
-        raise TxError(f"{name} is empty", "there is nothing to score; did the command that wrote it fail?")
-
-
-def _blank(name: str, is_blank: list[bool]) -> str:
-    numbers = [str(number) for number, blank in enumerate(is_blank, 1) if blank]
-    if not numbers:
-        return ""
-    shown = ", ".join(numbers[:10]) + (", ..." if len(numbers) > 10 else "")
-    return f"{name}: {len(numbers):,} of {n_lines(len(is_blank))} blank (line {shown})"
-
-
-def _tokenized(name: str, hyp: Lines) -> str:
-    n = sum(line.endswith(" .") for line in hyp)
-    if n < 100:  # sacreBLEU's threshold
-        return ""
-    return f"{name}: {n:,} lines end in ' .', so they look tokenized; only scores of detokenized text compare"
+            raise UsageError(f"{name.upper()} needs one reference, not {n_refs}", "give one reference")
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
@@ -111,10 +105,10 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {what} {name!r}", did_you_mean(name, known) or f"known: {', '.join(known)}")
 
 
-def _metric(
+def _scorer(
     name: str, refs: Sequence[Lines] | None, tokenize: str, lowercase: bool, *, sentence: bool = False
 ) -> "Metric":
-    """Build sacreBLEU's metric, the references cached in it; TER ignores case anyway, as TERCOM does."""
+    """sacreBLEU's metric with its references cached. TER always ignores case, as TERCOM does."""
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
@@ -137,7 +131,7 @@ def _metric(
 
 
 def _check_tokenizer(name: str, known: Iterable[str]) -> None:
-    """Refuse an unknown tokenizer, and one whose model sacreBLEU would fetch from the network unasked."""
+    """Raise an error for an unknown tokenizer, and for one whose model sacreBLEU would download."""
     if name not in known:
         raise _unknown("tokenizer", name, known)
     from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
@@ -148,19 +142,19 @@ def _check_tokenizer(name: str, known: Iterable[str]) -> None:
         if not model.exists():
             raise TxError(
                 f"the tokenizer {name} needs a model file that is not on this machine ({model})",
-                f"fetch it once: python -c \"from sacrebleu import BLEU; BLEU(tokenize='{name}')\"",
+                f"download it once: python -c \"from sacrebleu import BLEU; BLEU(tokenize='{name}')\"",
             )
 
 
 def _stripped(lines: Lines) -> list[str]:
-    return [line.rstrip() for line in lines]  # what sacreBLEU's own command does on reading
+    return [line.rstrip() for line in lines]  # as the command `sacrebleu` does
 
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Hand `seed` to sacreBLEU the only way it takes one; its paired tests would read 0 as "no seed"."""
+    """Set sacreBLEU's seed, which it reads from the environment only; its paired tests treat 0 as no seed."""
     if seed < 1:
-        raise UsageError(f"the seed is {seed}, but must be 1 or more", "leave it away for sacreBLEU's own")
+        raise UsageError(f"the seed is {seed}, but must be 1 or more", "omit it for sacreBLEU's default")
     before = os.environ.get("SACREBLEU_SEED")
     os.environ["SACREBLEU_SEED"] = str(seed)
     try:
@@ -172,23 +166,16 @@ def _seeded(seed: int) -> Iterator[None]:
             os.environ["SACREBLEU_SEED"] = before
 
 
-def _score(result: Any, metric: "Metric") -> Score:
-    signature = str(metric.get_signature())  # known only once something was scored
-    return Score(result.name, float(result.score), signature, details=_details(result))
-
-
-def _details(result: Any) -> dict[str, Any]:
-    """What BLEU and TER are made of; chrF keeps only its value."""
+def _score(result: Any, scorer: "Metric") -> Score:
+    """The score of a result of sacreBLEU, with what BLEU and TER are computed from."""
+    details: dict[str, Any] = {}
     if result.name == "BLEU":
-        return {
-            "precisions": list(result.precisions),
-            "brevity_penalty": result.bp,
-            "hyp_len": result.sys_len,
-            "ref_len": result.ref_len,
-        }
-    if result.name == "TER":
-        return {"edits": result.num_edits, "ref_len": result.ref_length}
-    return {}
+        details = {"precisions": list(result.precisions), "brevity_penalty": result.bp}
+        details |= {"hyp_len": result.sys_len, "ref_len": result.ref_len}
+    elif result.name == "TER":
+        details = {"edits": result.num_edits, "ref_len": result.ref_length}
+    signature = str(scorer.get_signature())  # complete only after scoring
+    return Score(result.name, float(result.score), signature, details=details)
 
 
 def corpus_scores(
@@ -201,22 +188,22 @@ def corpus_scores(
     n_bootstrap: int = 0,
     seed: int = SEED,
 ) -> list[Score]:
-    """Score `hyp` against `refs`, one list of lines per reference; `n_bootstrap` > 1 adds 95% intervals.
+    """Score hypotheses against `refs`, one list of lines per reference.
 
-    The interval is the bootstrap of Koehn (2004), "Statistical Significance Tests for Machine Translation
-    Evaluation". `tokenize` concerns BLEU alone, `lowercase` BLEU and chrF. Raises as `check` does, and
-    UsageError for an unknown metric or tokenizer.
+    `n_bootstrap` > 1 adds 95% confidence intervals by bootstrap resampling (Koehn 2004, "Statistical Significance
+    Tests for Machine Translation Evaluation"). `tokenize` applies to BLEU only, `lowercase` to BLEU and chrF. Raises
+    as `check` does, and UsageError for an unknown metric or tokenizer.
     """
-    check({"the hypothesis": hyp}, _numbered(refs))
+    check({"the hypotheses": hyp}, _numbered(refs))
     hyp, refs = _stripped(hyp), [_stripped(ref) for ref in refs]
     scores = []
     for name in metrics:
-        metric = _metric(name, refs, tokenize, lowercase)
-        score = _score(metric.corpus_score(hyp, None), metric)
+        scorer = _scorer(name, refs, tokenize, lowercase)
+        score = _score(scorer.corpus_score(hyp, None), scorer)
         if n_bootstrap > 1:
-            # The baseline of a test with no one to test: `corpus_score` can bootstrap too, but fails on TER
-            # when a resample holds nothing but blank lines.
-            ((resampled,),) = _resample({"": hyp}, {name: metric}, "bs", n_bootstrap, 0, seed).values()
+            # A paired test of the baseline alone: `corpus_score` can resample as well, but its TER fails on a sample
+            # of nothing but blank lines.
+            ((resampled,),) = _paired_test({"": hyp}, {name: scorer}, "bs", n_bootstrap, 0, seed).values()
             score = replace(resampled, details=score.details)
         scores.append(score)
     return scores
@@ -225,12 +212,12 @@ def corpus_scores(
 def sentence_scores(
     hyp: Lines, refs: Sequence[Lines], metric: str = "bleu", *, tokenize: str = "13a", lowercase: bool = False
 ) -> list[Score]:
-    """Score each line by itself; BLEU leaves out the n-gram orders that a short line has none of.
+    """The score of each line. BLEU uses the effective order: the n-gram orders that the line has.
 
     Raises as `corpus_scores` does.
     """
-    check({"the hypothesis": hyp}, _numbered(refs))
-    scorer = _metric(metric, None, tokenize, lowercase, sentence=True)
+    check({"the hypotheses": hyp}, _numbered(refs))
+    scorer = _scorer(metric, None, tokenize, lowercase, sentence=True)
     rows = zip(_stripped(hyp), *map(_stripped, refs), strict=True)
     return [_score(scorer.sentence_score(line, line_refs), scorer) for line, *line_refs in rows]
 
@@ -247,24 +234,25 @@ def paired_scores(
     n_bootstrap: int = 0,
     seed: int = SEED,
 ) -> dict[str, list[Score]]:
-    """Score several systems and test each against the first, the baseline, whose `p_value` stays None.
+    """Score several systems and test each for a significant difference to the first, the baseline.
 
-    `test` is "bootstrap" (Koehn, 2004), which gives intervals too, or "randomization" (Riezler and Maxwell,
-    2005), which does with `n_bootstrap` resamples. `n_samples` 0 stands for the usual 1,000 resamples or
-    10,000 trials. Raises as `corpus_scores` does. The scores have no details.
+    `test` is "bootstrap", paired bootstrap resampling (Koehn 2004), which computes confidence intervals as well, or
+    "randomization", paired approximate randomization (Riezler and Maxwell 2005), which does if `n_bootstrap` > 1.
+    `n_samples` 0 is the default of sacreBLEU: 1,000 resamples or 10,000 trials. The `p_value` of the baseline is
+    None. The scores have no details. Raises as `corpus_scores` does.
     """
     if test not in TESTS:
         raise _unknown("test", test, TESTS)
     if len(systems) < 2:
-        raise TxError("a paired test needs two systems or more", "score a single one without it")
+        raise TxError("a paired test needs at least two systems", "score a single system without a test")
     check(systems, _numbered(refs))
     refs = [_stripped(ref) for ref in refs]
-    scorers = {name: _metric(name, refs, tokenize, lowercase) for name in metrics}
-    kind, usual = TESTS[test]
-    return _resample(systems, scorers, kind, n_samples or usual, n_bootstrap, seed)
+    scorers = {name: _scorer(name, refs, tokenize, lowercase) for name in metrics}
+    kind, default = TESTS[test]
+    return _paired_test(systems, scorers, kind, n_samples or default, n_bootstrap, seed)
 
 
-def _resample(
+def _paired_test(
     systems: Mapping[str, Lines],
     scorers: "dict[str, Metric]",
     kind: str,
@@ -272,7 +260,7 @@ def _resample(
     n_bootstrap: int,
     seed: int,
 ) -> dict[str, list[Score]]:
-    """Run sacreBLEU's paired test, "bs" or "ar", with references that the scorers hold."""
+    """Run sacreBLEU's paired test, "bs" or "ar", with the references cached in the scorers."""
     from sacrebleu.significance import PairedTest
 
     with _seeded(seed):
@@ -284,34 +272,21 @@ def _resample(
             n_samples=n_samples,
             n_ar_confidence=n_bootstrap if kind == "ar" and n_bootstrap else -1,
         )()
-    return {
-        name: [_paired(metric, columns[metric][row], str(signatures[metric])) for metric in signatures]
-        for row, name in enumerate(systems)
-    }
-
-
-def _paired(name: str, result: Any, signature: str) -> Score:
-    mean, ci, p_value = (None if x is None else float(x) for x in (result.mean, result.ci, result.p_value))
-    return Score(name, float(result.score), signature, mean, ci, p_value)
+    scores: dict[str, list[Score]] = {name: [] for name in systems}
+    for metric, signature in signatures.items():
+        results: list[Any] = columns[metric]
+        for row, result in zip(scores.values(), results, strict=True):
+            mean, ci, p = (None if x is None else float(x) for x in (result.mean, result.ci, result.p_value))
+            row.append(Score(metric, float(result.score), str(signature), mean, ci, p))
+    return scores
 
 
 def _numbered(refs: Sequence[Lines]) -> dict[str, Lines]:
     if isinstance(refs, str) or not isinstance(refs, Sequence):
-        raise TypeError(f"the references: a list of lists of lines is needed, not one {type(refs).__name__}")
+        raise TypeError(f"the references: expected a list of lists of lines, got {type(refs).__name__}")
     return {f"reference {number}": ref for number, ref in enumerate(refs, 1)}
 
 
 def bleu(hyp: Lines, refs: Sequence[Lines], *, tokenize: str = "13a", lowercase: bool = False) -> Score:
-    """Corpus BLEU (Papineni et al., 2002) as sacreBLEU defines it."""
+    """Corpus BLEU (Papineni et al. 2002)."""
     return corpus_scores(hyp, refs, ["bleu"], tokenize=tokenize, lowercase=lowercase)[0]
-
-
-def tokenized_bleu(hyp: Lines, refs: Sequence[Lines]) -> Score:
-    """BLEU of lowercased text, to set beside papers that lowercase and tokenize first (many on Multi30k do).
-
-    They give multi-bleu on text cut up by the Moses tokenizer; this takes plain text, which the "13a" rules
-    of mteval cut up, so the two agree as far as the tokenizers do. Where both sides already are tokenized,
-    `bleu(..., tokenize="none", lowercase=True)` is multi-bleu but for the smoothing of zero counts. The
-    signature says which it was.
-    """
-    return bleu(hyp, refs, lowercase=True)
