@@ -9,7 +9,7 @@ from train_tx import Silent
 
 import tx
 from tx.config.schema import RunConfig, defaults
-from tx.train.prepare import prepare
+from tx.tasks.language_model.training import prepare
 
 SHAPES = {
     "gpt": ("transformer_lm", ("d_model", "d_ff", "n_layers", "n_heads", "dropout")),
@@ -34,9 +34,9 @@ def config(job: dict[str, Any]) -> RunConfig:
 
 def main() -> None:
     job = read_job()
-    prepared = prepare(config(job), Path(job["work"]) / "tx-run", False, Silent())
-    trainer, meter = prepared.trainer, Meter(job)
-    meter.n_parameters = prepared.n_parameters
+    trainer = prepare(config(job), Path(job["work"]) / "tx-run", False, Silent()).trainer
+    meter = Meter(job)
+    meter.n_parameters = sum(p.numel() for p in trainer.model.parameters())
     update = trainer._update
 
     def metered(batches: list[Any]) -> Any:

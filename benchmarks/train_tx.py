@@ -10,7 +10,7 @@ from torch import Tensor
 import tx
 from tx.config.schema import RunConfig
 from tx.data.batch import Batch
-from tx.train.prepare import prepare
+from tx.tasks.translation.training import prepare
 
 SHAPE = {
     "transformer": (
@@ -26,9 +26,11 @@ class Silent:
 
     def train(self, record: dict[str, Any]) -> None: ...
 
-    def evaluated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None: ...
+    def validated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None: ...
 
-    def say(self, message: str) -> None: ...
+    def info(self, message: str) -> None: ...
+
+    def warn(self, message: str) -> None: ...
 
 
 def config(job: dict[str, Any]) -> RunConfig:
@@ -53,9 +55,9 @@ def config(job: dict[str, Any]) -> RunConfig:
 
 def main() -> None:
     job = read_job()
-    prepared = prepare(config(job), Path(job["work"]) / "tx-run", False, Silent())
-    trainer, meter = prepared.trainer, Meter(job)
-    meter.n_parameters = prepared.n_parameters
+    trainer = prepare(config(job), Path(job["work"]) / "tx-run", False, Silent()).trainer
+    meter = Meter(job)
+    meter.n_parameters = sum(p.numel() for p in trainer.model.parameters())
     update = trainer._update
 
     def metered(batches: list[Batch]) -> tuple[Tensor, Tensor]:

@@ -24,13 +24,13 @@ class Clock:
     def train(self, record: dict[str, Any]) -> None:
         self.seconds.append((harness.cpu_seconds(), time.perf_counter()))
 
-    def say(self, message: str) -> None:
+    def info(self, message: str) -> None:
         print(message)
 
     def warn(self, message: str) -> None:
         print(message)
 
-    def evaluated(self, record: dict[str, Any], worst: list[dict[str, str]], best: bool) -> None:
+    def validated(self, record: dict[str, Any], worst: list[dict[str, str]], best: bool) -> None:
         print(record)
 
 

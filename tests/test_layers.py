@@ -24,6 +24,7 @@ WRITERS = {
     "train/averaging.py": "into the folder of a package that is being written",
     "train/checkpoint.py": "into an atomic_folder",
     "train/log.py": "appends; a resumed run cuts off what came after its checkpoint",
+    "train/run_folder.py": "the number of the process that holds the lock",
     "train/prepare.py": "into the folder of a package that is being written",
     "word2vec/corpus.py": "into an atomic_folder",
     "word2vec/phrases.py": "into an atomic_folder",

@@ -56,8 +56,9 @@ def test_what_is_said_off_a_terminal_is_plain(tmp_path: Path) -> None:
     done = fork_tx(arguments(tmp_path / "m"))
     assert "\x1b" not in done.err and "\r" not in done.err
     assert "12 steps" in done.err and "validation every 4 steps" in done.err
-    assert "finished (max_steps) after 12 steps: best loss" in done.err
-    assert "(BLEU is still 0: not four words in a row are right)\n" in done.err
+    assert "finished (max_steps) after 12 steps: best BLEU 0.00, loss " in done.err
+    assert "of the weights, which the package holds " in done.err
+    assert "(BLEU is still 0, so the lowest loss was chosen)\n" in done.err
     quiet = fork_tx(arguments(tmp_path / "q", "-q"))
     assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
 
@@ -296,7 +297,10 @@ def test_bad_batches_only_end_the_run_with_the_package_intact(tmp_path: Path) ->
     out = tmp_path / "m"
     done = fork_tx(arguments(out), spoiled(6, 99))
     assert done.status == 1
-    assert "tx: error: the loss was not finite for 5 updates in a row, up to step 10" in done.err
+    assert (
+        "tx: error: training diverged: the loss was not finite for 5 updates in a row, up to step 10"
+        in done.err
+    )
     assert "--lr" in done.err
     assert published_at(out) in (4, 8)
     state = json.loads((out / "run" / "last" / "state.json").read_text())
@@ -311,7 +315,7 @@ def test_bad_batches_only_end_the_run_with_the_package_intact(tmp_path: Path) ->
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_the_preparation_leaves_nothing(tmp_path: Path, number: int) -> None:
     def before() -> None:
-        import tx.tasks.translation as translation
+        import tx.tasks.translation.training as translation
 
         open_data = translation.open_data
 

@@ -83,7 +83,7 @@ class Silent:
         self.said: list[str] = []
         self.records: list[dict[str, Any]] = []
 
-    def say(self, message: str) -> None:
+    def info(self, message: str) -> None:
         self.said.append(message)
 
     def train(self, record: dict[str, Any]) -> None:

@@ -64,7 +64,7 @@ class Heard:
         self.trained: list[dict[str, Any]] = []
         self.found: list[tuple[dict[str, Any], bool]] = []
 
-    def say(self, message: str) -> None:
+    def info(self, message: str) -> None:
         self.said.append(message)
 
     def warn(self, message: str) -> None:
@@ -73,7 +73,7 @@ class Heard:
     def train(self, record: dict[str, Any]) -> None:
         self.trained.append(record)
 
-    def evaluated(self, record: dict[str, Any], worst: list[dict[str, str]], best: bool) -> None:
+    def validated(self, record: dict[str, Any], worst: list[dict[str, str]], best: bool) -> None:
         self.found.append((record, best))
 
 
@@ -713,7 +713,7 @@ def test_a_dry_run_tells_how_long_a_run_would_take(tiny: Path, speech: Path, tmp
         patch.setattr("tx.tasks.speech.run.generate", slow)
         forecast(config, heard)
     told = re.fullmatch(
-        r"forecast: 6 steps in (\d) s \(1\.5 epochs\); .* a step, 4 steps an epoch; "
+        r"forecast: 6 steps in (\d) s \(1\.5 epochs\); .* per step; 4 steps per epoch; "
         r"about \d\.\d GiB of memory; 2 s a validation",
         heard.said[-1],
     )
@@ -739,7 +739,7 @@ def test_the_command_tells_what_it_does_on_stderr(tiny: Path, speech: Path, tmp_
     ]
     done = fork_tx([*words, "--max-steps", "1", "--batch-size", "2", "--precision", "float32"])
     assert done.status == 0 and done.out == "", done.err
-    assert "untouched model  WER" in done.err and "step 1  epoch 0.25  loss" in done.err
+    assert re.search(r"before training  .*: WER", done.err) and "step 1  epoch 0.25  loss" in done.err
     assert f"try: tx transcribe -m {out}" in done.err and "Warning" not in done.err
     again = fork_tx(words)
     assert again.status == 1 and "exists already" in again.err

@@ -115,8 +115,8 @@ def tx(*words: str | Path, stdin: str = "") -> Any:
 def test_a_run_learns_and_says_what_it_found() -> None:
     out, said = straight()
     assert "120 sentences to train on, 30 to validate on" in said
-    assert re.search(r"validation: F1 \d+\.\d\d  loss", said) and re.search(
-        r"best F1 \d+\.\d\d at step", said
+    assert re.search(r"validation of the .*: F1 \d+\.\d\d  loss", said) and re.search(
+        r"best F1 \d+\.\d\d, loss \d+\.\d+ at step", said
     )
     assert "ref  " in said and "hyp  " in said
     assert f"try: tx tag -m {out} --from columns" in said

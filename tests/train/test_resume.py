@@ -97,7 +97,7 @@ def test_after_a_signal(tmp_path: Path, moment: str, number: int) -> None:
     step, out = moments()[moment], tmp_path / "m"
     stopped = start_or_resume(out, at_step(step, send(number)))
     assert stopped.status == 130
-    assert f"stopped at step {step}; go on with: tx train --resume -o {out}" in stopped.err
+    assert f"stopped at step {step}; continue with: tx train --resume -o {out}" in stopped.err
     assert state_of(out)["step"] == step
     assert bool(Package.open(out).scores) == (step > 4), "a model is there, if only validation scores it"
     assert (state_of(out)["position"]["batch"] == 0) == (step % epoch_end() == 0)
@@ -365,7 +365,7 @@ def test_a_finished_run_says_so_and_goes_on_when_a_limit_is_raised(tmp_path: Pat
     again = resume(out)
     assert (
         again.status == 0
-        and "this run is finished (max_steps); to go on, raise --max-steps\n" in again.err
+        and "this run is finished (max_steps); to continue, raise --max-steps\n" in again.err
         and "forecast" not in again.err
     )
     looked = resume(out, "--dry-run")

@@ -24,8 +24,10 @@ from tx.models.transformer import Config, Transformer
 from tx.train.averaging import Snapshots, mean_of
 from tx.train.checkpoint import load_checkpoint, save_checkpoint
 from tx.train.forecast import forecast
+from tx.train.limits import Limits
 from tx.train.loop import MAX_BAD_STEPS, Evaluation, Trainer
 from tx.train.optim import Optimizer
+from tx.train.run import Forecast
 from tx.train.run_folder import claim
 from tx.train.signals import StopSignal
 
@@ -79,10 +81,13 @@ class Listener:
     def train(self, record: dict[str, Any]) -> None:
         self.records.append(record)
 
-    def evaluated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None:
+    def validated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None:
         self.records.append(record | {"best": best})
 
-    def say(self, message: str) -> None:
+    def info(self, message: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
         pass
 
 
@@ -125,7 +130,6 @@ class Bench:
             config,
             seed=1,
             folder=folder,
-            max_seconds=0.0,
             evaluate=self.evaluate,
             publish=self.publish,
             listener=self.listener,
@@ -328,8 +332,8 @@ def test_a_run_ends_at_its_first_limit(
 
 
 def test_a_run_of_no_steps_still_publishes_a_model(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, max_steps=0, max_epochs=1)
-    bench.trainer.max_seconds = bench.trainer.progress.seconds = 1.0
+    bench = Bench(tmp_path, max_steps=0, max_epochs=1, max_time="1s")
+    bench.trainer.start(warmup_steps=1, seconds=1.0)
     progress = bench.trainer.run(2)
     assert (progress.finished, progress.step, len(bench.published)) == ("max_time", 0, 1)
 
@@ -354,11 +358,8 @@ def test_a_finished_run_goes_on_if_its_limit_is_raised(tmp_path: Path, limit: in
 
 
 def test_a_run_that_its_time_ended_is_finished(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, max_steps=0)
-    bench.trainer.max_seconds = 0.05
-    steps = bench.trainer.run(10**9).step
-    again = Bench(tmp_path, max_steps=0)
-    again.trainer.max_seconds = 0.05
+    steps = Bench(tmp_path, max_steps=0, max_time="0.05s").trainer.run(10**9).step
+    again = Bench(tmp_path, max_steps=0, max_time="0.05s")
     again.trainer.resume()
     assert again.trainer.progress.finished == "max_time"
     assert again.trainer.run(10**9).step == steps
@@ -608,14 +609,18 @@ def test_a_start_that_was_killed_is_no_obstacle(tmp_path: Path) -> None:
 
 def test_a_forecast_leaves_no_trace_in_the_model(tmp_path: Path) -> None:
     bench = Bench(tmp_path, max_steps=100, grad_accum=2)
-    plan = forecast(bench.trainer, list(BATCHES), 10.0, bench.trainer.config, 0.0)
+
+    def plan_of(max_seconds: float = 0.0, **limits: Any) -> Forecast:
+        bench.trainer.limits = Limits.of(replace(bench.trainer.config, **limits))
+        return forecast(bench.trainer, list(BATCHES), 10.0, max_seconds)
+
+    plan = plan_of()
     assert torch.equal(bench.model.logits, torch.zeros(V)) and bench.model.logits.grad is None
     assert plan.steps == 100 and plan.seconds == pytest.approx(100 * plan.seconds_per_step)
     assert "100 steps" in str(plan) and "10.0 epochs" in str(plan)
-    config = bench.trainer.config
-    assert forecast(bench.trainer, list(BATCHES), 10.0, replace(config, max_steps=0), 0.0).steps == 0
-    assert forecast(bench.trainer, list(BATCHES), 10.0, replace(config, max_epochs=3), 0.0).steps == 30
-    assert forecast(bench.trainer, list(BATCHES), 10.0, config, 1e-9).steps == 1
+    assert plan_of(max_steps=0).steps == 0
+    assert plan_of(max_epochs=3).steps == 30
+    assert plan_of(max_seconds=1e-9).steps == 1
     plan.add_validation(0.25, 0.0)
     assert plan.steps == 100 and plan.seconds == pytest.approx(125 * plan.seconds_per_step)
     plan.add_validation(0.0, 50 * plan.seconds_per_step)

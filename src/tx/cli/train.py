@@ -2,28 +2,25 @@
 
 import dataclasses
 import shlex
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
 from tx.cli import console
 from tx.cli.options import architecture_config, collect_flags, config_flags, value_of
+from tx.cli.progress import TrainingDisplay, describe_weights
 from tx.cli.recipe_help import TOKENIZER_FLAGS, RecipeHelp
 from tx.config.catalog import arch_named, arch_names, recipe_names
 from tx.config.resolve import Resolved, resolve
-from tx.config.schema import LANGUAGE_MODEL, SPEECH, TAGGING, TRANSLATION, VECTORS, RunConfig
+from tx.config.schema import MODELS, SPEECH, TRANSLATION, VECTORS, RunConfig
 from tx.errors import TxError, UsageError, did_you_mean
+from tx.tasks import TASKS
+from tx.tasks.task import Task
 from tx.text.lines import read_lines
 from tx.text.tokenizer import KINDS
-
-TRY = {
-    TRANSLATION: "tx translate -m {out} {text} | head",
-    LANGUAGE_MODEL: "tx generate -m {out}",
-    TAGGING: "tx tag -m {out} --from columns {text} | head",
-}
-SCORES = {TRANSLATION: "BLEU", TAGGING: "F1"}  # what is meant where the best score is no loss
 
 Valid = Annotated[
     list[str] | None,
@@ -220,6 +217,9 @@ def _resume_config(
 
 
 def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: bool) -> None:
+    from tx.train.run_folder import claim
+    from tx.train.signals import sigterm_as_interrupt
+
     if resolved.config.task == VECTORS:
         from tx.cli.train_word2vec import run_word2vec
 
@@ -228,45 +228,54 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
         from tx.cli.train_whisper import run_whisper
 
         return run_whisper(resolved, out, resume, overwrite, dry_run)
-    from tx.train.prepare import prepare
-    from tx.train.run_folder import claim
-    from tx.train.signals import sigterm_as_interrupt
-
-    resolved.check_model(architecture_config(resolved.config.arch))
-    display = _display()
-    with sigterm_as_interrupt(), nullcontext() if dry_run else claim(out, resume, overwrite):
+    task = TASKS[resolved.config.task]
+    if task.name in MODELS:
+        resolved.check_model(architecture_config(resolved.config.arch))
+    if task.is_secondary():
+        console.set_quiet(True)
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_as_interrupt())
         if dry_run:
             print_config(resolved)
-        try:
-            prepared = prepare(resolved.config, out, resume, display)
-        except KeyboardInterrupt:
-            console.note("stopped before the first step; nothing was saved")
-            raise typer.Exit(130) from None
-        if prepared.forecast:
-            console.note(f"{prepared.forecast}\nvalidation every {prepared.eval_every:,} steps")
+            if not resume:
+                out = Path(stack.enter_context(TemporaryDirectory()))
+        elif not task.is_secondary():
+            stack.enter_context(claim(out, resume, overwrite))
+        _train(task, resolved.config, out, resume, dry_run)
+
+
+def _train(task: Task, config: RunConfig, out: Path, resume: bool, dry_run: bool) -> None:
+    """Prepare the run in `out`, and unless it is a dry run train and print the outcome."""
+    display = TrainingDisplay(task)
+    name, begun = shlex.quote(str(out)), resume
+    try:
+        run = task.prepare(config, out, resume, display)
+        if run.forecast:
+            console.note(str(run.forecast))
         if dry_run:
             return
-        display.watched = prepared.trainer
+        display.run, begun = run, True
         with display:
-            progress = prepared.train()
+            progress = run.train()
+    except KeyboardInterrupt:
+        if begun and (out / "run" / "last").is_dir():
+            console.note(f"continue with: tx train --resume -o {name}")
+        else:
+            console.note("stopped before the first step; nothing was saved")
+        raise typer.Exit(130) from None
     if not progress.finished:
-        console.note(f"stopped at step {progress.step:,}; go on with: tx train --resume -o {out}")
+        console.note(f"stopped at step {progress.step:,}; continue with: tx train --resume -o {name}")
         if progress.step and progress.evaluated < 0:
-            console.note(f"{out} holds the model as it is now, which was not validated yet")
+            console.note(f"{name} holds the present model, which was not validated yet")
         raise typer.Exit(130)
-    config, best = resolved.config, progress.best_score
-    shown = f"loss {-best:.4f}" if best < 0 else f"{SCORES[config.task]} {best:.2f}"
-    told = f"best {shown} at step {progress.best_step:,}"
-    if best < 0 and config.task == TRANSLATION and config.train.metric == "bleu":
-        told += " (BLEU is still 0: not four words in a row are right)"
-    console.note(f"finished ({progress.finished}) after {progress.step:,} steps: {told}")
-    console.note("try: " + TRY[config.task].format(out=out, text=shlex.quote(config.data.train[0])))
-
-
-def _display() -> Any:
-    from tx.cli.progress import TrainingDisplay
-
-    return TrainingDisplay()
+    outcome = f"finished ({progress.finished}) after {progress.step:,} steps"
+    if best := task.format_metrics(progress.best_values):
+        outcome += f": best {', '.join(best)} at step {progress.best_step:,}"
+        outcome += f", with {describe_weights(progress.best_weights)}, which the package holds"
+        if progress.best_values.get(f"valid_{next(iter(task.metrics))}") == 0:
+            outcome += f" ({best[0].split()[0]} is still 0, so the lowest loss was chosen)"
+    console.note(outcome)
+    console.note("try: " + task.example.format(out=name, text=shlex.quote(config.data.train[0])))
 
 
 def print_config(resolved: Resolved) -> None:

@@ -1,34 +1,13 @@
 """`tx train word2vec`: the run of `tx.tasks.vectors.run`, as it looks in a terminal or a log."""
 
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from tx.cli import console
 from tx.cli.progress import TrainingDisplay
 from tx.config.resolve import Resolved
-
-PLAIN_EVERY = 10.0  # seconds between lines where nobody watches
-
-
-class WordsDisplay(TrainingDisplay):
-    """Hears what a run of word2vec does, and tells it on stderr."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._told = 0.0
-
-    def train(self, record: dict[str, Any]) -> None:
-        """A line of the training log."""
-        left = self.left(record)
-        if console.is_terminal() or record["seconds"] - self._told > PLAIN_EVERY or record["share"] == 1:
-            self._told = record["seconds"]
-            self.show(
-                f"epoch {record['epochs']:.2f}  loss {record['loss']:.3f}"
-                f"  {record['words_per_s']:,.0f} words/s{left if record['share'] < 1 else ''}",
-                record["share"],
-            )
+from tx.tasks.vectors import TASK
 
 
 def run_word2vec(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: bool) -> None:
@@ -38,7 +17,7 @@ def run_word2vec(resolved: Resolved, out: Path, resume: bool, overwrite: bool, d
     from tx.train.run_folder import claim
     from tx.train.signals import sigterm_as_interrupt
 
-    display = WordsDisplay()
+    display = TrainingDisplay(TASK)
     if dry_run:
         print_config(resolved)
         console.note(forecast(resolved.config, display))

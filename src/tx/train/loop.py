@@ -22,82 +22,93 @@ from tx.errors import TxError
 from tx.nn.device import peak_memory, use_bf16
 from tx.train.averaging import Snapshots
 from tx.train.checkpoint import load_checkpoint, load_state, save_checkpoint
+from tx.train.limits import Limits
 from tx.train.log import Log
-from tx.train.meters import Recent
+from tx.train.meters import Meters
 from tx.train.optim import Optimizer
+from tx.train.run import Listener, Progress
 from tx.train.schedule import learning_rate
 from tx.train.signals import StopSignal
-from tx.train.task import Evaluation, Source
 
 MAX_BAD_STEPS = 5  # non-finite updates in a row before the run stops
 MAX_COST_OF_SAVING = 0.05  # share of the time that checkpoints between validations may take
 
 
 @dataclass
-class Progress:
-    """The part of a run's state that is numbers."""
+class Evaluation:
+    """The result of a validation; a higher `score` is better."""
 
-    step: int = 0
-    position: Position = field(default_factory=Position)
-    epochs: float = 0.0  # the position as a number
-    seconds: float = 0.0  # of training, over all its parts
-    tokens: int = 0  # target tokens seen
-    best_score: float = float("-inf")
-    best_step: int = 0
-    stale: int = 0  # validations since the best
-    evaluated: int = -1  # step of the last validation
+    score: float
+    values: dict[str, float]  # valid_loss, valid_ppl, valid_bleu, ...
+    samples: list[dict[str, str]] = field(default_factory=list)  # outputs of the model
+
+
+class BatchSampler(Protocol):
+    """An endless supply of training batches: see `tx.data.sampler` and `tx.data.stream`."""
+
+    position: Position
+
+    def next(self) -> Any:
+        """The batch at `position`, which then advances."""
+
+    def peek(self, i: int) -> Any:
+        """A batch near `position`, which stays."""
+
+    def epochs(self) -> float:
+        """The position as a number of epochs."""
+
+    def batches_per_epoch(self) -> int: ...
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors that a resumed run needs in addition to the position."""
+
+    def load_state(self, state: dict[str, Tensor]) -> None: ...
+
+
+@dataclass
+class LoopProgress(Progress):
+    """The numbers that a resumed run of the loop starts from."""
+
+    position: Position = field(default_factory=Position)  # in the training data
     skipped: int = 0  # non-finite updates
     warmup_steps: int = 0
-    snapshots: dict[str, str] = field(default_factory=dict)  # weights kept for averaging, with their digests
-    log_bytes: int = 0  # length of metrics.jsonl: what follows was written by a run that was killed
-    finished: str = ""  # why the run ended
-    limits: list[float] = field(default_factory=list)  # with which it ended
+    snapshots: dict[str, str] = field(default_factory=dict)  # weights saved for averaging, with their digests
+    limits: list[float] = field(default_factory=list)  # those that the run ended with
     recent: list[float] = field(default_factory=list)  # sums since the last line of the log
 
 
-class Listener(Protocol):
-    """Whoever shows a run to its user."""
-
-    def train(self, record: dict[str, Any]) -> None: ...
-
-    def evaluated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None: ...
-
-    def say(self, message: str) -> None: ...
-
-
 class Trainer:
-    """A model, its data and its run folder; `run` trains until something ends it.
+    """A model, its data and its run folder; `run` trains until a limit is reached or a signal asks to stop.
 
-    `evaluate()` measures the model as it stands. `publish(evaluation, step)` makes the present weights the
-    package's; it is called at every best validation, and without one where a run stops before the first.
+    `evaluate()` measures the model with its present weights. `publish(evaluation, step)` writes them to the
+    package; it is called at every best validation, and without one if a run stops before the first.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        source: Source,
+        sampler: BatchSampler,
         config: TrainConfig,
         seed: int,
         folder: Path,
-        max_seconds: float,
         evaluate: Callable[[], Evaluation],
         publish: Callable[[Evaluation | None, int], None],
         listener: Listener,
     ) -> None:
         self.model: Any = model
-        self.source, self.config, self.seed, self.folder = source, config, seed, folder
-        self.max_seconds = max_seconds
+        self.sampler, self.config, self.seed, self.folder = sampler, config, seed, folder
         self.evaluate, self.publish, self.listener = evaluate, publish, listener
+        self.limits = Limits.of(config)
         self.device = next(model.parameters()).device
         self.bf16 = use_bf16(config.precision, self.device)
         self.optimizer = Optimizer(model, config)
-        self.progress = Progress(position=source.position, warmup_steps=config.warmup_steps)
+        self.progress = LoopProgress(position=sampler.position, warmup_steps=config.warmup_steps)
         self.snapshots = Snapshots(folder / "snapshots", config.average)
         self.log = Log(folder / "metrics.jsonl", config.tensorboard)
+        self.meters = Meters(self.device)
         self._compiled = torch.compile(self._loss) if config.compile else self._loss
-        self._recent = Recent(self.device)
         self._evaluation_seconds = 0.0
-        self._began = 0.0  # when training would have begun, had it not been interrupted
+        self._began = 0.0  # when training would have begun without interruptions
 
     # -- one update --------------------------------------------------------------------------------
 
@@ -111,10 +122,10 @@ class Trainer:
 
     def _fetch(self) -> tuple[list[Any], Position, float]:
         """The batches of the next update, the position after them, and that as a number of epochs."""
-        batches = [self.source.next() for _ in range(self.config.grad_accum)]
+        batches = [self.sampler.next() for _ in range(self.config.grad_accum)]
         if self.device.type == "cuda":
             batches = [batch.pin() for batch in batches]
-        return batches, replace(self.source.position), self.source.epochs()
+        return batches, replace(self.sampler.position), self.sampler.epochs()
 
     def gradients(self, batches: list[Any]) -> tuple[Tensor, int]:
         """Add the gradient of the mean loss of a target token in `batches`; returns the sum and the count."""
@@ -138,49 +149,17 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """The rate of the next update."""
-        progress = self.progress
+        progress, share = self.progress, self.limits.share(self.progress)
         return learning_rate(
-            self.config.schedule, progress.step + 1, self.share(), self.config.lr, progress.warmup_steps
+            self.config.schedule, progress.step + 1, share, self.config.lr, progress.warmup_steps
         )
-
-    # -- how far -----------------------------------------------------------------------------------
-
-    def share(self) -> float:
-        """How much of the run is behind it, 0 to 1, by whichever limit is nearest."""
-        config, progress, shares = self.config, self.progress, [0.0]
-        if config.max_steps:
-            shares.append(progress.step / config.max_steps)
-        if config.max_epochs:
-            shares.append(progress.epochs / config.max_epochs)
-        if self.max_seconds:
-            shares.append(progress.seconds / self.max_seconds)
-        return min(1.0, max(shares))
-
-    def _limits(self) -> list[float]:
-        config = self.config
-        return [config.max_steps, config.max_epochs, self.max_seconds, config.patience]
-
-    def _reason_to_stop(self, stop: StopSignal) -> str:
-        config, progress = self.config, self.progress
-        if stop.requested:
-            return "interrupted"
-        if config.max_steps and progress.step >= config.max_steps:
-            return "max_steps"
-        if config.max_epochs and progress.position.epoch >= config.max_epochs:
-            return "max_epochs"
-        # The last validation and the comparison of averages need their time, too.
-        if self.max_seconds and progress.seconds >= self.max_seconds - 2 * self._evaluation_seconds:
-            return "max_time"
-        if config.patience and progress.stale >= config.patience:
-            return "patience"
-        return ""
 
     # -- the loop ----------------------------------------------------------------------------------
 
-    def run(self, eval_every: int) -> Progress:
+    def run(self, eval_every: int) -> LoopProgress:
         """Train to the end, or until a signal asks to stop; then the state is saved and can be resumed.
 
-        Raises TxError after several updates in a row that were not finite; the last good state is kept.
+        Raises TxError after several updates in a row that were not finite; the last good state stays saved.
         """
         progress = self.progress
         if progress.finished:
@@ -188,9 +167,9 @@ class Trainer:
         self._began = time.monotonic() - progress.seconds
         self.model.train()
         with StopSignal() as stop:
-            reason = self._train(eval_every, stop)
-            if reason != "interrupted" and self._conclude(stop):
-                progress.finished, progress.limits = reason, self._limits()
+            limit = self._train(eval_every, stop)
+            if limit and self._conclude(stop):
+                progress.finished, progress.limits = limit, self.limits.numbers()
             progress.seconds = time.monotonic() - self._began
             self.save()
             if progress.step and progress.evaluated < 0:
@@ -200,21 +179,24 @@ class Trainer:
         return progress
 
     def _train(self, eval_every: int, stop: StopSignal) -> str:
-        """Update and validate until there is a reason to stop, and return it."""
-        progress, recent, last_save = self.progress, self._recent, time.monotonic()
-        recent.start()
+        """Update and validate until a limit is reached, which is returned, or a signal asks to stop: ""."""
+        progress, last_save = self.progress, time.monotonic()
+        self.meters.restart_clock()
         with ThreadPoolExecutor(1) as fetcher:
             pending = fetcher.submit(self._fetch)
             while True:
                 if progress.step and progress.step % eval_every == 0 and progress.evaluated != progress.step:
                     if self._validate(stop):
                         last_save = self.save()
-                    recent.start()
-                if reason := self._reason_to_stop(stop):
-                    return reason
+                    self.meters.restart_clock()
+                if stop.requested:
+                    return ""
+                # The last validation and the comparison of averages take their time, too.
+                if limit := self.limits.reached(progress, reserve=2 * self._evaluation_seconds):
+                    return limit
                 batches, position, epochs = pending.result()
                 pending = fetcher.submit(self._fetch)
-                recent.add(*self._update(batches), batches)
+                self.meters.add(*self._update(batches), batches)
                 progress.position, progress.epochs = position, epochs
                 progress.seconds = time.monotonic() - self._began
                 if progress.step % self.config.log_every == 0 or self.device.type == "cpu":
@@ -224,122 +206,119 @@ class Trainer:
                 if time.monotonic() - last_save > self._save_interval:
                     last_save = self.save()
 
-    def _conclude(self, stop: StopSignal) -> bool:
-        """The last validation, and the comparison with the average; False if a signal came before its end."""
-        validated = self.progress.evaluated == self.progress.step or self._validate(stop)
-        return validated and self._compare_average(stop)
-
     def _check_finite(self) -> None:
-        in_a_row = self._recent.bad_in_a_row()
-        self.progress.skipped += self._recent.take_skipped()
+        in_a_row = self.meters.bad_in_a_row()
+        self.progress.skipped += self.meters.take_skipped()
         if in_a_row >= MAX_BAD_STEPS:
             raise TxError(
-                f"the loss was not finite for {in_a_row} updates in a row, up to step {self.progress.step:,}",
+                f"training diverged: the loss was not finite for {in_a_row} updates in a row, "
+                f"up to step {self.progress.step:,}",
                 "start again with a lower learning rate (--lr); the best model so far is in the package",
             )
 
-    def loss_so_far(self) -> float | None:
-        """The mean loss since the last line of the log; None where reading it would hold up the device."""
-        return (self._recent.mean_loss() or None) if self.device.type == "cpu" else None
+    def current_loss(self) -> float | None:
+        """The mean loss since the last line of the log; None where reading it would wait for the device."""
+        return (self.meters.mean_loss() or None) if self.device.type == "cpu" else None
 
     def _log_training(self) -> None:
         progress = self.progress
         record = {
             "step": progress.step,
             "epochs": progress.epochs,
-            "loss": self._recent.mean_loss(),
+            "loss": self.meters.mean_loss(),
             "lr": self.learning_rate(),
-            **self._recent.speed(),
+            **self.meters.speed(),
             "seconds": progress.seconds,
             "skipped": progress.skipped,
             "memory": peak_memory(self.device),
         }
         self.log.write(record)
-        self.listener.train(record | {"share": self.share()})
-        self._recent.forget()
+        self.listener.train(record | {"share": self.limits.share(progress)})
+        self.meters.reset()
 
     # -- validation --------------------------------------------------------------------------------
 
     @contextmanager
     def _weights(self, weights: dict[str, Tensor]) -> Iterator[None]:
-        """Let the model have other weights for a while, and be in evaluation mode."""
-        own = {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+        """Give the model other weights for a while, and put it into evaluation mode."""
+        trained = {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
         self.model.load_state_dict(weights, strict=False)
         self.model.eval()
         try:
             yield
         finally:
-            self.model.load_state_dict(own, strict=False)
+            self.model.load_state_dict(trained, strict=False)
             self.model.train()
 
-    def _measure(self, weights: dict[str, Tensor], stop: StopSignal) -> Evaluation | None:
-        """Evaluate the model with other weights, and publish them if they are the best so far.
+    def _measure(self, weights: dict[str, Tensor], kind: str, stop: StopSignal) -> bool:
+        """Evaluate the model with other weights, log the result, and publish them if they are the best so far.
 
-        None if a signal asks to stop: then nothing has happened.
+        False if a signal asks to stop: then nothing has happened.
         """
+        progress = self.progress
         try:
             with self._weights(weights):
                 with stop.at_once(), torch.inference_mode(), self._autocast():
                     evaluation = self.evaluate()
-                if evaluation.score > self.progress.best_score:
-                    self.publish(evaluation, self.progress.step)
+                if best := evaluation.score > progress.best_score:
+                    self.publish(evaluation, progress.step)
         except KeyboardInterrupt:
             if not stop.requested:
                 raise
-            return None
-        return evaluation
-
-    def _record(self, evaluation: Evaluation, kind: str) -> bool:
-        progress = self.progress
-        best = evaluation.score > progress.best_score
+            return False
         if best:
             progress.best_score, progress.best_step, progress.stale = evaluation.score, progress.step, 0
+            progress.best_values, progress.best_weights = evaluation.values, kind
         else:
             progress.stale += 1
         record = {"step": progress.step, "seconds": progress.seconds, "weights": kind, **evaluation.values}
         self.log.write(record | {"best": best, "samples": evaluation.samples})
-        self.listener.evaluated(record, evaluation.samples, best)
-        return best
+        self.listener.validated(record, evaluation.samples, best)
+        return True
 
     def _validate(self, stop: StopSignal) -> bool:
-        """Measure the model, and keep its weights for the average; False if a signal came before the end."""
+        """Measure the model, and save its weights for averaging; False if a signal came before the end."""
         started, progress = time.monotonic(), self.progress
         if stop.requested:
             return False
         weights = {name: p.detach() for name, p in self.model.named_parameters()}
         self.snapshots.add(progress.step, weights, progress.snapshots)
-        evaluation = self._measure(self.optimizer.averaged(), stop)
-        if evaluation is None:
+        if not self._measure(self.optimizer.averaged(), "ema" if self.optimizer.ema else "last", stop):
             return False
-        self._record(evaluation, "ema" if self.optimizer.ema else "last")
         progress.evaluated = progress.step
         ended = time.monotonic()
         self._evaluation_seconds = max(self._evaluation_seconds, ended - started)
         progress.seconds = ended - self._began
         return True
 
-    def _compare_average(self, stop: StopSignal) -> bool:
-        """Try the mean of the last evaluated weights: the better of both becomes the package."""
-        if len(self.progress.snapshots) < 2:
-            return True
-        stale = self.progress.stale
-        evaluation = self._measure(self.snapshots.mean(self.progress.snapshots, self.device), stop)
-        if evaluation is None:
+    def _conclude(self, stop: StopSignal) -> bool:
+        """Validate for the last time, then the mean of the last validated weights; False if a signal came."""
+        progress = self.progress
+        if progress.evaluated != progress.step and not self._validate(stop):
             return False
-        if not self._record(evaluation, f"mean of {len(self.progress.snapshots)}"):
-            self.progress.stale = stale
+        n, stale = len(progress.snapshots), progress.stale
+        if n > 1:
+            mean = self.snapshots.mean(progress.snapshots, self.device)
+            if not self._measure(mean, f"mean of {n}", stop):
+                return False
+            progress.stale = min(progress.stale, stale)  # the mean does not count for early stopping
         return True
 
     # -- the state on disk -------------------------------------------------------------------------
 
     _save_interval = 300.0
 
+    def start(self, warmup_steps: int, seconds: float) -> None:
+        """Begin a run that has spent `seconds` on its preparation, and write its first checkpoint."""
+        self.progress.warmup_steps, self.progress.seconds = warmup_steps, seconds
+        self.save()
+
     def save(self) -> float:
         """Write the checkpoint; returns the time when that was done."""
         started = time.monotonic()
-        self.progress.log_bytes, self.progress.recent = self.log.flush(), self._recent.sums()
+        self.progress.log_bytes, self.progress.recent = self.log.flush(), self.meters.sums()
         weights = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
-        tensors = self.optimizer.state() | self.source.state()
+        tensors = self.optimizer.state() | self.sampler.state()
         save_checkpoint(self.folder / "last", weights, tensors, asdict(self.progress))
         self.snapshots.prune(self.progress.snapshots)
         ended = time.monotonic()
@@ -347,33 +326,29 @@ class Trainer:
         return ended
 
     def resume(self) -> None:
-        """Take up the state in the run folder. Raises TxError if there is none, or it is damaged."""
+        """Continue from the checkpoint in the run folder. Raises TxError if there is none, or it is damaged."""
         weights, tensors, state = load_checkpoint(self.folder / "last")
         tensors = {name: value.to(self.device) for name, value in tensors.items()}
-        self._take_up(state)
-        self.source.position = replace(self.progress.position)
+        self.progress = self._progress_of(state)
+        self.sampler.position = replace(self.progress.position)
         self.model.load_state_dict(weights, strict=False)
         self.optimizer.load_state(tensors)
-        self.source.load_state(tensors)
+        self.sampler.load_state(tensors)
         self.snapshots.check(self.progress.snapshots)
-        self._recent = Recent(self.device, *self.progress.recent)
+        self.meters = Meters(self.device, *self.progress.recent)
         self.log.truncate(self.progress.log_bytes)
 
     def ended(self) -> str:
-        """Why the run in the folder has ended, if it has and no limit was raised since; changes nothing."""
-        own = self.progress
+        """The limit that ended the run in the folder, or "" if it can be resumed; changes nothing."""
         try:
-            self._take_up(load_state(self.folder / "last"))
-            return self.progress.finished
+            return self._progress_of(load_state(self.folder / "last")).finished
         except TxError:
-            return ""  # `resume` repairs the checkpoint, or says what is wrong with it
-        finally:
-            self.progress = own
+            return ""  # `resume` repairs the checkpoint, or raises an error that names the damage
 
-    def _take_up(self, state: dict[str, Any]) -> None:
-        """Set `progress` to that of a checkpoint; a run that had ended goes on where a limit was raised."""
-        known = {key: value for key, value in state.items() if key in Progress.__dataclass_fields__}
-        self.progress = Progress(**known | {"position": Position(**state["position"])})
-        raised = self._limits() != self.progress.limits and not self._reason_to_stop(StopSignal())
-        if self.progress.finished and raised:
-            self.progress.finished = ""
+    def _progress_of(self, state: dict[str, Any]) -> LoopProgress:
+        """The progress in a checkpoint; a run that had ended continues if a limit was raised since."""
+        known = {key: value for key, value in state.items() if key in LoopProgress.__dataclass_fields__}
+        progress = LoopProgress(**known | {"position": Position(**state["position"])})
+        if progress.limits != self.limits.numbers() and not self.limits.reached(progress):
+            progress.finished = ""
+        return progress

@@ -1,4 +1,4 @@
-"""What has happened since the last line of a run's log, summed where the model is."""
+"""Loss and speed since the last line of a run's log, summed on the model's device."""
 
 import time
 from collections.abc import Sequence
@@ -8,26 +8,26 @@ import torch
 from torch import Tensor
 
 
-class Recent:
-    """Sums since the last line of the log; they stay on the device until somebody asks."""
+class Meters:
+    """Sums since the last line of the log; they stay on the device until they are read."""
 
     def __init__(self, device: torch.device, loss: float = 0.0, loss_tokens: float = 0.0) -> None:
         self._in_a_row = torch.zeros((), device=device)
         self._skipped = torch.zeros((), device=device)
         self._loss = torch.tensor(loss, device=device)
-        self._loss_tokens = torch.tensor(loss_tokens, device=device)  # those of skipped updates left out
-        self.start()
+        self._loss_tokens = torch.tensor(loss_tokens, device=device)  # without those of skipped updates
+        self.restart_clock()
 
-    def start(self) -> None:
+    def restart_clock(self) -> None:
         """Measure the speed from here on."""
         self._tokens = self._src_tokens = 0
         self._started = time.monotonic()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew, after a line of the log."""
         self._loss.zero_()
         self._loss_tokens.zero_()
-        self.start()
+        self.restart_clock()
 
     def add(self, loss: Tensor, skipped: Tensor, batches: Sequence[Any]) -> None:
         """Count an update with its summed loss; `skipped` is 1.0 if it was not finite."""
@@ -40,7 +40,7 @@ class Recent:
         self._src_tokens += sum(batch.n_src_tokens for batch in batches)
 
     def sums(self) -> list[float]:
-        """What a resumed run needs to write the next line as if it had not been interrupted."""
+        """The loss and its tokens: a resumed run writes the next line as if it had not been interrupted."""
         return [float(self._loss), float(self._loss_tokens)]
 
     def bad_in_a_row(self) -> int:

@@ -1,135 +1,160 @@
-"""From a configuration to a package, for every task: what `tx train RECIPE FILE...` does.
+"""From a configuration to a run of the training loop, for every task that trains a model of tx with it.
 
-The order: device, what the task brings (`tx.train.task`), forecast, the loop. Whatever can be wrong with the data
-shows before anything is written; then everything is kept under the package's run/ folder, and the package
-itself holds the best model so far.
+The order: device, data and model (which the task sets up), forecast, the loop. Faults in the data are found before
+anything is written; then all that a resumed run needs is stored in the package's run/ folder, and the package itself
+holds the best model so far.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
+from torch import nn
 
-from tx.config.duration import parse_duration
 from tx.config.schema import RunConfig, decode_options
 from tx.errors import TxError
 from tx.models import model_config, weights_of
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
 from tx.package import WEIGHTS, Package, update_package
-from tx.train.forecast import TRIALS, Forecast, forecast
-from tx.train.loop import Listener, Progress, Trainer
-from tx.train.run_folder import check_inputs, clear, keep_config, keep_inputs
-from tx.train.task import Evaluation, Material, gather
+from tx.package.write import SavesItself
+from tx.train.forecast import TRIALS, forecast
+from tx.train.loop import BatchSampler, Evaluation, LoopProgress, Trainer
+from tx.train.run import Forecast, Listener
+from tx.train.run_folder import check_inputs, clear, save_config, save_inputs
 
-TOKENIZER = "tokenizer"  # in the run folder: a package that keeps the tokenizers for `--resume`
+TOKENIZER = "tokenizer"  # in the run folder: a package with the tokenizers, for `--resume`
 
 
 @dataclass
-class Prepared:
-    """A run that is ready to go: everything but the training. Nothing is in its folder yet."""
+class TrainingSetup:
+    """A model, its data, and the description of both for the package."""
+
+    tokenizers: Mapping[str, SavesItself]  # by their names in the package
+    model: nn.Module
+    sampler: BatchSampler
+    evaluate: Callable[[], Evaluation]
+    report: dict[str, Any]  # on the training data
+    scores: Mapping[
+        str, str
+    ]  # values of an evaluation that the package lists: {"valid_loss": "loss"}, best first
+    measured_on: str  # "validation, greedy"
+    evaluation_cost: float = 0.0  # of a validation, in updates; 0: unknown
+
+
+# Sets up a task's data and model; the package holds the tokenizers of a run that is resumed. Raises TxError for
+# faults in the data or the configuration.
+SetUp = Callable[[RunConfig, Package | None, torch.device, Listener], TrainingSetup]
+
+
+@dataclass
+class LoopRun:
+    """A run of the loop that is ready to train: see `tx.train.run.Run`."""
 
     config: RunConfig
-    material: Material
+    setup: TrainingSetup
     trainer: Trainer
-    forecast: Forecast | None  # None: the run that is resumed has ended
-    eval_every: int
-    n_parameters: int
+    forecast: Forecast | None
+    warmup_steps: int
     resume: bool
+    started: float  # when the preparation began
 
-    def train(self) -> Progress:
-        """Begin the run in its folder, or take it up there, and train; raises what `Trainer.run` does."""
-        run, trainer = self.trainer.folder, self.trainer
+    @property
+    def progress(self) -> LoopProgress:
+        return self.trainer.progress
+
+    def share(self) -> float:
+        return self.trainer.limits.share(self.trainer.progress)
+
+    def current_loss(self) -> float | None:
+        return self.trainer.current_loss()
+
+    def train(self) -> LoopProgress:
+        """Begin the run in its folder, or resume it there, and train; raises what `Trainer.run` does."""
+        folder, trainer = self.trainer.folder, self.trainer
         if self.resume:
             trainer.resume()
-            keep_config(run, self.config)  # whose limits may be new
+            save_config(folder, self.config)  # its limits may have been raised
         else:
-            clear(run)
-            update_package(run / TOKENIZER, task="tokenizer", tokenizers=self.material.tokenizers)
-            trainer.save()
-            keep_inputs(run, self.config)
-        return trainer.run(self.eval_every)
+            clear(folder)
+            update_package(folder / TOKENIZER, task="tokenizer", tokenizers=self.setup.tokenizers)
+            trainer.start(self.warmup_steps, time.monotonic() - self.started)
+            save_inputs(folder, self.config)
+        return trainer.run(self.forecast.eval_every if self.forecast else 0)
 
 
-def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> Prepared:
+def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener, set_up: SetUp) -> LoopRun:
     """Everything up to the first update. Raises TxError for faults in the data or the configuration."""
     started = time.monotonic()
     device = choose_device(config.train.device)
     threads = set_threads(config.train.threads)
     keep_freed_memory()
     prefer_fast_products()
-    run, kept = out / "run", None
+    folder, saved = out / "run", None
     if resume:
-        check_inputs(run, config)
-        kept = Package.open(run / TOKENIZER)
-    material = gather(config, kept, device, listener.say)
-    max_seconds = parse_duration(config.train.max_time) if config.train.max_time else 0.0
+        check_inputs(folder, config)
+        saved = Package.open(folder / TOKENIZER)
+    setup = set_up(config, saved, device, listener)
+    publish = publish_to(out, setup, config)
     trainer = Trainer(
-        material.model,
-        material.source,
-        config.train,
-        config.seed,
-        run,
-        max_seconds,
-        material.evaluate,
-        publish_to(out, material, config),
-        listener,
+        setup.model, setup.sampler, config.train, config.seed, folder, setup.evaluate, publish, listener
     )
-    n_parameters = sum(p.numel() for p in material.model.parameters())
-    listener.say(
+    n_parameters = sum(p.numel() for p in setup.model.parameters())
+    listener.info(
         f"{config.arch}: {n_parameters:,} parameters on {device}, {threads} thread{'s' * (threads != 1)}"
     )
     if resume and (limit := trainer.ended()):
-        listener.say(f"this run is finished ({limit}); to go on, raise --{limit.replace('_', '-')}")
-        return Prepared(config, material, trainer, None, 0, n_parameters, resume)
-    trials = [material.source.peek(i) for i in range(TRIALS)]
-    steps_per_epoch = material.source.batches_per_epoch() / config.train.grad_accum
+        option = "--" + limit.replace("_", "-")
+        listener.info(f"this run is finished ({limit}); to continue, raise {option}")
+        return LoopRun(config, setup, trainer, None, 0, resume, started)
+    max_seconds = trainer.limits.max_seconds
     left = max_seconds if resume else _time_left(max_seconds, started)
-    plan = forecast(trainer, trials, steps_per_epoch, config.train, left)
-    # A warm-up made for a longer run would eat a short one; and the clock has run since the command started.
-    usual = config.train.warmup_steps
-    trainer.progress.warmup_steps = min(usual, plan.steps // 8 or usual)
+    steps_per_epoch = setup.sampler.batches_per_epoch() / config.train.grad_accum
+    plan = forecast(trainer, [setup.sampler.peek(i) for i in range(TRIALS)], steps_per_epoch, left)
     if not resume:
         _time_left(max_seconds, started)  # the trials took some, too
-    trainer.progress.seconds = time.monotonic() - started
-    eval_every = _eval_every(config, plan, material.evaluation_cost)
-    plan.add_validation(material.evaluation_cost / eval_every, left)
-    return Prepared(config, material, trainer, plan, eval_every, n_parameters, resume)
+    usual = config.train.warmup_steps  # made for a longer run, it would take most of a short one
+    warmup_steps = min(usual, plan.steps // 8 or usual)
+    plan.eval_every = _eval_every(config, plan, setup.evaluation_cost)
+    plan.add_validation(setup.evaluation_cost / plan.eval_every, left)
+    return LoopRun(config, setup, trainer, plan, warmup_steps, resume, started)
 
 
 def _time_left(max_seconds: float, started: float) -> float:
-    """What is left now of a limit of seconds, of which 0 is none. Raises TxError if nothing is."""
+    """The seconds that are left of a limit, of which 0 is none. Raises TxError if there are none."""
     used = time.monotonic() - started
     if max_seconds and used >= max_seconds:
         raise TxError(
             f"setting up took {used:.0f} s of the {max_seconds:g} s of --max-time; no step was made",
-            "give it more time; text that is encoded already stays so for the next run",
+            "raise --max-time; text that is encoded already need not be encoded again",
         )
     return max_seconds - used if max_seconds else 0.0
 
 
-def publish_to(out: Path, material: Material, config: RunConfig) -> Callable[[Evaluation | None, int], None]:
-    """A function that makes the weights of the model those of the package at `out`, with its scores if known."""
+def publish_to(
+    out: Path, setup: TrainingSetup, config: RunConfig
+) -> Callable[[Evaluation | None, int], None]:
+    """A function that writes the weights of the model to the package at `out`, with its scores if known."""
 
     def publish(evaluation: Evaluation | None, step: int) -> None:
-        measured = f"{material.how}, step {step}"
         values = evaluation.values if evaluation else {}
         scores: list[dict[str, Any]] = [
-            {"metric": shown, "value": round(values[name], 4), "data": measured}
-            for name, shown in material.shown.items()
+            {"metric": metric, "value": round(values[name], 4), "data": f"{setup.measured_on}, step {step}"}
+            for name, metric in setup.scores.items()
             if name in values
         ]
         update_package(
             out,
-            lambda folder: (folder / WEIGHTS).write_bytes(save(weights_of(material.model))),
+            lambda folder: (folder / WEIGHTS).write_bytes(save(weights_of(setup.model))),
             task=config.task,
             arch=config.arch,
-            config=model_config(material.model),
-            tokenizers=material.tokenizers,
+            config=model_config(setup.model),
+            tokenizers=setup.tokenizers,
             decode=decode_options(config),
-            data=material.report,
+            data=setup.report,
             scores=scores,
         )
 
@@ -137,9 +162,9 @@ def publish_to(out: Path, material: Material, config: RunConfig) -> Callable[[Ev
 
 
 def _eval_every(config: RunConfig, plan: Forecast, cost: float) -> int:
-    """Half an epoch, but at least 250 updates, and about 20 looks at a run that is shorter than that.
+    """Half an epoch, but at least 250 updates, and about 20 validations in a run that is shorter than that.
 
-    Fewer where a look costs many updates: a tenth of the time is enough, but for four looks at any run.
+    Fewer if a validation costs many updates: they take a tenth of the time, but any run has four.
     """
     if config.train.eval_every:
         return config.train.eval_every

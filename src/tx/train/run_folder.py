@@ -92,7 +92,7 @@ def clear(run: Path, but: Path | None = None) -> None:
             remove(entry)
 
 
-def keep_inputs(run: Path, config: RunConfig, texts: Sequence[str] | None = None) -> None:
+def save_inputs(run: Path, config: RunConfig, texts: Sequence[str] | None = None) -> None:
     """Write down what the run begins with; config.toml, the last, is what makes it one that has begun.
 
     `texts` are the files that must be the same when it goes on: those of the configuration, if not given.
@@ -100,10 +100,10 @@ def keep_inputs(run: Path, config: RunConfig, texts: Sequence[str] | None = None
     files = {path: sha256(Path(path)) for path in (_texts(config) if texts is None else texts)}
     with atomic_file(run / INPUTS, "w") as file:
         file.write(dump_checked({"config": asdict(config), "files": files}))
-    keep_config(run, config)
+    save_config(run, config)
 
 
-def keep_config(run: Path, config: RunConfig) -> None:
+def save_config(run: Path, config: RunConfig) -> None:
     """Write run/config.toml."""
     with atomic_file(run / CONFIG, "w") as file:
         file.write(to_toml(config))

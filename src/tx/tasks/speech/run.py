@@ -27,8 +27,8 @@ from tx.tasks.speech.model import lift_suppression, prepare
 from tx.tasks.speech.ranks import rank, world_size
 from tx.tasks.speech.session import Session, open_session
 from tx.tasks.speech.validate import generate
-from tx.train.forecast import Forecast
-from tx.train.run_folder import check_inputs, clear, keep_inputs
+from tx.train.run import Forecast
+from tx.train.run_folder import check_inputs, clear, save_inputs
 
 EPOCHS = 10  # where no limit is given
 VALIDATIONS = 8  # in a run, where nothing else is asked for
@@ -175,7 +175,9 @@ def train_whisper(config: RunConfig, out: Path, resume: bool, listener: Any) -> 
             "the data has changed since the run began", "bring it back, or start a new run with another -o"
         )
     if resume and _is_over(progress, config, len(session.data.train)):
-        listener.say("this run is finished; a larger --max-steps, --max-epochs or --patience goes on with it")
+        listener.info(
+            "this run is finished; a larger --max-steps, --max-epochs or --patience goes on with it"
+        )
         return progress
     torch.manual_seed(config.seed)  # adapters begin at random
     session.model = prepare(session.model, config.finetune)
@@ -191,7 +193,7 @@ def train_whisper(config: RunConfig, out: Path, resume: bool, listener: Any) -> 
     progress.data = digest
     trainer.progress = progress
     if rank() == 0:
-        keep_inputs(run, config, texts=())
+        save_inputs(run, config, texts=())
     trainer.score_first()
     if rank() == 0 and session.data.held_out:
         write_table(session.data.valid["valid"], run / HELD_OUT)
@@ -212,7 +214,7 @@ def _tell_plan(session: Session, listener: Any) -> None:
     limits = plan(session.config, len(session.data.train))
     share = "" if trained == total else f" of {total:,}"
     steps = "" if limits.steps == UNLIMITED else f"{limits.steps:,} steps, "
-    listener.say(
+    listener.info(
         f"{trained:,}{share} parameters to train at {session.lr:g}; {steps}{limits.per_epoch:,} in an "
         f"epoch, validation every {limits.eval_every:,}"
     )
@@ -230,7 +232,7 @@ def forecast(config: RunConfig, listener: Any) -> None:
         trainer = make_trainer(session, Path(folder))
         smoke(trainer, session)
         told, validation = _timed(trainer, session)
-    listener.say(f"{told}; {format_duration(validation)} a validation")
+    listener.info(f"{told}; {format_duration(validation)} a validation")
 
 
 def _timed(trainer: Any, session: Session) -> tuple[Forecast, float]:

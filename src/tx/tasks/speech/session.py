@@ -152,7 +152,7 @@ def open_session(config: RunConfig, listener: Any) -> Session:
         )
     processor = load_processor(folder)
     labels = Labels(processor.tokenizer, language if multilingual else None, finetune.task, multilingual)
-    data = read_data(config, labels, language, listener.say)
+    data = read_data(config, labels, language, listener.info)
     if finetune.strict:
         hear([*data.train, *chain.from_iterable(data.valid.values())][rank() :: world_size()])
     spoken = {window.language for window in data.train}

@@ -56,13 +56,13 @@ class Progress:
 class Listener(Protocol):
     """Hears what happens in a run."""
 
-    def say(self, message: str) -> None: ...
+    def info(self, message: str) -> None: ...
 
     def warn(self, message: str) -> None: ...
 
     def train(self, record: dict[str, Any]) -> None: ...
 
-    def evaluated(self, record: dict[str, Any], worst: list[dict[str, str]], best: bool) -> None: ...
+    def validated(self, record: dict[str, Any], worst: list[dict[str, str]], best: bool) -> None: ...
 
 
 def load_progress(folder: Path) -> Progress:
@@ -322,7 +322,7 @@ class WhisperTrainer(Seq2SeqTrainer):
             prefix = "valid" if validation is validations[0] else f"also_{validation.name}"
             record |= validation.record(prefix)
         self._write(record)
-        self.listener.evaluated(record, validations[0].worst, best)
+        self.listener.validated(record, validations[0].worst, best)
 
     # -- checkpoints -------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from tx.errors import TxError
 from tx.files import atomic_folder, remove
 from tx.tasks.vectors.state import Progress, load_state, save_state
 from tx.train.log import Log
-from tx.train.run_folder import check_inputs, clear, keep_config, keep_inputs
+from tx.train.run_folder import check_inputs, clear, save_config, save_inputs
 from tx.train.signals import StopSignal
 from tx.vectors.store import write_vectors
 from tx.word2vec.corpus import FACTS, Corpus, Ids, encode_text, open_corpus
@@ -36,7 +36,7 @@ WILD = 100.0  # the mean loss of an answer that no sound run comes near
 class Listener(Protocol):
     """Hears what happens in a run."""
 
-    def say(self, message: str) -> None: ...
+    def info(self, message: str) -> None: ...
 
     def train(self, record: dict[str, Any]) -> None:
         """A line of the log: share, epochs, words, loss, lr, words_per_s, seconds."""
@@ -197,7 +197,7 @@ class Prepared:
 def prepare(config: RunConfig, corpus: Corpus, out: Path, listener: Listener) -> Prepared:
     """An engine for a corpus, and the run with it. Raises TxError if the engine cannot be had."""
     name, reason = choose_engine(config, corpus.n_tokens * config.word2vec.epochs)
-    listener.say(f"engine: {name} ({reason})")
+    listener.info(f"engine: {name} ({reason})")
     return _with_engine(name, config, corpus, out, listener)
 
 
@@ -206,7 +206,7 @@ def _with_engine(name: str, config: RunConfig, corpus: Corpus, out: Path, listen
     prepared = Prepared(config, corpus, engine, Progress(name), out, listener)
     threads = n_threads(config, engine)
     if threads > 1:
-        listener.say(
+        listener.info(
             f"{threads} threads, so the vectors differ a little from run to run; --threads 1 repeats exactly"
         )
     return prepared
@@ -222,27 +222,27 @@ def train_word2vec(config: RunConfig, out: Path, resume: bool, listener: Listene
         check_inputs(run, config)
         progress, matrices = load_state(run / "last")
         if progress.finished and not (run / "corpus" / FACTS).exists():
-            listener.say("this run is finished; for other vectors start a new one")
+            listener.info("this run is finished; for other vectors start a new one")
             return progress
         prepared = _with_engine(progress.engine, config, open_corpus(run / "corpus"), out, listener)
         prepared.engine.load(matrices)
         prepared.go_on(progress)
-        keep_config(run, config)
+        save_config(run, config)
         return prepared.train()
     with atomic_folder(run / "corpus") as folder:
         prepared = prepare(config, read_text(config, folder, listener), out, listener)
         clear(run, but=folder)
     prepared.corpus.folder = run / "corpus"
     prepared.save()
-    keep_inputs(run, config, texts=())  # the text itself is not needed again, and may have come from a pipe
+    save_inputs(run, config, texts=())  # the text itself is not needed again, and may have come from a pipe
     return prepared.train()
 
 
 def read_text(config: RunConfig, folder: Path, listener: Listener) -> Corpus:
     """Encode the text of the configuration into `folder`, and tell its size."""
     started = time.monotonic()
-    corpus = encode_text(config.data.train, config.word2vec, folder, listener.say)
-    listener.say(
+    corpus = encode_text(config.data.train, config.word2vec, folder, listener.info)
+    listener.info(
         f"{' + '.join(text_names(config))}: {corpus.n_read:,} words; {len(corpus.words):,} different ones occur "
         f"{config.word2vec.min_count} times or more ({format_duration(time.monotonic() - started)})"
     )

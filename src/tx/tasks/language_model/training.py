@@ -20,7 +20,10 @@ from tx.package import Package, find_package
 from tx.text.fit_tokenizer import train_tokenizer
 from tx.text.load_tokenizer import open_tokenizer
 from tx.text.tokenizer import Tokenizer
-from tx.train.task import Evaluation, Material
+from tx.train.loop import Evaluation
+from tx.train.prepare import LoopRun, TrainingSetup
+from tx.train.prepare import prepare as prepare_run
+from tx.train.run import Listener
 
 SAMPLE, TEMPERATURE = 200, 0.8  # tokens of text to show at each validation
 
@@ -100,19 +103,19 @@ class Validation:
         return (self.text.n_tokens / 3 + 10 * SAMPLE) / (train.batch_size * train.seq_len * train.grad_accum)
 
 
-def gather(
-    config: RunConfig, kept: Package | None, device: torch.device, say: Callable[[str], None]
-) -> Material:
-    """What `tx.train.task.gather` promises, for a language model."""
-    tokenizer = fit_tokenizer(config, say) if kept is None else open_tokenizer(kept)
-    train, valid = open_text(config, tokenizer, say)
+def set_up(
+    config: RunConfig, saved: Package | None, device: torch.device, listener: Listener
+) -> TrainingSetup:
+    """The data and the model, for `tx.train.prepare`."""
+    tokenizer = fit_tokenizer(config, listener.info) if saved is None else open_tokenizer(saved)
+    train, valid = open_text(config, tokenizer, listener.info)
     model: Any = build_model(config, tokenizer, device)
     validation = Validation(model, valid, tokenizer, config)
     batch_size, seq_len = config.train.batch_size, config.train.seq_len
-    return Material(
+    return TrainingSetup(
         tokenizers={"tokenizer": tokenizer},
         model=model,
-        source=StreamSampler(train, batch_size, seq_len, config.seed, contiguous=model.carries),
+        sampler=StreamSampler(train, batch_size, seq_len, config.seed, contiguous=model.carries),
         evaluate=validation,
         evaluation_cost=validation.n_updates(),
         report={
@@ -120,6 +123,11 @@ def gather(
             "tokens": len(train),
             "held_out": 0 if config.data.valid else len(valid),
         },
-        shown={"valid_loss": "loss", "valid_bpc": "bits per character", "valid_ppl": "perplexity"},
-        how="validation",
+        scores={"valid_loss": "loss", "valid_bpc": "bits per character", "valid_ppl": "perplexity"},
+        measured_on="validation",
     )
+
+
+def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> LoopRun:
+    """A run of the training loop in `out`, ready to train."""
+    return prepare_run(config, out, resume, listener, set_up)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,7 +20,10 @@ from tx.package import Package
 from tx.text.fit_tokenizer import train_tokenizer
 from tx.text.load_tokenizer import open_tokenizers
 from tx.text.tokenizer import Tokenizer
-from tx.train.task import Evaluation, Material
+from tx.train.loop import Evaluation
+from tx.train.prepare import LoopRun, TrainingSetup
+from tx.train.prepare import prepare as prepare_run
+from tx.train.run import Listener
 
 GREEDY_SAMPLES = 3  # translations shown at each validation
 
@@ -111,25 +115,30 @@ class Validation:
         )
 
 
-def gather(
-    config: RunConfig, kept: Package | None, device: torch.device, say: Callable[[str], None]
-) -> Material:
-    """What `tx.train.task.gather` promises, for a translator."""
-    tokenizers = fit_tokenizers(config, say) if kept is None else open_tokenizers(kept)
+def set_up(
+    config: RunConfig, saved: Package | None, device: torch.device, listener: Listener
+) -> TrainingSetup:
+    """The data and the model, for `tx.train.prepare`."""
+    tokenizers = fit_tokenizers(config, listener.info) if saved is None else open_tokenizers(saved)
     src, tgt = tokenizers
-    corpus, valid = open_data(config, tokenizers, say)
+    corpus, valid = open_data(config, tokenizers, listener.info)
     model = build_model(config, tokenizers, device)
     data, batch_tokens = config.data, config.train.batch_tokens
     dropped = [
         {"reason": reason, "pairs": value["pairs"], "first_lines": ", ".join(map(str, value["first_lines"]))}
         for reason, value in corpus.report["dropped"].items()
     ]
-    return Material(
+    return TrainingSetup(
         tokenizers={"tokenizer": src} if src is tgt else {"src": src, "tgt": tgt},
         model=model,
-        source=Sampler(corpus, tokenizers, batch_tokens, config.seed, data.sampling, data.max_len),
+        sampler=Sampler(corpus, tokenizers, batch_tokens, config.seed, data.sampling, data.max_len),
         evaluate=Validation(model, valid, tokenizers, config),
         report=corpus.report | {"dropped": dropped},
-        shown={"valid_bleu": "BLEU", "valid_loss": "loss", "valid_ppl": "perplexity"},
-        how="validation, greedy",
+        scores={"valid_bleu": "BLEU", "valid_loss": "loss", "valid_ppl": "perplexity"},
+        measured_on="validation, greedy",
     )
+
+
+def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> LoopRun:
+    """A run of the training loop in `out`, ready to train."""
+    return prepare_run(config, out, resume, listener, set_up)

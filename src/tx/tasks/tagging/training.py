@@ -23,7 +23,10 @@ from tx.text.lexicon import Lexicon, learn_lexicon
 from tx.text.load_tokenizer import open_tokenizer
 from tx.text.tokenizer import Tokenizer
 from tx.text.words import spaced
-from tx.train.task import Evaluation, Material
+from tx.train.loop import Evaluation
+from tx.train.prepare import LoopRun, TrainingSetup
+from tx.train.prepare import prepare as prepare_run
+from tx.train.run import Listener
 from tx.vectors import WordVectors, open_vectors
 
 MAX_VECTORS = 200_000  # of a package: its first, which are the most frequent
@@ -155,27 +158,27 @@ class Validation:
         return total / n_words
 
 
-def gather(
-    config: RunConfig, kept: Package | None, device: torch.device, say: Callable[[str], None]
-) -> Material:
-    """What `tx.train.task.gather` promises, for a tagger."""
-    train, valid = open_data(config, say)
+def set_up(
+    config: RunConfig, saved: Package | None, device: torch.device, listener: Listener
+) -> TrainingSetup:
+    """The data and the model, for `tx.train.prepare`."""
+    train, valid = open_data(config, listener.info)
     types = types_of([*train, *valid])
     vectors = open_vectors(config.data.embeddings) if config.data.embeddings else None
-    codebook = fit_codebook(config, train, vectors, say) if kept is None else open_codebook(kept)
+    codebook = fit_codebook(config, train, vectors, listener.info) if saved is None else open_codebook(saved)
     model = build_model(config, codebook, train, types, vectors, device)
     batch_size = config.train.batch_size
     validation = Validation(model, codebook, valid, batch_size)
     ids = {tag: id for id, tag in enumerate(validation.tagger.tags)}
     tags = [[ids[tag] for tag in s.tags] for s in train]
-    return Material(
+    return TrainingSetup(
         tokenizers={
             "tokenizer": codebook.tokenizer,
             "characters": codebook.characters,
             "words": codebook.lexicon,
         },
         model=model,
-        source=TagSampler(codebook, [s.words for s in train], tags, batch_size, config.seed),
+        sampler=TagSampler(codebook, [s.words for s in train], tags, batch_size, config.seed),
         evaluate=validation,
         report={
             "files": [{"name": Path(path).name, "sha256": sha256(Path(path))} for path in config.data.train],
@@ -184,11 +187,16 @@ def gather(
             "held_out": 0 if config.data.valid else len(valid),
             "embeddings": vectors.name if vectors else "",
         },
-        shown={
+        scores={
             "valid_f1": "F1",
             "valid_precision": "precision",
             "valid_recall": "recall",
             "valid_loss": "loss",
         },
-        how="validation",
+        measured_on="validation",
     )
+
+
+def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> LoopRun:
+    """A run of the training loop in `out`, ready to train."""
+    return prepare_run(config, out, resume, listener, set_up)
