@@ -1,23 +1,24 @@
-# `make demo` and `make test` need nothing but Python 3.11 or newer: the first of them makes .venv and installs
-# the pinned requirements into it, and both are ready at once from then on. PYTHON=python3.12 picks another one.
+# `make demo` and `make test` need nothing but Python 3.11 or newer. The first call creates .venv and installs the
+# pinned requirements; later calls start at once. PYTHON=python3.12 selects another interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test style types layers sizes units format clean
+.PHONY: help demo test style types layers sizes docs units format clean
 
 help:
 	@echo "make demo    train a small translator, translate with it, and score it"
-	@echo "make test    check style, types and layers, and run every test"
-	@echo "make format  put the code into the form that 'make test' asks for"
-	@echo "make clean   remove .venv and everything tools have cached"
+	@echo "make test    check style, types, layers and documentation, and run every test"
+	@echo "make docs    build the documentation into build/site"
+	@echo "make format  format the code as 'make test' requires"
+	@echo "make clean   remove .venv, build and all caches"
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo/run.sh
 
-test: style types layers sizes units
+test: style types layers sizes docs units
 
 style: $(READY)
 	$(BIN)/ruff check
@@ -32,6 +33,10 @@ layers: $(READY)
 sizes: $(READY)
 	$(BIN)/python scripts/sizes.py
 
+docs: $(READY)
+	$(BIN)/python scripts/reference.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 units: $(READY)
 	$(BIN)/python -m pytest -rs -n auto
 
@@ -40,7 +45,7 @@ format: $(READY)
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
