@@ -62,10 +62,14 @@ def command_page() -> str:
     return NOTE + head + "\n".join(sections)
 
 
+def pages() -> dict[str, str]:
+    """The text of each generated page, by file name."""
+    return {"commands.md": command_page()}
+
+
 def main() -> int:
-    pages = {"commands.md": command_page()}
     stale = []
-    for name, text in pages.items():
+    for name, text in pages().items():
         path = DOCS / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
