@@ -9,7 +9,7 @@ import harness
 
 from tx.config.schema import SPEECH, RunConfig, defaults
 from tx.files import remove
-from tx.tasks.speech.run import train_whisper
+from tx.tasks.speech.run import prepare
 from tx.train.run_folder import claim
 
 IGNORED_STEPS = 3
@@ -71,7 +71,7 @@ def main() -> None:
     remove(out)
     clock = Clock()
     with claim(out, resume=False, overwrite=False):
-        train_whisper(configuration(job, work), out, resume=False, listener=clock)
+        prepare(configuration(job, work), out, resume=False, listener=clock).train()
     (cpu, wall), (last_cpu, last_wall) = clock.seconds[IGNORED_STEPS], clock.seconds[job["steps"]]
     result = {"cpu": last_cpu - cpu, "wall": last_wall - wall, "steps": job["steps"] - IGNORED_STEPS}
     result |= {"gib": harness.peak_gib(), "total_cpu": harness.cpu_seconds(), "folder": str(out)}

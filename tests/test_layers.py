@@ -145,7 +145,6 @@ KNOWN_CIRCLES = {
     "tx.text.sentencepiece",
     "tx.text.wordpiece",
     "tx.cli.train",
-    "tx.cli.train_whisper",
     "tx.cli.train_word2vec",
 }
 

@@ -224,10 +224,6 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
         from tx.cli.train_word2vec import run_word2vec
 
         return run_word2vec(resolved, out, resume, overwrite, dry_run)
-    if resolved.config.task == SPEECH:
-        from tx.cli.train_whisper import run_whisper
-
-        return run_whisper(resolved, out, resume, overwrite, dry_run)
     task = TASKS[resolved.config.task]
     if task.name in MODELS:
         resolved.check_model(architecture_config(resolved.config.arch))
@@ -272,7 +268,8 @@ def _train(task: Task, config: RunConfig, out: Path, resume: bool, dry_run: bool
     if best := task.format_metrics(progress.best_values):
         outcome += f": best {', '.join(best)} at step {progress.best_step:,}"
         outcome += f", with {describe_weights(progress.best_weights)}, which the package holds"
-        if progress.best_values.get(f"valid_{next(iter(task.metrics))}") == 0:
+        values = progress.best_values
+        if "valid_loss" in values and values.get(f"valid_{next(iter(task.metrics))}") == 0:
             outcome += f" ({best[0].split()[0]} is still 0, so the lowest loss was chosen)"
     console.note(outcome)
     console.note("try: " + task.example.format(out=name, text=shlex.quote(config.data.train[0])))

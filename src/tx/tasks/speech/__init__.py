@@ -1,14 +1,14 @@
-"""Fine-tuning Whisper (Radford et al. 2022) with Hugging Face's own parts: the model, the processor, the trainer.
+"""Fine-tuning Whisper (Radford et al. 2022) with Hugging Face's model, processor and trainer.
 
-checkpoint  a model to start from, checked and loaded
-model       language and task locked in, what is frozen, adapters and their merging
-encoder     windows as long as the clips need
-batch       items to features and labels; augment: speed, noise, SpecAugment
-unheard     items whose media turn out to be unreadable
-validate    text by generation, WER and CER
-session     all of it, opened; ranks: the processes of a distributed run
-trainer     transformers' Seq2SeqTrainer with tx's log, schedule and validation
-run         a run from the configuration to the package
+pretrained   finding, checking and loading the model that training starts from
+model        language and task, frozen parts, LoRA adapters, saving; encoder: windows that fit the clips
+data         training and validation sets; unreadable media are left out
+dataset      windows to examples and batches; augment: speed perturbation, noise, SpecAugment
+distributed  the processes that torchrun starts
+validation   greedy transcription, WER and CER
+session      the opened model, data and device of a run; the package
+trainer      the Seq2SeqTrainer, and the callback that logs, validates and saves
+run          a run from the configuration to the package; the dry run
 """
 
 from tx.tasks.task import Task

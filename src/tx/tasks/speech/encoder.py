@@ -1,8 +1,7 @@
-"""An encoder that hears as much as it is given, not always 30 seconds.
+"""A Whisper encoder for windows of any length.
 
-Whisper pads every clip to 30 s, and the encoder works on the padding as on speech: for clips of a few seconds that is
-most of a training step. Its positions are a table, so a shorter window is its first rows; the table itself stays
-whole, and so does what is saved.
+Whisper pads every clip to 30 s, and for clips of a few seconds most of a training step would be spent on padding. The
+positions are a table, of which a shorter window uses the first rows; the table, and the saved model, stay whole.
 
 Shape letters: B batch, M mel bins, S audio positions (one for two frames of 10 ms), D d_model.
 """
@@ -15,8 +14,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 
-class FittedEncoder(WhisperEncoder):
-    """transformers' encoder for features `[B, M, 2 S]` with any S up to the length of its table of positions."""
+class FittedWindowEncoder(WhisperEncoder):
+    """The encoder of transformers for features `[B, M, 2 S]` with any S up to the number of its positions."""
 
     def forward(
         self, input_features: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
@@ -31,6 +30,9 @@ class FittedEncoder(WhisperEncoder):
         return BaseModelOutput(last_hidden_state=self.layer_norm(x))
 
 
-def fit_windows(model: Any) -> None:
-    """Let the encoder of a WhisperForConditionalGeneration take windows of any length up to its own."""
-    model.model.encoder.__class__ = FittedEncoder
+def replace_encoder(model: Any) -> None:
+    """Replace the encoder of a WhisperForConditionalGeneration by a FittedWindowEncoder with the same weights."""
+    with torch.device("meta"):
+        encoder = FittedWindowEncoder(model.config)
+    encoder.load_state_dict(model.model.encoder.state_dict(), assign=True)
+    model.model.encoder = encoder.train(model.training)

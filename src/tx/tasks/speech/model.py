@@ -1,8 +1,8 @@
-"""What is made of a pretrained model before and after it is trained.
+"""A pretrained Whisper before and after training: language and task, frozen parts, adapters, saving.
 
-Language and task are locked into `generation_config`, which is what generation reads; the same keys in `config` have
-no effect. Low-rank adapters (LoRA, Hu et al. 2021) are merged into the weights on saving, so that a package is always
-a plain Whisper.
+Language and task are set in `generation_config`, which generation reads; the same keys in `config` have no effect.
+Low-rank adapters (LoRA, Hu et al. 2021) are merged into the weights on saving, so that a package always holds a plain
+Whisper model.
 """
 
 from pathlib import Path
@@ -14,23 +14,22 @@ from torch import Tensor
 from tx.config.schema import FinetuneConfig
 from tx.package import HF_WEIGHTS
 from tx.speech.whisper_tokenizer import WhisperTokenizer
-from tx.tasks.speech.encoder import fit_windows
 
 TASKS = ("transcribe", "translate")
 LORA_LR = 1e-3
-# A fortieth of what each size was pretrained with, by the width of the model.
+# One fortieth of the rate that each size was pretrained with, by d_model.
 _LR = {384: 3.75e-5, 512: 2.5e-5, 768: 1.25e-5, 1024: 6.25e-6, 1280: 5e-6}
 
 
-def learning_rate_for(d_model: int, lora: bool = False) -> float:
+def default_learning_rate(d_model: int, lora: bool = False) -> float:
     """The peak learning rate for a model of this width."""
     return LORA_LR if lora else _LR[min(_LR, key=lambda width: abs(width - d_model))]
 
 
-def complete(model: Any, vocabulary: WhisperTokenizer) -> None:
-    """Tell generation what it needs and older folders do not say, those without generation_config.json above all.
+def complete_generation_config(model: Any, vocabulary: WhisperTokenizer) -> None:
+    """Add the settings that generation needs and that older folders, without generation_config.json, lack.
 
-    What follows from the tokenizer is added; what is there, or was in config.json (forbidden tokens), stays.
+    They follow from the tokenizer. Settings that are there, or were in config.json (suppressed tokens), stay.
     """
     needed: dict[str, Any] = {
         "is_multilingual": bool(vocabulary.languages),
@@ -43,37 +42,41 @@ def complete(model: Any, vocabulary: WhisperTokenizer) -> None:
         some = next(iter(vocabulary.languages))
         needed["lang_to_id"] = {f"<|{code}|>": i for code, i in vocabulary.languages.items()}
         needed["task_to_id"] = {task: vocabulary.prompt(some, task)[-1] for task in TASKS}
-    generation = model.generation_config
-    for name, value in needed.items():
-        if getattr(generation, name, None) is None:
-            setattr(generation, name, value)
-    generation._from_model_config = False  # else the library takes what it reads back for nothing
+    from transformers import GenerationConfig
+
+    # A new object: one that transformers made from config.json would lose these settings when it is read again.
+    given = {name: value for name, value in model.generation_config.to_dict().items() if name[0] != "_"}
+    model.generation_config = GenerationConfig(
+        **needed | {name: value for name, value in given.items() if value is not None}
+    )
 
 
-def lock(model: Any, language: str | None, task: str | None) -> None:
-    """Make generation write this language and do this task without being asked; None leaves it to detection.
+def set_language_and_task(model: Any, language: str | None, task: str | None) -> None:
+    """Set what generation writes by default; with `language` None, generation detects it.
 
-    `task` None: the model knows English alone, and takes neither.
+    `task` None: the model is English-only, and takes neither.
     """
     generation = model.generation_config
     generation.language, generation.task = (language, task) if task else (None, None)
     generation.forced_decoder_ids = None
-    generation.return_timestamps = None  # a fixed answer would forbid audio of more than 30 s
+    generation.return_timestamps = None  # a fixed value would make generation reject audio of more than 30 s
 
 
-def lift_suppression(model: Any) -> None:
-    """Let the model write every character: Whisper forbids itself quotation marks, brackets and notes of music.
+def unsuppress_text(model: Any) -> None:
+    """Let the model write every character: Whisper suppresses quotation marks, brackets and musical notes.
 
-    Tokens that are no text stay forbidden. What counts is `generation_config`; `config` says the same.
+    Special tokens stay suppressed. Generation reads `generation_config`; `config` gets the same list.
     """
     eot = model.generation_config.eos_token_id
     special = [i for i in model.generation_config.suppress_tokens or [] if i > eot]
     model.generation_config.suppress_tokens = model.config.suppress_tokens = special
 
 
-def prepare(model: Any, config: FinetuneConfig) -> Any:
-    """Freeze, add adapters and fit windows as configured; returns the model to train."""
-    fit_windows(model)
+def prepare_model(model: Any, config: FinetuneConfig) -> Any:
+    """Replace the encoder, freeze parts and add adapters as configured; returns the model to train."""
+    from tx.tasks.speech.encoder import replace_encoder
+
+    replace_encoder(model)
     if config.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.freeze_encoder:
@@ -82,25 +85,25 @@ def prepare(model: Any, config: FinetuneConfig) -> Any:
         return model
     from peft import LoraConfig, get_peft_model
 
-    where = "decoder" if config.freeze_encoder else "(encoder|decoder)"
-    # Without a task type: that of sequence-to-sequence models would hand Whisper input_ids.
+    part = "decoder" if config.freeze_encoder else "(encoder|decoder)"
+    # Without a task type: that of sequence-to-sequence models would pass input_ids to Whisper.
     lora = LoraConfig(
         r=config.lora,
         lora_alpha=2 * config.lora,
         lora_dropout=0.05,
-        target_modules=rf".*\.{where}\..*\.(q_proj|v_proj)",
+        target_modules=rf".*\.{part}\..*\.(q_proj|v_proj)",
     )
     return get_peft_model(model, lora)
 
 
-def plain(model: Any) -> Any:
+def base_model(model: Any) -> Any:
     """The WhisperForConditionalGeneration in a model that may have adapters."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def merged_weights(model: Any) -> dict[str, Tensor]:
-    """The weights under their usual names, adapters added to what they adapt; the model stays as it is."""
-    whisper = plain(model)
+    """The weights under their usual names, with the adapters added to them; the model is not changed."""
+    whisper = base_model(model)
     weights = {
         name.replace(".base_layer.", "."): tensor.detach()
         for name, tensor in whisper.state_dict().items()
@@ -113,21 +116,20 @@ def merged_weights(model: Any) -> dict[str, Tensor]:
     return weights
 
 
-def n_saved(model: Any) -> int:
-    """How many numbers the weights have that are saved, in which adapters are none of their own."""
-    return sum(p.numel() for name, p in plain(model).named_parameters() if ".lora_" not in name)
+def n_parameters(model: Any) -> int:
+    """The number of parameters without those of adapters."""
+    return sum(p.numel() for name, p in base_model(model).named_parameters() if ".lora_" not in name)
 
 
 def save(model: Any, processor: Any, folder: Path) -> None:
     """Write a Hugging Face folder that transformers, faster-whisper's converter and tx open."""
-    whisper = plain(model)
-    kept, whisper.config.use_cache = whisper.config.use_cache, True  # the trainer had switched it off
+    whisper = base_model(model)
+    use_cache, whisper.config.use_cache = whisper.config.use_cache, True  # training may have disabled it
     try:
         whisper.save_pretrained(folder, state_dict=merged_weights(model), max_shard_size="1TB")
     finally:
-        whisper.config.use_cache = kept
-    (folder / HF_WEIGHTS).chmod(
-        (folder / "config.json").stat().st_mode
-    )  # the library lets nobody else read it
+        whisper.config.use_cache = use_cache
+    # transformers makes this file readable by its owner only.
+    (folder / HF_WEIGHTS).chmod((folder / "config.json").stat().st_mode)
     processor.save_pretrained(folder)
     processor.feature_extractor.save_pretrained(folder)  # preprocessor_config.json, which other decoders read

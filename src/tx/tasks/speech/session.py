@@ -1,6 +1,6 @@
-"""A pretrained model and the data it shall learn from, opened and checked; scoring and keeping it."""
+"""The opened model and data of a run: checking them, scoring the model, and writing it as a package."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,42 +14,55 @@ from tx.nn.device import choose_device, keep_freed_memory, set_threads, use_bf16
 from tx.package import update_package
 from tx.speech.whisper_tokenizer import WhisperTokenizer
 from tx.speech.windows import Labels, Window
-from tx.tasks.speech.checkpoint import find_checkpoint, load_model, load_processor, transformers
-from tx.tasks.speech.data import Data, read_data
-from tx.tasks.speech.model import complete, learning_rate_for, lock, n_saved, save
-from tx.tasks.speech.ranks import gathered, rank, world_size
-from tx.tasks.speech.unheard import Unheard, hear
-from tx.tasks.speech.validate import Validation, generate, score
+from tx.tasks.speech.data import SpeechData, UnreadableItems, check_readable, read_data
+from tx.tasks.speech.distributed import all_gather, rank, world_size
+from tx.tasks.speech.model import (
+    complete_generation_config,
+    default_learning_rate,
+    n_parameters,
+    save,
+    set_language_and_task,
+)
+from tx.tasks.speech.pretrained import find_pretrained, import_transformers, load_model, load_processor
+from tx.tasks.speech.validation import Validation, score, transcribe
+from tx.train.run import Listener, Progress
+
+
+@dataclass
+class SpeechProgress(Progress):
+    """How far a run has come; the rest of its state is in the checkpoint of transformers."""
+
+    untouched: dict[str, float] = field(default_factory=dict)  # the scores of the untouched model
+    data: str = ""  # the digest of the data
 
 
 @dataclass
 class Session:
-    """A model that is ready to be trained, and all that goes with it."""
+    """A model that is ready for training, and everything that training needs."""
 
     config: RunConfig
     model: Any
     processor: Any
     labels: Labels
-    data: Data
+    data: SpeechData
     language: str | None
     device: torch.device
-    listener: Any
+    listener: Listener
 
     @property
     def lr(self) -> float:
-        """The peak learning rate: as configured, else by the size of the model."""
+        """The peak learning rate: as configured, or the default for the size of the model."""
         finetune = self.config.finetune
-        return self.config.train.lr or learning_rate_for(self.model.config.d_model, bool(finetune.lora))
+        return self.config.train.lr or default_learning_rate(self.model.config.d_model, bool(finetune.lora))
 
     @property
-    def n_parameters(self) -> tuple[int, int]:
-        """The numbers that are trained, and all of them."""
-        sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
-        return sum(n for n, trained in sizes if trained), sum(n for n, _ in sizes)
+    def n_trained(self) -> int:
+        """The number of trained parameters."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
     @property
     def precision(self) -> str:
-        """That of the updates: as configured, else what suits the device."""
+        """The precision of the updates: as configured, or the best one of the device."""
         configured = self.config.train.precision
         if configured == "fp16":
             return configured
@@ -57,71 +70,59 @@ class Session:
 
     @property
     def valid_batch_size(self) -> int:
-        """Without gradients there is room for more than in training."""
+        """Larger than in training, as no gradients are stored."""
         return max(8, self.config.train.batch_size)
 
     def validate(self) -> list[Validation]:
-        """Score every set; each process of a distributed run writes down its share.
+        """Score the model on every validation set; each process of a distributed run transcribes a part.
 
-        What cannot be heard is left out of the set from then on. Raises TxError if that is most of it.
+        Items that prove unreadable are removed from their set. Raises TxError if those are most of it.
         """
-        return [self._validated(name, windows) for name, windows in self.data.valid.items()]
+        return [self._validate(name, windows) for name, windows in self.data.valid.items()]
 
-    def _validated(self, name: str, windows: list[Window]) -> Validation:
-        bf16 = self.precision == "bf16"
-        share = windows[rank() :: world_size()]
-        parts = gathered(generate(self.model, self.processor, share, self.valid_batch_size, bf16))
-        places = [divmod(i, len(parts)) for i in range(len(windows))]
-        texts = [parts[part][0][row] for row, part in places]
-        reasons = [parts[part][1].get(row) for row, part in places]
-        Unheard(windows, self.listener.warn).add({i: why for i, why in enumerate(reasons) if why})
-        heard = [i for i, why in enumerate(reasons) if not why]
-        windows, texts = [windows[i] for i in heard], [texts[i] for i in heard]
-        self.data.valid[name] = windows
+    def _validate(self, name: str, windows: list[Window]) -> Validation:
+        bf16, n = self.precision == "bf16", world_size()
+        parts = all_gather(
+            transcribe(self.model, self.processor, windows[rank() :: n], self.valid_batch_size, bf16)
+        )
+        unreadable = {i * n + part: why for part in range(n) for i, why in parts[part][1].items()}
+        UnreadableItems(windows, self.listener.warn).add(unreadable)
+        readable = [i for i in range(len(windows)) if i not in unreadable]
+        texts = [parts[i % n][0][i // n] for i in readable]
+        self.data.valid[name] = [windows[i] for i in readable]
         spelling = self.processor.tokenizer.english_spelling_normalizer
-        return score(name, windows, texts, normalizer(self.language or "basic", spelling))
+        return score(name, self.data.valid[name], texts, normalizer(self.language or "basic", spelling))
 
-    def publish(self, validations: list[Validation], progress: Any, out: Path) -> None:
-        """Make the model as it stands the package."""
-        config, finetune = self.config, self.config.finetune
+    def publish(self, validations: list[Validation], progress: SpeechProgress, out: Path) -> None:
+        """Write the current model as the package `out`."""
+        config, finetune, pretrained = self.config, self.config.finetune, Path(self.config.finetune.init_from)
+        keys = ("audio_window", "timestamps", "previous_text", "spec_augment", "speed", "noise")
+        untouched = {name.removeprefix("valid_"): round(rate, 2) for name, rate in progress.untouched.items()}
         update_package(
             out,
             lambda folder: save(self.model, self.processor, folder),
             task=SPEECH,
             arch=config.arch,
-            config=_told_config(self, progress.step),
+            config={
+                "init_from": pretrained.name if pretrained.is_dir() else finetune.init_from,
+                **{name: getattr(finetune, name) for name in (*keys, "freeze_encoder", "lora")},
+                "parameters": n_parameters(self.model),
+                "precision": self.precision,
+                "lr": self.lr,
+                "batch_size": config.train.batch_size * config.train.grad_accum * world_size(),
+                "steps": progress.step,
+                "seed": config.seed,
+            },
             decode={"language": self.language, "task": finetune.task},
-            data=_told_data(self, progress),
+            data={
+                "language": self.language or "several",
+                "items": len(self.data.train),
+                "hours": round(self.data.seconds / 3600, 2),
+                "files": [{"name": Path(path).name} for path in config.data.train],
+                "the untouched model on validation": untouched,
+            },
             scores=_scores(validations, progress.step),
         )
-
-
-def _told_config(session: Session, step: int) -> dict[str, Any]:
-    config, finetune = session.config, session.config.finetune
-    heard = ("audio_window", "timestamps", "previous_text", "spec_augment", "speed", "noise")
-    folder = Path(finetune.init_from)
-    return {
-        "init_from": folder.name if folder.is_dir() else finetune.init_from,
-        **{name: getattr(finetune, name) for name in (*heard, "freeze_encoder", "lora")},
-        "parameters": n_saved(session.model),
-        "precision": session.precision,
-        "lr": session.lr,
-        "batch_size": config.train.batch_size * config.train.grad_accum * world_size(),
-        "steps": step,
-        "seed": config.seed,
-    }
-
-
-def _told_data(session: Session, progress: Any) -> dict[str, Any]:
-    files = [{"name": Path(path).name} for path in session.config.data.train]
-    first = {name.removeprefix("valid_"): round(value, 2) for name, value in progress.first.items()}
-    return {
-        "language": session.language or "several",
-        "items": len(session.data.train),
-        "hours": round(session.data.seconds / 3600, 2),
-        "files": files,
-        "the untouched model on validation": first,
-    }
 
 
 def _scores(validations: list[Validation], step: int) -> list[dict[str, Any]]:
@@ -135,35 +136,35 @@ def _scores(validations: list[Validation], step: int) -> list[dict[str, Any]]:
     return rows
 
 
-def open_session(config: RunConfig, listener: Any) -> Session:
-    """The model, prepared, and the data. Raises TxError for whatever is not as it should be."""
+def open_session(config: RunConfig, listener: Listener) -> Session:
+    """Load and check the model and the data of a configuration. Raises TxError for any fault in them."""
     finetune = config.finetune
-    transformers()
+    import_transformers()
     keep_freed_memory()
     set_threads(config.train.threads)
     device = _device(config)
-    folder = find_checkpoint(finetune.init_from)
+    folder = find_pretrained(finetune.init_from)
     vocabulary = WhisperTokenizer(folder)
     language = vocabulary.language(finetune.language) if finetune.language else None
     multilingual = bool(vocabulary.languages)
     if not multilingual and finetune.task == "translate":
         raise UsageError(
-            f"{finetune.init_from} knows English alone and cannot translate", "use a multilingual model"
+            f"{finetune.init_from} is an English-only model and cannot translate", "use a multilingual model"
         )
     processor = load_processor(folder)
     labels = Labels(processor.tokenizer, language if multilingual else None, finetune.task, multilingual)
     data = read_data(config, labels, language, listener.info)
     if finetune.strict:
-        hear([*data.train, *chain.from_iterable(data.valid.values())][rank() :: world_size()])
-    spoken = {window.language for window in data.train}
+        check_readable([*data.train, *chain.from_iterable(data.valid.values())][rank() :: world_size()])
+    languages = {window.language for window in data.train}
     if multilingual and language is None:
-        if None in spoken:
+        if None in languages:
             unnamed = next(window.origin for window in data.train if window.language is None)
             raise TxError(f"{unnamed} does not say which language is spoken", "name it: --language de")
-        language = spoken.pop() if len(spoken) == 1 else None
+        language = languages.pop() if len(languages) == 1 else None
     model = load_model(folder)
-    complete(model, vocabulary)
-    lock(model, language, finetune.task if multilingual else None)
+    complete_generation_config(model, vocabulary)
+    set_language_and_task(model, language, finetune.task if multilingual else None)
     return Session(config, model, processor, labels, data, language, device, listener)
 
 
@@ -171,7 +172,7 @@ def _device(config: RunConfig) -> torch.device:
     device = choose_device(config.train.device)
     if device.index:
         raise UsageError(
-            f"fine-tuning takes the first GPU that it sees, not {device}",
+            f"fine-tuning uses the first visible GPU, not {device}",
             f"CUDA_VISIBLE_DEVICES={device.index} tx train ...",
         )
     if config.train.precision == "fp16" and device.type == "cpu":

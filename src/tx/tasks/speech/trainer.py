@@ -1,32 +1,38 @@
-"""transformers' Seq2SeqTrainer with tx's way around it: schedule, log, validation, checkpoints and signals.
+"""transformers' Seq2SeqTrainer, extended by its documented arguments, overridable methods and callbacks.
 
-The update itself is the library's: gradients over accumulated batches and all ranks, AdamW, autocast. The loss is
-summed and divided once by the labels of the whole update, so that batches of any shape weigh as their tokens do.
+`WhisperTrainer` defines an update: the order of the data, the loss, the learning rate. The loss is summed and divided
+once by the number of labels of the whole update, over accumulated batches and all processes, so that every token has
+the same weight. `RunCallback` does what follows an update: log, validation, checkpoints, and the end of the run.
+
+A checkpoint is the one that transformers writes and resumes from, moved to run/last once it is complete.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
 
 from tx.checksums import damaged_run_file, dump_checked, load_checked
-from tx.config.schema import TrainConfig
 from tx.errors import TxError
-from tx.files import atomic_file, atomic_folder
+from tx.files import atomic_file, atomic_folder, remove, writing
 from tx.nn.device import peak_memory
-from tx.tasks.speech.batch import IGNORED, Collator, Examples, Order
-from tx.tasks.speech.ranks import gathered
-from tx.tasks.speech.unheard import Unheard
-from tx.tasks.speech.validate import Validation
+from tx.tasks.speech.data import UnreadableItems
+from tx.tasks.speech.dataset import IGNORED, Collator, EpochSampler, SpeechDataset
+from tx.tasks.speech.distributed import all_gather, all_max
+from tx.tasks.speech.session import Session, SpeechProgress
+from tx.tasks.speech.validation import Validation
+from tx.train.limits import Limits
 from tx.train.log import Log
 from tx.train.schedule import learning_rate
 from tx.train.signals import StopSignal
@@ -35,328 +41,277 @@ PROGRESS = "progress.json"
 SAVE_EVERY = 600.0  # seconds between checkpoints where validations are further apart
 
 
-@dataclass
-class Progress:
-    """Where a run stands; what else there is of its state is the library's."""
-
-    step: int = 0
-    epochs: float = 0.0
-    seconds: float = 0.0
-    tokens: int = 0
-    first: dict[str, float] = field(default_factory=dict)  # the scores of the untouched model
-    best_wer: float = math.inf
-    best_step: int = 0
-    stale: int = 0  # validations since the best
-    evaluated: int = 0  # the step of the last validation
-    log_bytes: int = 0
-    finished: str = ""
-    data: str = ""  # the digest of what is trained on
-
-
-class Listener(Protocol):
-    """Hears what happens in a run."""
-
-    def info(self, message: str) -> None: ...
-
-    def warn(self, message: str) -> None: ...
-
-    def train(self, record: dict[str, Any]) -> None: ...
-
-    def validated(self, record: dict[str, Any], worst: list[dict[str, str]], best: bool) -> None: ...
-
-
-def load_progress(folder: Path) -> Progress:
-    """Where the run with the checkpoint `folder` stands. Raises TxError if there is none, or it is damaged."""
+def load_progress(folder: Path) -> SpeechProgress:
+    """The progress in a checkpoint. Raises TxError if there is none, or it is damaged."""
     try:
-        return Progress(**load_checked(folder / PROGRESS))
+        values = load_checked(folder / PROGRESS)
+        if "best_wer" in values:  # the names of earlier versions
+            values |= {"untouched": values.pop("first"), "best_score": -100 * values.pop("best_wer")}
+        return SpeechProgress(**values)
     except FileNotFoundError as error:
         raise TxError(f"there is no checkpoint in {folder}", "start again with --overwrite") from error
     except TypeError as error:
         raise damaged_run_file(folder / PROGRESS) from error
 
 
+class TrainingArguments(Seq2SeqTrainingArguments):
+    """Arguments for at most one GPU in a process: several GPUs need torchrun, and are not used by threads."""
+
+    @property
+    def n_gpu(self) -> int:
+        return min(1, int(super().n_gpu))
+
+
+def token_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The summed cross-entropy loss of a batch, and the number of its labels."""
+    logits = logits.flatten(0, 1).float()
+    loss = F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="sum")
+    return loss, (labels != IGNORED).sum()
+
+
 class WhisperTrainer(Seq2SeqTrainer):
-    """Trains until a limit, impatience or a signal. `validate` scores the model as it stands; `publish` keeps it."""
+    """A Seq2SeqTrainer with tx's data order, loss and learning-rate schedule."""
 
     def __init__(
         self,
-        model: Any,
-        processor: Any,
-        examples: Examples,
+        session: Session,
+        dataset: SpeechDataset,
         collator: Collator,
-        order: Order,
-        args: Seq2SeqTrainingArguments,
-        config: TrainConfig,
-        run: Path,
-        max_seconds: float,
-        eval_every: int,
-        validate: Callable[[], list[Validation]],
-        publish: Callable[[list[Validation], Progress], None],
-        listener: Listener,
+        args: TrainingArguments,
+        progress: SpeechProgress,
+        limits: Limits,
     ) -> None:
         super().__init__(
-            model=model,
+            model=session.model,
             args=args,
-            train_dataset=examples,
+            train_dataset=dataset,
             data_collator=collator,
-            processing_class=processor,
-            compute_loss_func=self._token_loss,
-            callbacks=[_Watch(self)],
+            processing_class=session.processor,
+            compute_loss_func=self._loss,
         )
         self.remove_callback(PrinterCallback)
-        self.model_accepts_loss_kwargs = False  # the loss is ours
-        self.order, self.config, self.run, self.max_seconds = order, config, run, max_seconds
-        self.eval_every, self.validate, self.publish, self.listener = eval_every, validate, publish, listener
-        self.progress = Progress()
-        self.metrics = Log(run / "metrics.jsonl", config.tensorboard and self.is_world_process_zero())
-        self.stop = StopSignal()
-        self.unheard = Unheard(examples.windows, listener.warn)
-        self._fresh: dict[int, str] = {}  # unheard since the last step
-        self._sums = torch.zeros(2, dtype=torch.float64)  # loss and labels since the last line of the log
-        self._logged = (0, 0.0)  # step and seconds of that line
-        self._aside = 0.0  # seconds since then of what is no step
-        self._began = self._saved = time.monotonic()
+        self.model_accepts_loss_kwargs = False  # the model does not compute the loss
+        self.config, self.dataset = session.config.train, dataset
+        self.progress, self.limits = progress, limits
+        self.sampler = EpochSampler(dataset.windows, args.per_device_train_batch_size, args.seed)
+        self.sums = torch.zeros(2, dtype=torch.float64)  # loss and labels since the last line of the log
+        self.unreadable: dict[int, str] = {}  # found since the last update
 
-    # -- the update --------------------------------------------------------------------------------
-
-    def _token_loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
-        """The summed loss of a batch over the labels of its whole update."""
-        logits = outputs.logits
-        loss = F.cross_entropy(
-            logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        n = (labels != IGNORED).sum()
-        self._sums = self._sums.to(loss.device) + torch.stack([loss.detach().double(), n])
+    def _loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        """The loss of a batch, divided by the number of labels of its whole update."""
+        loss, n = token_loss(outputs.logits, labels)
+        self.sums = self.sums.to(loss.device) + torch.stack([loss.detach().double(), n])
         return loss / (n if num_items_in_batch is None else num_items_in_batch)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
-        return self.order
+    def get_train_dataloader(self) -> DataLoader:
+        args = self.args
+        loader = DataLoader(
+            self.dataset,
+            batch_size=args.per_device_train_batch_size,
+            sampler=self.sampler,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], Any]:
+        """The batches of an update, without the items that prove unreadable; none once training should stop."""
+        if self.control.should_training_stop:
+            return [], None
         batches, n_labels = super().get_batch_samples(*args, **kwargs)
         for batch in batches:
-            self._fresh |= batch.pop("unheard", {})
+            self.unreadable |= batch.pop("unreadable", {})
         return batches, n_labels
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
-        config = self.config
+        def factor(step: int) -> float:
+            share = self.limits.share(replace(self.progress, step=step))
+            return learning_rate(self.config.schedule, step + 1, share, 1.0, self.config.warmup_steps)
 
-        def rate(done: int) -> float:
-            return learning_rate(config.schedule, done + 1, self.share(done), 1.0, config.warmup_steps)
-
-        if self.lr_scheduler is None:
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, rate)  # type: ignore[arg-type]
-            self._created_lr_scheduler = True
+        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
         return self.lr_scheduler
 
-    def share(self, done: int | None = None) -> float:
-        """How much of the run is behind it, 0 to 1, after `done` updates."""
-        done = self.progress.step if done is None else done
-        by_time = self.progress.seconds / self.max_seconds if self.max_seconds else 0.0
-        return min(1.0, max(done / self.args.max_steps, by_time))
 
-    # -- around it ---------------------------------------------------------------------------------
+class RunCallback(TrainerCallback):
+    """Logs, validates, saves and ends the run of a trainer; writes to the folder `run` of the package `out`."""
 
-    def start(self, checkpoint: Path | None, progress: Progress) -> Progress:
-        """Train, from the state in `checkpoint` if there is one; returns where the run stands at its end.
+    def __init__(
+        self,
+        trainer: WhisperTrainer,
+        session: Session,
+        out: Path,
+        unreadable: UnreadableItems,
+        eval_every: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.trainer, self.session, self.out, self.run = trainer, session, out, out / "run"
+        self.unreadable, self.eval_every, self.clock = unreadable, eval_every, clock
+        self.progress, self.limits, self.listener = trainer.progress, trainer.limits, session.listener
+        self.is_main = trainer.is_world_process_zero()
+        config = session.config.train
+        self.config, self.log = config, Log(self.run / "metrics.jsonl", config.tensorboard and self.is_main)
+        self.stop = StopSignal()
+        self._began = self._saved = self._step_ended = clock()
+        self._excluded = 0.0  # seconds of validation and saving, which are no part of a step
+        self._logged = (0, 0.0)  # step, and seconds without the excluded ones, of the last line of the log
 
-        Raises TxError if the loss is not finite any more, or something cannot be read or written.
+    def train(self, checkpoint: Path | None) -> None:
+        """Train, from the state in `checkpoint` if there is one.
+
+        Raises TxError if the loss is not finite, or if something cannot be read or written.
         """
-        self.progress, self._logged = progress, (progress.step, progress.seconds)
-        if self.is_world_process_zero():
-            self.metrics.truncate(progress.log_bytes)
-        self._began = time.monotonic() - progress.seconds
+        if self.is_main:
+            self.log.truncate(self.progress.log_bytes)
+        self._saved = self.clock()
+        self._began = self._saved - self.progress.seconds
         try:
-            with self.stop:
-                if checkpoint is not None and self.share() >= 1:  # all that is missing is the last validation
-                    self._validate_again(checkpoint)
-                else:
-                    self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-                    if progress.finished:
-                        self._save_checkpoint(self.model)
+            with self.stop, writing(self.run, inside=self.run):
+                self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                if self.progress.finished and self.is_main:
+                    self._save_progress(self.run / "last")
         finally:
-            self.metrics.close()
-        return progress
+            self.log.close()
 
-    def _validate_again(self, checkpoint: Path) -> None:
-        """Score what a signal left without its last score; of the checkpoint only the progress changes by it."""
+    # -- events of the trainer -----------------------------------------------------------------------
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Repeat a validation that a signal interrupted; it may be all that is missing."""
         progress = self.progress
-        self._load_from_checkpoint(str(checkpoint))
-        progress.finished = "max_steps" if progress.step >= self.args.max_steps else "max_time"
-        self.evaluate()
-        if self.is_world_process_zero():
-            self._save_progress(checkpoint)
-        self.accelerator.wait_for_everyone()
+        limit = self.limits.reached(progress)
+        due = limit or progress.step % self.eval_every == 0
+        if due and progress.step and progress.evaluated != progress.step:
+            self._validate(control)
+        if limit:
+            control.should_training_stop = True
+        self._logged = (progress.step, self._step_seconds())
 
-    def before_first_step(self) -> None:
-        """A validation that the signal to stop broke off is made up for; the clock of steps starts then."""
-        progress = self.progress
-        if progress.step and progress.step % self.eval_every == 0 and progress.evaluated != progress.step:
-            self.evaluate()
-        self._logged, self._aside = (progress.step, time.monotonic() - self._began), 0.0
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.sampler.set_epoch(int(state.epoch or 0))
 
-    def after_step(self) -> None:
-        """What follows an update: the log, and what the library is to do next."""
-        progress, config, control = self.progress, self.config, self.control
-        progress.step, progress.epochs = self.state.global_step, float(self.state.epoch or 0.0)
-        progress.seconds = time.monotonic() - self._began
-        last = progress.step >= self.args.max_steps
-        if progress.step % config.log_every == 0 or last:
-            self._log()
-        stopped, late, due, unheard = self._agreed(
-            self.stop.requested,
-            0 < self.max_seconds <= progress.seconds,
-            time.monotonic() - self._saved > SAVE_EVERY,
-            bool(self._fresh),
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        progress, now = self.progress, self.clock()
+        progress.step, progress.epochs = state.global_step, float(state.epoch or 0.0)
+        progress.seconds = now - self._began
+        if progress.step % self.config.log_every == 0 or progress.step == self.limits.max_steps:
+            self._log(kwargs["lr_scheduler"].get_last_lr()[0])
+        found, self.trainer.unreadable = self.trainer.unreadable, {}
+        # The same in all processes, which must agree on what to do next.
+        stopped, progress.seconds, unsaved, unreadable = all_max(
+            [self.stop.requested, progress.seconds, now - self._saved, bool(found)], args.device
         )
-        if unheard:  # on any rank, and told by the first
-            found = gathered(self._fresh)
-            self._fresh = {}
-            self.unheard.add({i: reason for part in found for i, reason in part.items()})
-        control.should_training_stop = stopped or late or last
-        control.should_evaluate = not stopped and (last or late or progress.step % self.eval_every == 0)
-        control.should_save = stopped or due
-        if last or late:
-            progress.finished = "max_time" if late else "max_steps"
+        limit = self.limits.reached(progress)
+        if unreadable:
+            self.unreadable.add({i: why for part in all_gather(found) for i, why in part.items()})
+        if stopped:
+            control.should_training_stop = control.should_save = True
+        elif limit or progress.step % self.eval_every == 0:
+            self._validate(control)
+        else:
+            control.should_save = unsaved > SAVE_EVERY
+        self._step_ended = self.clock()
 
-    def _agreed(self, *flags: bool) -> list[bool]:
-        """The flags as all ranks shall see them: set if any rank has set them."""
-        if self.args.world_size == 1:
-            return list(flags)
-        shared = torch.tensor(flags, dtype=torch.int32, device=self.args.device)
-        torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
-        return [bool(flag) for flag in shared.tolist()]
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Replace run/last by the checkpoint that the trainer has written; a run that is killed keeps the old one."""
+        self.trainer.accelerator.wait_for_everyone()
+        if self.is_main:
+            with atomic_folder(self.run / "last") as folder:
+                for file in Path(str(get_last_checkpoint(args.output_dir))).iterdir():
+                    file.replace(folder / file.name)
+                self._save_progress(folder)
+            remove(Path(args.output_dir))
+        self.trainer.accelerator.wait_for_everyone()
+        self._saved = self.clock()
+        self._excluded += self._saved - self._step_ended
 
-    def _log(self) -> None:
-        progress, (step, seconds) = self.progress, self._logged
-        loss, n = self.accelerator.reduce(self._sums.to(self.args.device)).tolist()
-        self._sums.zero_()
-        elapsed = max(progress.seconds - seconds - self._aside, 1e-9)
-        self._logged, self._aside = (progress.step, progress.seconds), 0.0
+    def _save_progress(self, folder: Path) -> None:
+        self.progress.log_bytes = self.log.flush()
+        with atomic_file(folder / PROGRESS, "w") as file:
+            file.write(dump_checked(asdict(self.progress)))
+
+    # -- the log -------------------------------------------------------------------------------------
+
+    def _step_seconds(self) -> float:
+        return self.clock() - self._began - self._excluded
+
+    @contextmanager
+    def _exclude_from_steps(self) -> Iterator[None]:
+        began = self.clock()
+        try:
+            yield
+        finally:
+            self._excluded += self.clock() - began
+
+    def _log(self, lr: float) -> None:
+        progress, (step, seconds), now = self.progress, self._logged, self._step_seconds()
+        loss, n = self.trainer.accelerator.reduce(self.trainer.sums.to(self.trainer.args.device)).tolist()
+        self.trainer.sums.zero_()
+        self._logged, elapsed = (progress.step, now), max(now - seconds, 1e-9)
         progress.tokens += int(n)
         if not math.isfinite(loss):
             raise TxError(
-                f"the loss was not finite at step {progress.step:,}",
+                f"the loss is not finite at step {progress.step:,}",
                 "start again with a lower learning rate (--lr); the best model so far is in the package",
             )
         record = {
             "step": progress.step,
             "epochs": progress.epochs,
             "loss": loss / max(n, 1),
-            "lr": self._get_learning_rate(),
+            "lr": lr,
             "tokens_per_s": n / elapsed,
             "s_per_step": elapsed / max(progress.step - step, 1),
             "seconds": progress.seconds,
-            "memory": peak_memory(self.args.device),
+            "memory": peak_memory(self.trainer.args.device),
         }
-        self._write(record)
-        self.listener.train(record | {"share": self.share()})
+        if self.is_main:
+            self.log.write(record)
+        self.listener.train(record | {"share": self.limits.share(progress)})
 
-    def _write(self, record: dict[str, Any]) -> None:
-        if self.is_world_process_zero():
-            self.metrics.write(record)
+    # -- validation ----------------------------------------------------------------------------------
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """The library's own log: tx keeps another."""
+    def score_untouched(self) -> None:
+        """Validate the model before training."""
+        validations = self.session.validate()
+        self.progress.untouched = validations[0].record()
+        self._report(validations, best=False)
+        self.progress.log_bytes = self.log.flush()
 
-    @contextmanager
-    def _off_the_clock(self) -> Iterator[None]:
-        """Within, time is none of the steps'."""
-        began = time.monotonic()
+    def _validate(self, control: Any) -> None:
+        """Validate the model and publish it if it is the best so far; a signal stops the run at once."""
         try:
-            yield
-        finally:
-            self._aside += time.monotonic() - began
-
-    # -- validation --------------------------------------------------------------------------------
-
-    def score_first(self) -> None:
-        """Score the untouched model."""
-        validations = self.validate()
-        self.progress.first = validations[0].record()
-        self._tell(validations, best=False)
-        self.progress.log_bytes = self.metrics.flush()
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Score the model, keep it if it is the best so far, and stop the run if nothing has got better for long."""
-        self.control.should_evaluate = False
-        try:
-            with self._off_the_clock(), self.stop.at_once():
-                validations = self.validate()
+            with self._exclude_from_steps(), self.stop.at_once():
+                validations = self.session.validate()
         except KeyboardInterrupt:
-            self.progress.finished = ""
-            self.control.should_training_stop = self.control.should_save = True
-            return {}
-        with self._off_the_clock():
-            self._weigh(validations)
-        return validations[0].record("eval")
+            control.should_training_stop = control.should_save = True
+            return
+        with self._exclude_from_steps():
+            self._evaluate(validations)
+        control.should_save = True
+        control.should_training_stop = bool(self.progress.finished)
 
-    def _weigh(self, validations: list[Validation]) -> None:
-        """Keep the model if it is the best, and decide whether to go on."""
-        progress, config = self.progress, self.config
-        wer = validations[0].normalized.wer
-        best = wer < progress.best_wer
+    def _evaluate(self, validations: list[Validation]) -> None:
+        progress, values = self.progress, validations[0].record()
+        wer, untouched = values["valid_wer"], progress.untouched["valid_wer"]
+        best = -wer > progress.best_score
         progress.evaluated, progress.stale = progress.step, 0 if best else progress.stale + 1
         if best:
-            progress.best_wer, progress.best_step = wer, progress.step
-        progress.seconds = time.monotonic() - self._began
-        self._tell(validations, best)
-        if 100 * wer > (first := progress.first["valid_wer"]):
-            self.listener.warn(f"WER {100 * wer:.1f} % is worse than the untouched model's {first:.1f} %")
-        if best and self.is_world_process_zero():
-            self.publish(validations, progress)
-        if config.patience and progress.stale >= config.patience and not progress.finished:
-            progress.finished = "patience"
-            self.control.should_training_stop = True
-        self.control.should_save = not progress.finished
+            progress.best_score, progress.best_step, progress.best_values = -wer, progress.step, values
+            progress.best_weights = "current"
+        [progress.seconds] = all_max([self.clock() - self._began], self.trainer.args.device)
+        progress.finished = self.limits.reached(progress)
+        self._report(validations, best)
+        if wer > untouched:
+            self.listener.warn(f"WER {wer:.1f} % is worse than the untouched model's {untouched:.1f} %")
+        if best and self.is_main:
+            self.session.publish(validations, progress, self.out)
 
-    def _tell(self, validations: list[Validation], best: bool) -> None:
+    def _report(self, validations: list[Validation], best: bool) -> None:
         progress = self.progress
-        record: dict[str, Any] = {
-            "step": progress.step,
-            "epochs": progress.epochs,
-            "seconds": progress.seconds,
-        }
-        record["weights"] = "current"
+        record: dict[str, Any] = {"step": progress.step, "epochs": progress.epochs}
+        record |= {"seconds": progress.seconds, "weights": "current"}
         for validation in validations:
             prefix = "valid" if validation is validations[0] else f"also_{validation.name}"
             record |= validation.record(prefix)
-        self._write(record)
+        if self.is_main:
+            self.log.write(record)
         self.listener.validated(record, validations[0].worst, best)
-
-    # -- checkpoints -------------------------------------------------------------------------------
-
-    def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
-        """Replace run/last; a run that is killed meanwhile keeps the old one."""
-        self._saved = time.monotonic()
-        with self._off_the_clock():
-            if self.is_world_process_zero():
-                with atomic_folder(self.run / "last") as folder:
-                    self.save_model(str(folder), _internal_call=True)
-                    self._save_optimizer_and_scheduler(str(folder))
-                    self._save_scaler(str(folder))
-                    self._save_rng_state(str(folder))
-                    self.state.save_to_json(str(folder / "trainer_state.json"))
-                    self._save_progress(folder)
-            self.accelerator.wait_for_everyone()
-
-    def _save_progress(self, folder: Path) -> None:
-        self.progress.log_bytes = self.metrics.flush()
-        with atomic_file(folder / PROGRESS, "w") as file:
-            file.write(dump_checked(asdict(self.progress)))
-
-
-class _Watch(TrainerCallback):
-    """Passes on what the library's loop says."""
-
-    def __init__(self, trainer: WhisperTrainer) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.before_first_step()
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.order.epoch = int(state.epoch or 0)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.after_step()

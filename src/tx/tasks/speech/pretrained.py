@@ -1,7 +1,6 @@
-"""The model that fine-tuning starts from: a package of tx, a Hugging Face folder, or a name on the hub.
+"""The pretrained Whisper that fine-tuning starts from: a package of tx, a Hugging Face folder, or a model on the hub.
 
-A folder is checked by `tx.speech.transcribe` before a library opens it; weights are safetensors: nothing is
-unpickled.
+A folder is checked by `tx.package.hf_folder` before transformers opens it; weights are read from safetensors only.
 """
 
 import re
@@ -18,31 +17,29 @@ from tx.errors import TxError
 from tx.package import find_package, read_header
 from tx.package.hf_folder import HINT, HfFolder, open_hf_folder
 
-_EXTRA = ("transformers", "accelerate", "peft", "av")
+_PACKAGES = ("transformers", "accelerate", "peft", "av")
 _ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _OPENAI = re.compile(r"whisper-(tiny|base|small|medium|large)[a-z0-9.-]*")
 
 
-def transformers() -> Any:
-    """The transformers library, made quiet. Raises TxError where the extra is not installed."""
-    for name in _EXTRA:
+def import_transformers() -> Any:
+    """The transformers library with its messages disabled. Raises TxError where the extra is not installed."""
+    for name in _PACKAGES:
         if find_spec(name) is None:
             raise TxError(f"fine-tuning Whisper needs {name}", "pip install 'tx[whisper]'")
     import transformers
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    warnings.filterwarnings(
-        "ignore", category=FutureWarning, module="transformers"
-    )  # of its own later versions
     logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     return transformers
 
 
-def find_checkpoint(name: str) -> HfFolder:
-    """The model called `name`: a folder, a package, or one on the hub, which is downloaded once.
+def find_pretrained(name: str) -> HfFolder:
+    """The model called `name`: a folder, a package, or a model on the hub, which is downloaded once.
 
-    Raises TxError if there is none, if it is damaged, or if the hub cannot be reached.
+    Raises TxError if it does not exist or is damaged, or if the hub cannot be reached.
     """
     path = Path(name).expanduser()
     if not path.is_dir():
@@ -57,11 +54,11 @@ def find_checkpoint(name: str) -> HfFolder:
 
 
 def load_model(folder: HfFolder) -> Any:
-    """The WhisperForConditionalGeneration of a folder, its weights in float32 whatever their type on disk.
+    """The WhisperForConditionalGeneration of a folder, with weights in float32 whatever their type on disk.
 
     Raises TxError if the weights do not fit the configuration.
     """
-    hf = transformers()
+    hf = import_transformers()
     import torch
 
     _check_shapes(folder)
@@ -76,13 +73,13 @@ def load_model(folder: HfFolder) -> Any:
 
 def load_processor(folder: HfFolder) -> Any:
     """The WhisperProcessor (tokenizer and feature extractor) of a folder. Raises TxError if it is damaged."""
-    hf = transformers()
+    hf = import_transformers()
     with _readable(folder) as path:
         return hf.WhisperProcessor.from_pretrained(path, local_files_only=True)
 
 
 def _check_shapes(folder: HfFolder) -> None:
-    """Raise TxError unless the weights have the shapes that config.json implies, before memory is taken by them."""
+    """Raise TxError unless the weights have the shapes that config.json implies, before memory is allocated."""
     from tx.models.whisper import expected_shapes
 
     found: dict[str, tuple[int, ...]] = {}
@@ -92,38 +89,35 @@ def _check_shapes(folder: HfFolder) -> None:
         found |= {name.removeprefix("model."): tensor.shape for name, tensor in header.items()}
     for name, shape in expected_shapes(folder).items():
         if found.get(name) != shape:
-            raise _unfit(folder.path, f"{name} is {found.get(name, 'missing')}, and config.json says {shape}")
+            raise _unfit(folder.path, f"{name} is {found.get(name, 'missing')}, but config.json says {shape}")
 
 
 @contextmanager
 def _readable(folder: HfFolder) -> Iterator[Path]:
-    """A folder in which every file is at its plain name, for a library; its errors become one sentence."""
+    """A folder with every file under its plain name, for transformers, whose errors become a TxError."""
     files = {name: folder.file(name) for name in folder.package.manifest["files"]} if folder.package else {}
     try:
         if all(file == folder.path / name for name, file in files.items()):
             yield folder.path
             return
-        with (
-            TemporaryDirectory() as temporary
-        ):  # a writer died before it had renamed all: see tx.package.write
+        # Some files have other names after a writer was killed: see tx.package.write.
+        with TemporaryDirectory() as temporary:
             for name, file in files.items():
                 (Path(temporary) / name).symlink_to(file.absolute())
             yield Path(temporary)
     except TxError:
         raise
-    except Exception as error:  # whatever the library raises, it is about these files
+    except Exception as error:  # whatever transformers raises, these files are the cause
         raise _unfit(folder.path, str(error).strip().split("\n")[0] or type(error).__name__) from error
 
 
 def _unfit(path: Path, reason: str) -> TxError:
-    return TxError(
-        f"cannot load the Whisper model in {path}: {reason}", "get the model again, all of its files"
-    )
+    return TxError(f"cannot load the Whisper model in {path}: {reason}", "download all of its files again")
 
 
 def _download(repo: str, name: str) -> Path:
-    """The files of a model on the hub. Raises TxError where that cannot be done."""
-    transformers()
+    """Download a model from the hub into its cache. Raises TxError if that fails."""
+    import_transformers()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -132,13 +126,15 @@ def _download(repo: str, name: str) -> Path:
     try:
         return Path(snapshot_download(repo, allow_patterns=["*.json", "*.txt", "model*.safetensors"]))
     except GatedRepoError as error:
-        raise TxError(f"the hub gives {repo} to those alone who are logged in", "hf auth login") from error
+        raise TxError(
+            f"the hub gives access to {repo} only to users who are logged in", "hf auth login"
+        ) from error
     except RepositoryNotFoundError as error:
         raise TxError(
-            f"there is no folder {name}, and no model {repo} on the hub", "check the name"
+            f"there is no folder {name} and no model {repo} on the hub", "check the name"
         ) from error
-    except Exception as error:  # the many ways in which a network is not there
+    except Exception as error:  # the many errors of a missing network
         raise TxError(
-            f"there is no folder {name} here, and the hub cannot be reached for {repo}",
-            "give the folder of a model on this machine, or try again with a network",
+            f"there is no folder {name}, and the hub cannot be reached for {repo}",
+            "name the folder of a model on this machine, or try again with a network connection",
         ) from error
