@@ -1,15 +1,16 @@
 """Runs of fine-tuning: their plan and forecast, an update, early stopping, and the command."""
 
 import json
-import subprocess
-import sys
+import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from finetuning import Clock, Recorder, configuration, train, weights_of, write_set
-from training import fork_tx
+from training import Done, fork_tx
 from tx.config.schema import SPEECH, defaults
 from tx.errors import TxError, UsageError
 from tx.package import Package
@@ -76,8 +77,8 @@ def test_validation_is_not_part_of_the_seconds_per_step(
 
 def test_two_small_batches_make_the_update_of_one_large(tiny: Path, speech: Path, tmp_path: Path) -> None:
     """Their loss is divided once, by all their tokens, although the texts differ in length."""
-    one = configuration(tiny, speech, train_batch_size=4, train_max_steps=1, finetune_audio_window=30.0)
-    two = configuration(tiny, speech, train_grad_accum=2, train_max_steps=1, finetune_audio_window=30.0)
+    one = configuration(tiny, speech, train_batch_size=4, train_max_steps=1, finetune_audio_window=3.0)
+    two = configuration(tiny, speech, train_grad_accum=2, train_max_steps=1, finetune_audio_window=3.0)
     for name, config in (("one", one), ("two", two)):
         config.train.schedule, config.train.warmup_steps = "constant", 0
         with pytest.MonkeyPatch.context() as patch:
@@ -171,23 +172,33 @@ def test_an_english_only_model_and_a_time_limit(speech: Path, tmp_path: Path) ->
 
 
 def test_two_processes_make_the_update_of_one(tiny: Path, tmp_path: Path) -> None:
-    """As torchrun starts them: each has half of the items, and the first one alone writes."""
+    """With the environment that torchrun sets: each has half of the items, and the first one alone writes."""
     data, valid = write_set(tmp_path / "set", 4), write_set(tmp_path / "valid", 3)
-    words = ["-m", "tx", "train", "whisper", str(data), "--valid", str(valid), "--init-from", str(tiny)]
+    words = ["train", "whisper", str(data), "--valid", str(valid), "--init-from", str(tiny)]
     words += ["--language", "de", "--max-steps", "1", "--lr", "1e-3", "--precision", "float32"]
-    words += ["--set=train.schedule=constant", "--set=train.warmup_steps=0", "--set=finetune.audio_window=30"]
+    words += ["--set=train.schedule=constant", "--set=train.warmup_steps=0", "--set=finetune.audio_window=3"]
     words += ["--set=finetune.spec_augment=false", "--set=finetune.speed=0"]
     one, two = tmp_path / "one", tmp_path / "two"
-    assert fork_tx([*words[2:], "--batch-size", "4", "-o", str(one)]).status == 0
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*torchrun, *words, "--batch-size", "2", "-o", str(two)], capture_output=True, text=True
+    assert fork_tx([*words, "--batch-size", "4", "-o", str(one)]).status == 0
+    words += ["--batch-size", "2", "-o", str(two)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def environment(rank: int) -> Callable[[], None]:
+        values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+        values |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        return lambda: os.environ.update({name: str(value) for name, value in values.items()})
+
+    done: list[Done] = []
+    first_process = fork_tx(
+        words, environment(0), meanwhile=lambda child: done.append(fork_tx(words, environment(1)))
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("finished (max_steps) after 1 step") == 1, done.stderr
+    assert first_process.status == done[0].status == 0, first_process.err + done[0].err
+    assert "finished (max_steps) after 1 step" in first_process.err and done[0].err == ""
     first, second, start = (weights_of(folder) for folder in (one, two, tiny))
     assert max(float((weight - start[name]).abs().max()) for name, weight in first.items()) > 5e-4
-    name = "model.decoder.layers.0.fc1.weight"
+    name = "model.decoder.layers.0.fc1.weight"  # Adam's first step is the sign of the gradient
     assert ((first[name] - second[name]).abs() > 1e-5).float().mean() < 0.01
     logs = [[json.loads(line) for line in (out / "run/metrics.jsonl").open()] for out in (one, two)]
     assert [[row["step"] for row in log] for log in logs] == [[0, 1, 1]] * 2
