@@ -1,5 +1,5 @@
 #!/bin/sh
-# A char-RNN on a text of your own: sh examples/char-rnn/run.sh TEXT [TIME]
+# A character-level language model on your own text: sh examples/char-rnn/run.sh TEXT [TIME]
 # The example's text is tinyshakespeare: https://github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt
 set -eu
 text=$1

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Multi30k, German to English, from raw text to BLEU: sh examples/multi30k/run.sh FOLDER-OF-MULTI30K [TIME]
+# Train and evaluate a German-English model on Multi30k: sh examples/multi30k/run.sh FOLDER-OF-MULTI30K [TIME]
 # The corpus is at https://github.com/multi30k/dataset (task 1, raw); unpack its files into one folder.
 set -eu
 data=$1

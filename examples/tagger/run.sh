@@ -1,6 +1,6 @@
 #!/bin/sh
-# Find names in text: sh run.sh wikigold.conll.txt text8 [wnut17train.conll emerging.dev.conll emerging.test.annotated]
-# Learns word vectors from the raw text, then taggers from the tagged one, without the vectors and with them.
+# Named-entity taggers: sh examples/tagger/run.sh wikigold.conll.txt text8 [wnut17train.conll emerging.dev.conll emerging.test.annotated]
+# Train word vectors on raw text, then taggers with random embeddings and with these vectors.
 set -eu
 here=$(dirname "$0")
 wikigold=$1 text=$2

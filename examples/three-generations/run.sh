@@ -1,5 +1,5 @@
 #!/bin/sh
-# Three generations of translators on the same data and for the same time:
+# Three generations of translation models, trained on the same data for the same time:
 #   sh examples/three-generations/run.sh FOLDER-OF-MULTI30K [TIME-FOR-EACH]
 # The corpus is at https://github.com/multi30k/dataset (task 1, raw); unpack its files into one folder.
 set -eu

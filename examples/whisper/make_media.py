@@ -1,10 +1,10 @@
-"""A folder of media as people have it, made of an audiofolder (clips and metadata.csv: file_name, transcription).
+"""Make typical training data of an audiofolder (clips and metadata.csv with the columns file_name, transcription).
 
     python examples/whisper/make_media.py AUDIOFOLDER OUT [--test N]
 
-writes to OUT/train a video of half of the clips with its subtitle file of the same name, and the other clips each
-with a text file; to OUT/test another such video, of N clips that are not in train. Needs PyAV, which `tx[whisper]`
-brings.
+writes to OUT/train a video of half of the clips with a subtitle file of the same name, and each of the other clips
+with a text file; and to OUT/test another such video, of N clips that are not in train. It needs PyAV, which is part
+of `tx[whisper]`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tx.speech.subtitles import Cue
 from tx.speech.transcript_formats import caption_lines
 
 PAUSE = 0.8  # seconds between two clips
-PICTURES = 5  # a second
+PICTURES = 5  # per second
 
 
 def write_sound(container: Any, stream: Any, sound: np.ndarray) -> None:
@@ -37,7 +37,7 @@ def write_sound(container: Any, stream: Any, sound: np.ndarray) -> None:
 
 
 def write_video(path: Path, clips: list[tuple[np.ndarray, str]]) -> float:
-    """Write an MP4 of the clips one after another, and their subtitles beside it; its length in seconds."""
+    """Write an MP4 of the clips one after another, and a subtitle file; returns the length in seconds."""
     cues, parts, at = list[Cue](), list[np.ndarray](), 0.0
     for sound, text in clips:
         parts += [sound, np.zeros(round(PAUSE * RATE), np.float32)]

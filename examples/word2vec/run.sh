@@ -1,6 +1,6 @@
 #!/bin/sh
-# From raw text to king - man + woman, and pictures: sh examples/word2vec/run.sh TEXT [FOLDER-OF-MEASURES]
-# text8 is at http://mattmahoney.net/dc/text8.zip; any text will do, plain or .gz. The folder, if there is one, holds
+# Train, query, evaluate and draw word vectors: sh examples/word2vec/run.sh TEXT [FOLDER-OF-MEASURES]
+# text8 is at http://mattmahoney.net/dc/text8.zip; any text can be used, plain or .gz. The folder, if given, holds
 # questions-words.txt (https://github.com/tmikolov/word2vec) and EN-WS-353-ALL.txt (WordSim-353).
 set -eu
 text=$1
