@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tx.decode.generate import LanguageModel, Options, TorchReader, open_language_model
+from tx.decode.generate import GenerationOptions, LanguageModel, TorchLM, open_language_model
 from tx.decode.sampling import Sampling
 from tx.models import load_architecture, model_config, weights_of
 from tx.package import WEIGHTS, write_package
@@ -73,7 +73,7 @@ def write_anew(model: Any, n: int) -> None:
 
 def tx_writer(model: LanguageModel) -> Callable[[int], None]:
     def write(n: int) -> None:
-        "".join(next(model.generate("", Options(n, Sampling()))))
+        "".join(next(model.generate("", GenerationOptions(n, Sampling()))))
 
     return write
 
@@ -93,7 +93,7 @@ def systems(name: str, folder: Path) -> dict[str, tuple[Callable[[int], None], i
         tokenizers={"tokenizer": ALPHABET},
     )
     opened, max_len = open_language_model(package.path), settings.get("max_len")
-    by_torch = LanguageModel(TorchReader(model), ALPHABET, max_len)
+    by_torch = LanguageModel(TorchLM(model), ALPHABET, max_len)
     plain = PlainLSTM().eval().write if arch == "rnn_lm" else lambda n: write_anew(model, n)
     ways = {
         "tx": (tx_writer(opened), 1000),

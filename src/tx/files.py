@@ -99,7 +99,7 @@ def check_output(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path, inside: Path) -> Iterator[None]:
+def write_errors(path: Path, inside: Path) -> Iterator[None]:
     """Turn a failure to write `path` into its TxError; `inside` is the file or folder where the work is done.
 
     An OSError that names another file passes: the caller failed to read something meanwhile.
@@ -119,7 +119,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary sibling of `path`; on success sync it and rename it onto `path`, else remove it."""
     temporary = _aside(path)
     try:
-        with writing(path, inside=temporary):
+        with write_errors(path, inside=temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             _clear_litter(path)
             text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
@@ -143,7 +143,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     temporary = _aside(path)
     try:
-        with writing(path, inside=temporary):
+        with write_errors(path, inside=temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             recover_folder(path)
             _clear_litter(path)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from languages import random_model, tokenizer_of
 from tx.decode import next_word
-from tx.decode.generate import LanguageModel, TorchReader
+from tx.decode.generate import LanguageModel, TorchLM
 from tx.decode.next_word import next_words
 from tx.text.alphabet import AlphabetTokenizer
-from tx.text.running import encode_text
+from tx.text.incremental import encode_text
 
 TINY = AlphabetTokenizer(" 'ab,")
 WORDLIKE = "'ab"
@@ -23,7 +23,7 @@ WORDLIKE = "'ab"
 
 def chances(model: Any, ids: list[int]) -> list[float]:
     with torch.inference_mode():
-        logits, _ = model.read(torch.tensor([[0, *ids]]), model.start(1))
+        logits, _ = model.feed(torch.tensor([[0, *ids]]), model.start(1))
     return logits[0].double().softmax(-1).tolist()  # type: ignore[no-any-return]
 
 
@@ -51,7 +51,7 @@ def enumerated(model: Any, prompt: str, longest: int) -> dict[str, float]:
 @settings(max_examples=15, deadline=None)
 def test_they_are_the_best_of_all_words(seed: int, prompt: str, k: int) -> None:
     model = random_model("gru", len(TINY), seed)
-    found = next_words(LanguageModel(TorchReader(model), TINY), prompt, k)
+    found = next_words(LanguageModel(TorchLM(model), TINY), prompt, k)
     assert found.certain
     probabilities = [p for _, p in found.words]
     assert len(probabilities) == k and probabilities == sorted(probabilities, reverse=True)
@@ -77,9 +77,9 @@ def test_pieces_of_words_join_to_words(kind: str, prompt: str) -> None:
     class Reader:
         def __init__(self) -> None:
             self.ids: list[int] = []
-            self.units: list[Any] = []
+            self.activations: list[Any] = []
 
-        def read(self, ids: Any) -> Any:
+        def feed(self, ids: Any) -> Any:
             self.ids = [*self.ids, *ids]
             mass = np.full(len(tokenizer) - 1, 1e-9)
             at = len(self.ids) - 1
@@ -88,7 +88,7 @@ def test_pieces_of_words_join_to_words(kind: str, prompt: str) -> None:
                     mass[way[at]] += p
             return np.log(mass / mass.sum()).astype(np.float32)
 
-        def fork(self) -> Any:
+        def copy(self) -> Any:
             twin = Reader()
             twin.ids = self.ids
             return twin
@@ -102,14 +102,14 @@ def test_words_without_an_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(next_word, "MAX_READ", 50)
 
     class Endless:
-        units: Any = ()
+        activations: Any = ()
 
-        def read(self, ids: Any) -> Any:
+        def feed(self, ids: Any) -> Any:
             logits = np.full(len(TINY) - 1, -200.0, np.float32)
             logits[TINY.encode("a")] = 0
             return logits
 
-        def fork(self) -> Any:
+        def copy(self) -> Any:
             return self
 
     found = next_words(LanguageModel(Endless(), TINY), "", 1)

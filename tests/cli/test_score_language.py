@@ -13,20 +13,20 @@ import torch
 
 from languages import ALPHABET, MODELS, keep, random_model, tokenizer_of
 from tx.cli.app import main
-from tx.decode.generate import Text, TorchReader
+from tx.decode.generate import Context, TorchLM
 from tx.evaluate import perplexity
 from tx.evaluate.perplexity import RunningText, score_lines
 from tx.package import Package
-from tx.text.running import encode_text
+from tx.text.incremental import encode_text
 
 LINES = ["my name is Jack", "", "a", "my name are Jack", "ROMEO: thou shalt, 3 (0) times." * 3]
 
 
 def stepwise(model: Any, ids: list[int]) -> list[float]:
     """The log-probability of each id after those before it, as generating goes on."""
-    text, logprobs = Text(TorchReader(model), getattr(model.config, "max_len", None)), []
+    text, logprobs = Context(TorchLM(model), getattr(model.config, "max_len", None)), []
     for before, id in zip([0, *ids[:-1]], ids, strict=True):
-        logits = torch.from_numpy(text.read([before])).double()
+        logits = torch.from_numpy(text.feed([before])).double()
         logprobs.append(float(logits.log_softmax(-1)[id]))
     return logprobs
 

@@ -21,8 +21,8 @@ from tx.data import corpus as module
 from tx.data.corpus import (
     COMPLETE,
     Corpus,
-    Side,
-    check_counts,
+    EncodedText,
+    check_line_counts,
     encode_corpus,
     fingerprint,
     hold_out,
@@ -31,7 +31,7 @@ from tx.data.corpus import (
 )
 from tx.errors import TxError
 from tx.files import cache_folder
-from tx.text.parallel import slipped_at
+from tx.text.parallel import first_misaligned_line
 from tx.text.tokenizer import Tokenizer
 
 ENGLISH = [pair.english for pair in demo_pairs()]
@@ -46,7 +46,7 @@ def files(folder: Path, src: Sequence[str], tgt: Sequence[str]) -> list[str]:
     return [str(folder / "a.en"), str(folder / "a.de")]
 
 
-def encode(folder: Path, src: Sequence[str], tgt: Sequence[str]) -> tuple[Side, Side]:
+def encode(folder: Path, src: Sequence[str], tgt: Sequence[str]) -> tuple[EncodedText, EncodedText]:
     return encode_corpus(files(folder, src, tgt), [demo_tokenizer()] * 2, folder / "cache")
 
 
@@ -253,7 +253,7 @@ def test_limits_are_exact(max_len: int, max_ratio: float) -> None:
     """For every pair of lengths; the longer side may have `max_ratio` times the other's pieces, and five more."""
     lengths = list(product(range(16), repeat=2))
     sides = [
-        Side(np.zeros(sum(side), "<u4"), np.cumsum([0, *side]), np.zeros(0, "u1"), np.zeros(0, "<i8"))
+        EncodedText(np.zeros(sum(side), "<u4"), np.cumsum([0, *side]), np.zeros(0, "u1"), np.zeros(0, "<i8"))
         for side in zip(*lengths, strict=True)
     ]
     corpus = select_pairs(*sides, DataConfig(max_len=max_len, max_ratio=max_ratio, deduplicate=False), [])
@@ -326,7 +326,7 @@ def test_lost_and_added_lines_are_found(where: int, how_many: int, in_source: bo
         side[where - 1 : where - 1] = ["Zwischentitel"] * how_many
     else:
         del side[where - 1 : where - 1 + how_many]
-    assert abs(slipped_at(*sides) - where) <= 12
+    assert abs(first_misaligned_line(*sides) - where) <= 12
 
 
 def test_the_likeliest_line_is_mostly_right() -> None:
@@ -334,7 +334,7 @@ def test_the_likeliest_line_is_mostly_right() -> None:
     errors = []
     for _ in range(60):
         where = chance.randrange(5, 990)
-        errors.append(abs(slipped_at(ENGLISH[: where - 1] + ENGLISH[where:], GERMAN) - where))
+        errors.append(abs(first_misaligned_line(ENGLISH[: where - 1] + ENGLISH[where:], GERMAN) - where))
     assert sorted(errors)[50] <= 2 and max(errors) <= 10
 
 
@@ -342,7 +342,7 @@ def test_the_likeliest_line_is_mostly_right() -> None:
     ("src", "tgt"), [([], ["a"]), (["a"], []), (["a"], ["b", "c", "d"]), (["", ""], [""])]
 )
 def test_small_unequal_files_are_no_trouble(src: list[str], tgt: list[str], tmp_path: Path) -> None:
-    assert 1 <= slipped_at(src, tgt) <= 1 + min(len(src), len(tgt))
+    assert 1 <= first_misaligned_line(src, tgt) <= 1 + min(len(src), len(tgt))
     with pytest.raises(TxError, match=r"lines? but"):
         encode(tmp_path, src, tgt or [""][:0])
 
@@ -390,6 +390,6 @@ def test_counts_are_checked_before_anything_is_fitted(tmp_path: Path) -> None:
     for name, n in (("a", 5), ("b", 5), ("c", 4)):
         (tmp_path / name).write_text("a line\n" * n)
     a, b, c = (str(tmp_path / name) for name in "abc")
-    check_counts([a, b])
+    check_line_counts([a, b])
     with pytest.raises(TxError, match=r"has 5 lines but .* has 4"):
-        check_counts([a, c])
+        check_line_counts([a, c])

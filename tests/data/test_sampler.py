@@ -17,16 +17,16 @@ from small import demo_pairs, demo_tokenizer
 from tx.config.schema import DataConfig
 from tx.data import sampler as module
 from tx.data.batch import Batch, make_batch
-from tx.data.corpus import Corpus, Side, encode_corpus, select_pairs
-from tx.data.sampler import Position, Sampler, cut_batches, permute
+from tx.data.corpus import Corpus, EncodedText, encode_corpus, select_pairs
+from tx.data.sampler import PairSampler, Position, cut_batches, permute
 
 PAD = 799  # of the demo tokenizer
 
 
-def side_of(rows: list[list[int]]) -> Side:
+def side_of(rows: list[list[int]]) -> EncodedText:
     ids = np.array([id for row in rows for id in row], "<u4")
     offsets = np.cumsum([0, *map(len, rows)])
-    return Side(ids, offsets, np.zeros(0, "u1"), np.zeros(0, "<i8"))
+    return EncodedText(ids, offsets, np.zeros(0, "u1"), np.zeros(0, "<i8"))
 
 
 def numbered(n: int, seed: int = 0, skip: int = 1) -> Corpus:
@@ -39,9 +39,9 @@ def numbered(n: int, seed: int = 0, skip: int = 1) -> Corpus:
     return Corpus(side_of(src), side_of(tgt), np.arange(0, lines, skip), {})
 
 
-def sampler_of(corpus: Corpus, batch_tokens: int = 200, seed: int = 1, **options: object) -> Sampler:
+def sampler_of(corpus: Corpus, batch_tokens: int = 200, seed: int = 1, **options: object) -> PairSampler:
     tokenizer = demo_tokenizer()
-    return Sampler(corpus, (tokenizer, tokenizer), batch_tokens, seed, **options)  # type: ignore[arg-type]
+    return PairSampler(corpus, (tokenizer, tokenizer), batch_tokens, seed, **options)  # type: ignore[arg-type]
 
 
 def pairs_in(batch: Batch) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -59,7 +59,7 @@ def pairs_in(batch: Batch) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     return found
 
 
-def epoch_of(sampler: Sampler) -> Iterator[Batch]:
+def epoch_of(sampler: PairSampler) -> Iterator[Batch]:
     """The batches from here to the end of the epoch."""
     epoch = sampler.position.epoch
     while sampler.position.epoch == epoch:

@@ -3,7 +3,6 @@
 import shutil
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +12,10 @@ from hypothesis import strategies as st
 
 import tx.data.stream as module
 from tx.data.sampler import Position
-from tx.data.stream import Carry, StreamSampler, contiguous_batches, encode_stream, stream_batch
+from tx.data.stream import StreamSampler, contiguous_batches, encode_stream, stream_batch
 from tx.errors import TxError
 from tx.text.fit_tokenizer import train_tokenizer
-from tx.text.running import decode_text
+from tx.text.incremental import decode_text
 from tx.text.tokenizer import Tokenizer
 
 TEXT = "\n\nFirst Citizen:\n  Before we proceed, hear me.\tSpeak!\n\nAll: \u2028 Speak \u2581 speak\x0c.\n"
@@ -125,7 +124,6 @@ def test_contiguous_batches_are_the_streams(n: int, size: tuple[int, int]) -> No
     assert tokens.tolist() == (np.arange(rows)[:, None] * per_stream + np.arange(per_stream)).tolist()
     assert torch.equal(torch.cat([batch.targets for batch in batches], dim=1), tokens + 1)
     assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
-    assert len({id(batch.carry) for batch in batches}) == 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -143,7 +141,7 @@ def test_an_epoch_of_windows_sees_no_token_twice(n: int, size: tuple[int, int], 
         assert len(set(seen)) == len(seen) > n - (rows + 2) * length - length
         epochs.append(seen)
         for batch in batches:
-            assert torch.equal(batch.targets, batch.tokens + 1) and batch.carry is None
+            assert torch.equal(batch.targets, batch.tokens + 1) and batch.fresh
     if len(epochs[0]) > 30:
         assert len({tuple(epoch) for epoch in epochs}) == 3, "each epoch has another order"
 
@@ -184,31 +182,10 @@ def test_any_position_is_found_again(contiguous: bool, at: int) -> None:
     assert torch.equal(a.tokens, b.tokens) and a.fresh == b.fresh
 
 
-def test_peeking_moves_and_carries_nothing() -> None:
+def test_peeking_does_not_move_the_position() -> None:
     sampler = StreamSampler(np.arange(200), 3, 7, seed=5, contiguous=True)
     batch = sampler.peek(100)
-    assert sampler.position == Position() and batch.carry is None
-
-
-def test_what_is_carried_is_part_of_the_state() -> None:
-    def sampler() -> StreamSampler:
-        return StreamSampler(np.arange(200), 3, 7, seed=5, contiguous=True)
-
-    one, other = sampler(), sampler()
-    assert one.state() == {}
-    one.next().hand_on(torch.ones(2), torch.zeros(3, requires_grad=True))
-    state = one.state()
-    assert not any(tensor.requires_grad for tensor in state.values())
-    other.load_state(state | {"exp_avg/weight": torch.ones(1)})
-    other.position.batch = 1
-    assert [t.tolist() for t in other.next().carried()] == [[1, 1], [0, 0, 0]]
-
-
-def test_a_fresh_batch_carries_nothing() -> None:
-    batch = stream_batch(np.arange(20), np.array([0]), 4, Carry((torch.ones(1),)), fresh=True)
-    assert batch.carried() == ()
-    moved: Any = batch.to(torch.device("cpu"))
-    assert moved.carry is batch.carry
+    assert sampler.position == Position() and batch.fresh
 
 
 @pytest.mark.parametrize("contiguous", [True, False])

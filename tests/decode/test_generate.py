@@ -15,13 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from languages import ALPHABET, MODELS, keep, random_model, tokenizer_of
-from tx.decode.generate import LanguageModel, Options, Text, TorchReader, open_language_model, until
-from tx.decode.numpy_lm import open_reader
+from tx.decode.generate import (
+    Context,
+    GenerationOptions,
+    LanguageModel,
+    TorchLM,
+    open_language_model,
+    until_stop,
+)
+from tx.decode.numpy_lm import load_numpy_model
 from tx.decode.sampling import Sampling
 from tx.errors import TxError
 from tx.models import load_architecture
 from tx.package import Package
-from tx.text.running import TextDecoder, decode_text, encode_text
+from tx.text.incremental import IncrementalDecoder, decode_text, encode_text
 from tx.text.tokenizer import KINDS
 
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -34,10 +41,10 @@ def opened(name: str, folder: Path) -> tuple[Any, LanguageModel]:
 
 
 def by_torch(model: Any) -> LanguageModel:
-    return LanguageModel(TorchReader(model), ALPHABET, getattr(model.config, "max_len", None))
+    return LanguageModel(TorchLM(model), ALPHABET, getattr(model.config, "max_len", None))
 
 
-def text_of(model: LanguageModel, prompt: str, options: Options, **more: int) -> str:
+def text_of(model: LanguageModel, prompt: str, options: GenerationOptions, **more: int) -> str:
     return "".join(next(model.generate(prompt, options, **more)))
 
 
@@ -48,12 +55,12 @@ def text_of(model: LanguageModel, prompt: str, options: Options, **more: int) ->
 def test_numpy_gives_the_logits_of_the_model(name: str, tmp_path: Path) -> None:
     model, _ = opened(name, tmp_path)
     n = getattr(model.config, "max_len", 40)
-    reader, state = open_reader(Package.open(tmp_path / "model")), model.start(1)
+    reader, state = load_numpy_model(Package.open(tmp_path / "model")), model.start(1)
     with torch.inference_mode():
         for ids in (IDS[:1], IDS[1:4], IDS[4:5], IDS[5:7], IDS[7:n]):
             if ids:
-                logits, state = model.read(torch.tensor([ids]), state)
-                found = reader.read(ids)
+                logits, state = model.feed(torch.tensor([ids]), state)
+                found = reader.feed(ids)
                 assert found.dtype == np.float32
                 assert np.abs(found - logits[0].numpy()).max() < 1e-5 * max(1, float(logits.abs().max()))
                 assert float(logits.std()) > 0.05
@@ -62,23 +69,25 @@ def test_numpy_gives_the_logits_of_the_model(name: str, tmp_path: Path) -> None:
 @every_model
 def test_units_are_those_of_the_last_token(name: str, tmp_path: Path) -> None:
     opened(name, tmp_path)
-    at_once, one_by_one = (open_reader(Package.open(tmp_path / "model")) for _ in range(2))
-    at_once.read(IDS[:7])
+    at_once, one_by_one = (load_numpy_model(Package.open(tmp_path / "model")) for _ in range(2))
+    at_once.feed(IDS[:7])
     for id in IDS[:7]:
-        one_by_one.read([id])
-    assert [u.shape for u in at_once.units] == [u.shape for u in one_by_one.units]
-    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(at_once.units, one_by_one.units, strict=True))
+        one_by_one.feed([id])
+    assert [u.shape for u in at_once.activations] == [u.shape for u in one_by_one.activations]
+    assert all(
+        np.allclose(a, b, atol=1e-5) for a, b in zip(at_once.activations, one_by_one.activations, strict=True)
+    )
 
 
 @every_model
 def test_a_fork_goes_its_own_way(name: str, tmp_path: Path) -> None:
     _, model = opened(name, tmp_path)
-    text, twin = Text(model.empty, model.max_len), Text(model.empty, model.max_len)
-    text.read(IDS[:5])
-    twin.read(IDS[:5])
-    fork = text.fork()
-    fork.read([9, 9, 9])
-    assert np.array_equal(text.read([5]), twin.read([5]))
+    text, twin = Context(model.empty, model.max_len), Context(model.empty, model.max_len)
+    text.feed(IDS[:5])
+    twin.feed(IDS[:5])
+    fork = text.copy()
+    fork.feed([9, 9, 9])
+    assert np.array_equal(text.feed([5]), twin.feed([5]))
 
 
 def test_every_setting_of_a_model_is_one_that_numpy_knows() -> None:
@@ -100,7 +109,7 @@ def test_every_setting_of_a_model_is_one_that_numpy_knows() -> None:
 @pytest.mark.parametrize("sampling", [Sampling(seed=5), Sampling(0.0), Sampling(0.7, 5, 0.8)])
 def test_numpy_and_torch_write_the_same_text(name: str, sampling: Sampling, tmp_path: Path) -> None:
     model, ours = opened(name, tmp_path)
-    options = Options(60, sampling)
+    options = GenerationOptions(60, sampling)
     for prompt in ("", "ROMEO:", "ab\nc" * 9):
         assert text_of(ours, prompt, options) == text_of(by_torch(model), prompt, options)
 
@@ -109,7 +118,9 @@ def test_seeds_lines_and_samples_draw_differently_and_repeatably(tmp_path: Path)
     _, model = opened("lstm", tmp_path)
 
     def texts(seed: int, line: int) -> list[str]:
-        return ["".join(t) for t in model.generate("a", Options(12, Sampling(seed=seed)), line, n=2)]
+        return [
+            "".join(t) for t in model.generate("a", GenerationOptions(12, Sampling(seed=seed)), line, n=2)
+        ]
 
     found = [text for seed, line in product((1, 2), (0, 1)) for text in texts(seed, line)]
     assert len(set(found)) == 8
@@ -121,23 +132,23 @@ def test_a_full_context_goes_on_from_its_last_half(name: str, tmp_path: Path) ->
     model, ours = opened(name, tmp_path)
     max_len = model.config.max_len
     hop = max_len - max_len // 2
-    text = Text(ours.empty, max_len)
+    text = Context(ours.empty, max_len)
     for n in range(1, len(IDS) + 1):
-        logits = text.read(IDS[n - 1 : n])
+        logits = text.feed(IDS[n - 1 : n])
         start = max(0, -(-(n - max_len) // hop) * hop)
         assert n - start <= max_len
         with torch.inference_mode():
-            expected = model.read(torch.tensor([IDS[start:n]]), model.start(1))[0][0].numpy()
+            expected = model.feed(torch.tensor([IDS[start:n]]), model.start(1))[0][0].numpy()
         assert np.abs(logits - expected).max() < 1e-4
-        block = Text(ours.empty, max_len)
-        assert np.abs(block.read(IDS[:n]) - expected).max() < 1e-4
+        block = Context(ours.empty, max_len)
+        assert np.abs(block.feed(IDS[:n]) - expected).max() < 1e-4
 
 
 def test_greedy_takes_the_likeliest_and_never_unk(tmp_path: Path) -> None:
     model = random_model("gru")
     with torch.no_grad():
         model.output_bias[ALPHABET.unk_id] += 100
-    text, state, ids = text_of(by_torch(model), "", Options(30, Sampling(0.0))), model.start(1), [0]
+    text, state, ids = text_of(by_torch(model), "", GenerationOptions(30, Sampling(0.0))), model.start(1), [0]
     with torch.inference_mode():
         for _ in range(30):
             logits, state = model.step(torch.tensor(ids[-1:]), state)
@@ -153,23 +164,23 @@ def test_repetition_penalty_is_ctrl_s() -> None:
     class Fixed:
         """The same logits always."""
 
-        units: ClassVar[list[Any]] = []
+        activations: ClassVar[list[Any]] = []
 
-        def read(self, ids: Any) -> Any:
+        def feed(self, ids: Any) -> Any:
             logits = np.full(len(ALPHABET) - 1, -50.0, np.float32)
             logits[2:5] = 1.2, 1.1, 1.0  # " ", "!" and "'"
             logits[5] = -0.1  # "("
             return logits
 
-        def fork(self) -> Any:
+        def copy(self) -> Any:
             return self
 
     model = LanguageModel(Fixed(), ALPHABET)
     greedy = Sampling(0.0)
-    assert text_of(model, "", Options(4, greedy)) == "    "
-    assert text_of(model, "", Options(4, greedy, 1.3)) == " !' "  # 1.2 > 1.1 > 1.0 > 0.92
-    assert text_of(model, " ", Options(3, greedy, 1.3)) == "!' "  # the prompt counts
-    assert text_of(model, "", Options(5, greedy, 20)) == " !'  "  # 0.06 is still more than -0.1
+    assert text_of(model, "", GenerationOptions(4, greedy)) == "    "
+    assert text_of(model, "", GenerationOptions(4, greedy, 1.3)) == " !' "  # 1.2 > 1.1 > 1.0 > 0.92
+    assert text_of(model, " ", GenerationOptions(3, greedy, 1.3)) == "!' "  # the prompt counts
+    assert text_of(model, "", GenerationOptions(5, greedy, 20)) == " !'  "  # 0.06 is still more than -0.1
 
 
 @given(st.text("ab<", max_size=12), st.lists(st.text("ab<", min_size=1, max_size=3), max_size=3), st.data())
@@ -183,7 +194,7 @@ def test_text_ends_where_a_stop_begins(text: str, stops: list[str], data: st.Dat
         shown += out
         held = read[len(shown) :]
         assert not held or any(stop.startswith(held) for stop in stops) or any(s in read for s in stops)
-    assert "".join(until(iter(pieces), stops)) == text[: min(ends, default=len(text))]
+    assert "".join(until_stop(iter(pieces), stops)) == text[: min(ends, default=len(text))]
 
 
 def shown_by(pieces: list[str], stops: list[str]) -> Iterator[tuple[str, str]]:
@@ -197,7 +208,7 @@ def shown_by(pieces: list[str], stops: list[str]) -> Iterator[tuple[str, str]]:
             yield piece
         read.append("")
 
-    for out in until(reading(), stops):
+    for out in until_stop(reading(), stops):
         if len(read) > len(pieces):
             last = None
         if last is not None:
@@ -218,15 +229,15 @@ def test_pieces_of_text_join_to_the_text(kind: str) -> None:
         ids = encode_text(text, tokenizer)
         expected = "\n".join(tokenizer.normalize(line) for line in text.split("\n"))
         assert decode_text(ids, tokenizer) == expected
-        decoder = TextDecoder(tokenizer)
-        parts = [*(decoder.push(id) for id in ids), decoder.end()]
+        decoder = IncrementalDecoder(tokenizer)
+        parts = [*(decoder.decode(id) for id in ids), decoder.flush()]
         assert "".join(parts) == expected
         if kind != "alphabet":
             assert not any("\ufffd" in part for part in parts) or "\ufffd" in expected
         cut = data.draw(st.integers(0, len(ids)))
         line = cut - (ids[:cut][::-1].index(tokenizer.eos_id) if tokenizer.eos_id in ids[:cut] else cut)
-        decoder = TextDecoder(tokenizer, ids[line:cut])
-        rest = "".join([*(decoder.push(id) for id in ids[cut:]), decoder.end()])
+        decoder = IncrementalDecoder(tokenizer, ids[line:cut])
+        rest = "".join([*(decoder.decode(id) for id in ids[cut:]), decoder.flush()])
         if "\ufffd" not in decode_text(ids[:cut], tokenizer):
             assert decode_text(ids[:cut], tokenizer) + rest == expected
 
@@ -238,8 +249,8 @@ def test_the_first_piece_after_a_prompt_keeps_its_space() -> None:
         tokenizer = tokenizer_of(kind)
         before = tokenizer.encode("They will eat")
         after = tokenizer.encode("They will eat a cake")[len(before) :]
-        decoder = TextDecoder(tokenizer, before)
-        assert "".join(map(decoder.push, after)) == " a cake"
+        decoder = IncrementalDecoder(tokenizer, before)
+        assert "".join(map(decoder.decode, after)) == " a cake"
 
 
 @given(st.lists(st.integers(0, 399), max_size=40))
@@ -248,8 +259,8 @@ def test_any_ids_at_all_become_text(ids: list[int]) -> None:
     for kind in ("bpe", "wordpiece"):
         tokenizer = tokenizer_of(kind)
         chosen = [id for id in ids if id < len(tokenizer) - 1]
-        decoder = TextDecoder(tokenizer)
-        text = "".join([*map(decoder.push, chosen), decoder.end()])
+        decoder = IncrementalDecoder(tokenizer)
+        text = "".join([*map(decoder.decode, chosen), decoder.flush()])
         assert text.count("\n") == decode_text(chosen, tokenizer).count("\n")
 
 
@@ -290,7 +301,7 @@ def test_generating_needs_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tx.decode.generate import *;"
         f"m = open_language_model(Path({str(tmp_path / 'model')!r}));"
-        "print(len(''.join(next(m.generate('a', Options(20))))), 'torch' in sys.modules)"
+        "print(len(''.join(next(m.generate('a', GenerationOptions(20))))), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["20", "False"]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tx.data.batch import Batch, make_batch
 from tx.decode.sampling import Sampling, draw
-from tx.decode.search import Hypothesis, beam_search, generate
+from tx.decode.search import Hypothesis, beam_search, greedy_search
 
 EOS, BOS = 0, 99
 
@@ -91,7 +91,7 @@ def beam(model: Any, batch: Batch, beam_size: int, max_lens: list[int], **option
 
 
 def greedy(model: Any, batch: Batch, max_lens: list[int], **options: Any) -> Any:
-    return generate(model, batch, max_lens=max_lens, bos_id=BOS, eos_id=EOS, **options)
+    return greedy_search(model, batch, max_lens=max_lens, bos_id=BOS, eos_id=EOS, **options)
 
 
 def same(found: list[Hypothesis], expected: list[Hypothesis]) -> None:
@@ -297,7 +297,7 @@ def test_greedy_takes_the_likeliest_token_each_time(model: Toy, problem: list[tu
 
 
 def drawn(logits: list[float], sampling: Sampling, n: int = 4000) -> Counter[int]:
-    return Counter(draw(np.array([logits] * n), sampling, [sampling.source(5)] * n).tolist())
+    return Counter(draw(np.array([logits] * n), sampling, [sampling.generator(5)] * n).tolist())
 
 
 def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:

@@ -16,12 +16,12 @@ from small import demo_pairs, demo_tokenizer, random_translator
 from training import fork_tx, model
 from tx.config.schema import DecodeConfig
 from tx.data.batch import Batch
-from tx.decode.align import by_word, links, words_of
+from tx.decode.align import extract_alignment, word_numbers, word_weights
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError
 from tx.evaluate.alignment import Gold, read_gold, score_alignments
 from tx.models.rnn import Config, EncoderDecoder
-from tx.nn.attention import Watched
+from tx.nn.attention import AttentionModule
 
 KINDS = ["unigram", "bpe", "char", "word", "wordpiece"]
 LINES = [pair.english for pair in demo_pairs()[:8]]
@@ -53,7 +53,7 @@ PIECES = [
 def test_the_pieces_of_a_word_spell_it(kind: str, parts: list[str]) -> None:
     tokenizer, line = demo_tokenizer(kind), "".join(parts)
     ids = tokenizer.encode(line)
-    words = words_of(tokenizer, ids)
+    words = word_numbers(tokenizer, ids)
     assert len(words) == len(ids)
     text = tokenizer.decode(ids)
     grouped: dict[int, list[int]] = {}
@@ -72,7 +72,7 @@ def test_words_are_those_of_the_raw_line(kind: str) -> None:
     tokenizer, line = demo_tokenizer(kind), "a\u2581cake eats \u2581 it"
     assert line.split() == ["a\u2581cake", "eats", "\u2581", "it"]
     ids = tokenizer.encode(line)
-    words = words_of(tokenizer, ids, line)
+    words = word_numbers(tokenizer, ids, line)
     n = len(tokenizer.encode("it"))
     assert {words[0], *words[-n:]} == {0, 3}
     text = tokenizer.decode([id for id, word in zip(ids, words, strict=True) if word == 0])
@@ -82,7 +82,7 @@ def test_words_are_those_of_the_raw_line(kind: str) -> None:
 def test_endless_lines_take_linear_time() -> None:
     tokenizer = demo_tokenizer()
     for line in ("cake " * 20_000, "x" * 100_000):
-        assert len(words_of(tokenizer, tokenizer.encode(line))) >= 20_000
+        assert len(word_numbers(tokenizer, tokenizer.encode(line))) >= 20_000
 
 
 # --- weights ---
@@ -90,9 +90,9 @@ def test_endless_lines_take_linear_time() -> None:
 
 def test_pieces_are_summed_over_what_is_looked_at_and_averaged_over_who_looks() -> None:
     weights = np.array([[0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.1, 0.3], [0.0, 0.25, 0.5, 0.25]], np.float32)
-    found = by_word(weights, [0, 0, 1, None], [0, 1, 1])
+    found = word_weights(weights, [0, 0, 1, None], [0, 1, 1])
     assert np.allclose(found, [[0.3, 0.3], [(0.6 + 0.25) / 2, (0.1 + 0.5) / 2]])
-    assert by_word(weights[:0, :0], [], []).shape == (0, 0)
+    assert word_weights(weights[:0, :0], [], []).shape == (0, 0)
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 999))
@@ -109,10 +109,14 @@ def test_linked_are_those_that_are_each_others_best(n: int, m: int, seed: int) -
         and all(match[t, s] >= match[o, s] for o in range(n))
     ]
     src, tgt = list(range(m)), list(range(n))
-    assert links(table, src, tgt) == expected
+    assert extract_alignment(table, src, tgt) == expected
     split = np.repeat(np.repeat(table, 2, axis=0), 2, axis=1) / 4  # every word in two pieces
-    assert links(split, sorted(2 * src), sorted(2 * tgt)) == expected
-    assert links(np.zeros((n, m), np.float32), src, tgt) == links(np.zeros((0, m), np.float32), src, []) == []
+    assert extract_alignment(split, sorted(2 * src), sorted(2 * tgt)) == expected
+    assert (
+        extract_alignment(np.zeros((n, m), np.float32), src, tgt)
+        == extract_alignment(np.zeros((0, m), np.float32), src, [])
+        == []
+    )
 
 
 class Turning(nn.Module):
@@ -124,7 +128,7 @@ class Turning(nn.Module):
     def __init__(self, vocab_size: int, n_layers: int = 2) -> None:
         super().__init__()
         self.config, self.n = self.Config(), vocab_size
-        self.watched = nn.ModuleList(Watched() for _ in range(n_layers))
+        self.watched = nn.ModuleList(AttentionModule() for _ in range(n_layers))
         self.weight = nn.Parameter(torch.zeros(1))
 
     def attentions(self) -> dict[str, Any]:
@@ -227,7 +231,7 @@ def test_bounds_of_the_error_rate(seed: int) -> None:
     chance = np.random.default_rng(seed)
     draw = lambda n: {(int(s), int(t)) for s, t in chance.integers(0, 6, (n, 2))}  # noqa: E731
     sure = [draw(5) for _ in range(4)]
-    wanted = [Gold(set(links), set(links)) for links in sure]
+    wanted = [Gold(set(extract_alignment), set(extract_alignment)) for links in sure]
     assert score_alignments(sure, wanted).error_rate == 0
     assert score_alignments([set()] * 4, wanted).error_rate == 1
     found = [draw(4) for _ in range(4)]

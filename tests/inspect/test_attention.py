@@ -26,7 +26,7 @@ from tx.inspect.attention import START, Table, choose, page, read, rollout
 from tx.models.rnn import Config as RnnConfig
 from tx.models.rnn import EncoderDecoder
 from tx.models.transformer import Config, Transformer
-from tx.nn.attention import Attention, watch
+from tx.nn.attention import Attention, record_attention
 from tx.plots.attention import draw_attention
 from tx.plots.color import block, shade
 
@@ -67,7 +67,7 @@ def test_the_weights_are_those_of_torchs_attention(cross: bool) -> None:
     theirs.in_proj_bias.copy_(torch.cat([product.bias for product in products]))
     x, memory = torch.randn(2, 4, 12), torch.randn(2, 5, 12)
     padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
-    with watch({"a": ours}) as seen:
+    with record_attention({"a": ours}) as seen:
         if cross:
             ours.attend_to(x, ours.keys_values(memory), ~padding[:, None, None])
             expected = theirs(x, memory, memory, key_padding_mask=padding, average_attn_weights=False)[1]
@@ -87,11 +87,11 @@ def test_the_fused_kernel_runs_unless_somebody_watches(monkeypatch: pytest.Monke
         calls.append(1)
         return fused(*arguments, **words)
 
-    monkeypatch.setattr(attention_module, "products_by_onednn", lambda: False)
+    monkeypatch.setattr(attention_module, "matmul_by_onednn", lambda: False)
     monkeypatch.setattr(attention_module.F, "scaled_dot_product_attention", count)
     attention, x = Attention(8, 2).eval(), torch.randn(1, 3, 8)
     plain = attention(x, causal=True)
-    with pytest.raises(KeyError), watch({"a": attention}) as seen:
+    with pytest.raises(KeyError), record_attention({"a": attention}) as seen:
         torch.testing.assert_close(attention(x, causal=True), plain)
         raise KeyError  # an error ends the watch too
     attention(x)
@@ -108,7 +108,7 @@ def test_a_reversed_source_is_shown_in_its_own_order(settings: dict[str, Any]) -
     built.scores.key = nn.Identity()
     pad = built.src_pad_id
     batch = make_batch([[5, 9, 30, 7], [40, 3]], [[4, 5], [6]], pad, pad)
-    with watch(built.attentions()) as seen:
+    with record_attention(built.attentions()) as seen:
         built(batch)
     found = torch.cat(seen["cross 1"], dim=2)
     first = (built.src_embedding(batch.src) * 8**0.5)[..., 0].masked_fill(batch.src == pad, float("-inf"))
@@ -130,7 +130,7 @@ def test_a_reading_holds_what_the_model_saw_step_by_step() -> None:
     state = given.model.start(make_batch([given.src.encode(LINE)], None, given.src.pad_id, given.tgt.pad_id))
     token, total = given.tgt.bos_id, 0.0
     for step, id in enumerate(ids):
-        with torch.inference_mode(), watch(given.model.attentions()) as seen:
+        with torch.inference_mode(), record_attention(given.model.attentions()) as seen:
             logits, state = given.model.step(torch.tensor([token]), state)
         probabilities = logits[0].softmax(-1)
         best = probabilities.topk(4)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from languages import MODELS, random_model
 from tx.config.schema import TrainConfig
-from tx.data.stream import Carry, StreamBatch
+from tx.data.stream import StreamBatch
 from tx.errors import TxError
 from tx.models import architectures, load_architecture, load_model, model_config, weights_of
 from tx.package import WEIGHTS, write_package
@@ -44,12 +44,12 @@ def test_every_language_model_is_tested() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_is_the_cross_entropy_of_every_token(name: str, smoothing: float) -> None:
     model, batch = model_of(name), batch_of()
-    logits = model(batch)
+    logits, _ = model(batch)
     assert logits.shape == (B, T, V - 1)
     expected = F.cross_entropy(
         logits.flatten(0, 1), batch.targets.flatten(), label_smoothing=smoothing, reduction="sum"
     )
-    loss, n = model.loss(batch, smoothing)
+    loss, n, _ = model.loss(batch, smoothing)
     close(loss, expected)
     assert n == batch.n_tokens == B * T
     parameters = [p for name, p in model.named_parameters()]
@@ -63,7 +63,7 @@ def test_loss_is_the_cross_entropy_of_every_token(name: str, smoothing: float) -
 @torch.inference_mode()
 def test_step_and_read_are_the_forward_pass(name: str) -> None:
     model, batch = model_of(name), batch_of()
-    expected = model(batch)
+    expected, _ = model(batch)
     state = model.start(B)
     for t in range(T):
         logits, state = model.step(batch.tokens[:, t], state)
@@ -71,7 +71,7 @@ def test_step_and_read_are_the_forward_pass(name: str) -> None:
     for cuts in ([T], [1, T - 1], [3, 1, 2, 1]):
         at, state = 0, model.start(B)
         for length in cuts:
-            logits, state = model.read(batch.tokens[:, at : at + length], state)
+            logits, state = model.feed(batch.tokens[:, at : at + length], state)
             at += length
             close(logits, expected[:, at - 1])
 
@@ -80,12 +80,12 @@ def test_step_and_read_are_the_forward_pass(name: str) -> None:
 @torch.inference_mode()
 def test_rows_know_nothing_of_each_other_and_tokens_nothing_of_the_future(name: str) -> None:
     model, batch = model_of(name), batch_of()
-    before = model(batch)
+    before, _ = model(batch)
     reach = model.config.order - 1 if name.startswith("nplm") else T  # tokens that a prediction depends on
     for t in range(T):
         changed = batch.tokens.clone()
         changed[1, t] = (changed[1, t] + 1) % (V - 1)
-        after = model(StreamBatch(changed, batch.targets))
+        after, _ = model(StreamBatch(changed, batch.targets))
         differs = ((after - before).abs().amax(-1) > 1e-5)[1].tolist()
         close(after[[0, 2]], before[[0, 2]])
         assert differs == [t <= at < t + reach for at in range(T)]
@@ -103,7 +103,7 @@ def test_reorder_selects_repeats_and_drops(name: str) -> None:
         logits, state = model.step(torch.tensor(tokens), state)
         for row, found in zip(rows, logits, strict=True):
             ids = torch.tensor([row])
-            close(found, model(StreamBatch(ids, ids))[0, -1])
+            close(found, model(StreamBatch(ids, ids))[0][0, -1])
         index = [chance.randrange(len(rows)) for _ in range(chance.randint(1, 4))]
         state.reorder(torch.tensor(index), 1)
         rows = [rows[i] for i in index]
@@ -112,25 +112,36 @@ def test_reorder_selects_repeats_and_drops(name: str) -> None:
 
 @every_model
 def test_what_is_carried_on_is_the_text_before(name: str) -> None:
-    """Two batches of one stream are one batch of twice the length, for a model that carries its state on."""
+    """Two batches of one stream are one batch of twice the length, for a model that returns a state."""
     model, batch = model_of(name), batch_of(length=6)
-    carries = Carry(), Carry()
+    states: list[Any] = [(), ()]
     logits, losses = [], []
-    for part in (slice(0, 4), slice(4, 6)):
-        one, other = (
-            StreamBatch(batch.tokens[:, part], batch.targets[:, part], carry, fresh=part.start == 0)
-            for carry in carries
-        )
-        logits.append(model(one).detach())
-        losses.append(model.loss(other)[0])
-    for carry in carries:
-        assert bool(carry.tensors) != name.startswith("transformer") and (carry.tensors or not model.carries)
-        assert not any(tensor.requires_grad for tensor in carry.tensors), "time ends at the batch"
-    if carries[0].tensors:
-        close(torch.cat(logits, dim=1), model(batch).detach())
+    first, second = (
+        StreamBatch(batch.tokens[:, part], batch.targets[:, part]) for part in (slice(0, 4), slice(4, 6))
+    )
+    for part in (first, second):
+        found, states[0] = model(part, states[0])
+        loss, _, states[1] = model.loss(part, state=states[1])
+        logits.append(found.detach())
+        losses.append(loss)
+    for state in states:
+        assert bool(state) != name.startswith("transformer") and (state or not model.stateful)
+        assert not any(tensor.requires_grad for tensor in state), "gradients end at the batch"
+    if states[0]:
+        close(torch.cat(logits, dim=1), model(batch)[0].detach())
         close(sum(losses, torch.zeros(())), model.loss(batch)[0])
-    again = StreamBatch(batch.tokens[:, :4], batch.targets[:, :4], carries[0], fresh=True)
-    close(model(again).detach(), logits[0])
+    close(model(first)[0].detach(), logits[0])
+
+
+@every_model
+def test_the_loss_changes_nothing(name: str) -> None:
+    """The same batch and state give the same loss again, and the tensors of the state are not written to."""
+    model, batch = model_of(name), batch_of(length=4)
+    _, _, state = model.loss(batch)
+    copies = tuple(tensor.clone() for tensor in state)
+    first, again = (model.loss(batch, state=state) for _ in range(2))
+    close(first[0], again[0])
+    assert all(map(torch.equal, state, copies)) and all(map(torch.equal, first[2], again[2]))
 
 
 @every_model
@@ -148,7 +159,7 @@ def test_a_text_is_learnt_by_heart(name: str) -> None:
     batch = StreamBatch(ids[:, :-1], ids[:, 1:])
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(250):
-        loss, n = model.loss(batch)
+        loss, n, _ = model.loss(batch)
         optimizer.zero_grad()
         (loss / n).backward()
         optimizer.step()
@@ -175,7 +186,7 @@ def test_every_parameter_is_trained(name: str) -> None:
     model = model_of(name).train()
     before = {name: value.clone() for name, value in weights_of(model).items()}
     optimizer = Optimizer(model, TrainConfig(lr=0.01, weight_decay=0.0))
-    loss, n = model.loss(batch_of(length=min(T, getattr(model.config, "max_len", T))))
+    loss, n, _ = model.loss(batch_of(length=min(T, getattr(model.config, "max_len", T))))
     (loss / n).backward()
     optimizer.step(0.01, 1)
     for name, value in weights_of(model).items():
@@ -195,7 +206,7 @@ def test_saving_and_loading_changes_nothing(name: str, tmp_path: Path) -> None:
     )
     loaded: Any = load_model(package, torch.device("cpu"))
     assert loaded.config == model.config and not loaded.training
-    assert torch.equal(loaded(batch_of()), model(batch_of()))
+    assert torch.equal(loaded(batch_of())[0], model(batch_of())[0])
 
 
 # -- what is particular to one -------------------------------------------------------------------------
@@ -204,7 +215,7 @@ def test_saving_and_loading_changes_nothing(name: str, tmp_path: Path) -> None:
 def test_a_transformer_reads_no_more_than_its_context() -> None:
     model = model_of("transformer")
     ids = torch.zeros(1, model.config.max_len, dtype=torch.long)
-    _, state = model.read(ids, model.start(1))
+    _, state = model.feed(ids, model.start(1))
     with pytest.raises(TxError, match="13 tokens do not fit into the model's context of 12"):
         model.step(ids[:, 0], state)
 
@@ -226,6 +237,6 @@ def test_nplm_is_the_formula_of_the_paper() -> None:
     x = torch.cat([model.embedding.weight[9], model.embedding.weight[17]])
     U, W = model.output.weight[:, :24], model.output.weight[:, 24:]
     H, d, b = model.hidden.weight, model.hidden.bias, model.output.bias
-    close(model(StreamBatch(ids, ids))[0, -1], b + W @ x + U @ torch.tanh(d + H @ x))
+    close(model(StreamBatch(ids, ids))[0][0, -1], b + W @ x + U @ torch.tanh(d + H @ x))
     alone = torch.cat([model.embedding.weight[V - 1], model.embedding.weight[4]])  # <pad> before the text
-    close(model(StreamBatch(ids, ids))[0, 0], b + W @ alone + U @ torch.tanh(d + H @ alone))
+    close(model(StreamBatch(ids, ids))[0][0, 0], b + W @ alone + U @ torch.tanh(d + H @ alone))

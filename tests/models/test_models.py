@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from tx.config.catalog import ELSEWHERE, arch_names
 from tx.config.schema import TrainConfig
 from tx.data.batch import Batch, make_batch
-from tx.decode.search import generate
+from tx.decode.search import greedy_search
 from tx.errors import TxError
 from tx.models import architectures, load_architecture, load_model, model_config, weights_of
-from tx.nn.attention import watch
+from tx.nn.attention import record_attention
 from tx.package import WEIGHTS, Package, write_package
 from tx.train.optim import Optimizer
 
@@ -298,7 +298,7 @@ def test_attention_is_shown_by_layer_and_head(arch: str, variant: str) -> None:
     chosen = pairs(model, 7)
     batch = batch_of(model, chosen)
     n_rows, logits = {"encoder": batch.src.size(1)}, model(batch)
-    with watch(model.attentions()) as seen:
+    with record_attention(model.attentions()) as seen:
         close(model(batch), logits)
     assert list(seen) == list(model.attentions()) and all(re.fullmatch(WATCHED, name) for name in seen)
     assert bool(seen) == (getattr(model.config, "attention", "") != "none")
@@ -321,12 +321,12 @@ def test_attention_is_shown_by_layer_and_head(arch: str, variant: str) -> None:
 def test_a_step_shows_the_row_of_its_position(arch: str, variant: str) -> None:
     model = model_of(arch, variant)
     batch = batch_of(model, pairs(model, 2, ((5, 11), (9, 11))))
-    with watch(model.attentions()) as seen:
+    with record_attention(model.attentions()) as seen:
         model(batch)
     whole = {name: torch.cat(calls, dim=2) for name, calls in seen.items()}
     state = model.start(batch)
     for t in range(12):
-        with watch(model.attentions()) as step:
+        with record_attention(model.attentions()) as step:
             _, state = model.step(batch.tgt_in[:, t], state)
         for name, calls in step.items():
             if not name.startswith("encoder"):
@@ -384,7 +384,7 @@ def test_eight_pairs_are_learnt_by_heart(arch: str, variant: str) -> None:
         optimizer.step()
     assert loss.item() / n < 0.05
     with torch.inference_mode():
-        found = generate(model.eval(), batch, max_lens=[20] * 8, bos_id=PAD, eos_id=0)
+        found = greedy_search(model.eval(), batch, max_lens=[20] * 8, bos_id=PAD, eos_id=0)
     assert [hypotheses[0].ids for hypotheses in found] == [tgt for _, tgt in chosen]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tx.data.stream import Carry, StreamBatch
+from tx.data.stream import StreamBatch
 from tx.models.rnn_lm import Config, RecurrentLM
 
 V, D, B, T = 7, 5, 3, 6  # <pad> is 6, and never predicted
@@ -94,9 +94,9 @@ def test_the_forward_pass_is_the_twins(model: RecurrentLM) -> None:
     batch, x, y = batch_of()
     twin = twin_of(model)
     loss, _, ps = twin.forward(x, y, np.zeros((B, D)))
-    ours, n = model.loss(batch)
+    ours, n, _ = model.loss(batch)
     assert n == B * T and abs(ours.item() - loss) < 1e-6 * loss
-    found = model(batch).softmax(-1).detach().numpy()
+    found = model(batch)[0].softmax(-1).detach().numpy()
     assert np.abs(found - np.stack(ps, axis=1)).max() < 1e-9
 
 
@@ -129,12 +129,11 @@ def test_the_twins_gradients_are_the_finite_differences(model: RecurrentLM) -> N
 def test_back_propagation_is_cut_between_batches_and_the_state_is_not(model: RecurrentLM) -> None:
     """Truncated BPTT: the second batch begins in the first one's last state, and its gradients end there."""
     (first, x1, y1), (second, x2, y2) = batch_of(1), batch_of(2)
-    twin, carry = twin_of(model), Carry()
-    first.carry = second.carry = carry
-    second.fresh = False
-    model.loss(first)[0].backward()
+    twin = twin_of(model)
+    loss, _, state = model.loss(first)
+    loss.backward()
     model.zero_grad()
-    model.loss(second)[0].backward()
+    model.loss(second, state=state)[0].backward()
     _, hs, _ = twin.forward(x1, y1, np.zeros((B, D)))
     _, hs, ps = twin.forward(x2, y2, hs[-1])
     for name, expected in twin.backward(x2, y2, hs, ps).items():
@@ -148,7 +147,7 @@ def test_one_hot_input_is_a_column_of_the_matrix(model: RecurrentLM) -> None:
     weights = model.state_dict() | {"embedding.weight": torch.eye(V, dtype=torch.double)}
     embedded.load_state_dict(weights)
     batch, _, _ = batch_of()
-    assert torch.allclose(embedded(batch), model(batch), atol=1e-12)
+    assert torch.allclose(embedded(batch)[0], model(batch)[0], atol=1e-12)
 
 
 def test_stacked_layers_read_the_layer_below() -> None:

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from small import demo_tokenizer
-from tx.data.tagged import Codebook, TagSampler, shape_of
-from tx.decode.tag import Entity, Tagger, inline, open_tagger
+from tx.data.tagged import TagSampler, WordEncoder, shape_of
+from tx.decode.tag import Entity, Tagger, format_inline, open_tagger
 from tx.errors import TxError
 from tx.models import load_model, model_config, weights_of
 from tx.models.tagger import Config, Model
-from tx.nn.crf import Chain
+from tx.nn.crf import LinearChainCRF
 from tx.package import Package, write_package
 from tx.text.alphabet import AlphabetTokenizer
-from tx.text.conll import Span, spans_of
+from tx.text.conll import Span, spans_from_tags
 from tx.text.lexicon import Lexicon
 from tx.text.words import split_words
 
@@ -30,14 +30,14 @@ WORDS = ["I", "am", "Jiaqi", "of", "Shenzhen", ",", "the", "city", "@openml", "x
 # -- the chain ---------------------------------------------------------------------------------------
 
 
-def random_chain(seed: int) -> Chain:
+def random_chain(seed: int) -> LinearChainCRF:
     torch.manual_seed(seed)
-    chain = Chain(len(TYPES))
+    chain = LinearChainCRF(len(TYPES))
     torch.nn.init.normal_(chain.transitions)
     return chain
 
 
-def paths_of(chain: Chain, emissions: Tensor) -> dict[tuple[int, ...], float]:
+def paths_of(chain: LinearChainCRF, emissions: Tensor) -> dict[tuple[int, ...], float]:
     """Every path that BIO allows, with its score; tags are O, B-LOC, I-LOC, B-PER, I-PER."""
     found = {}
     for path in itertools.product(range(5), repeat=len(emissions)):
@@ -69,7 +69,7 @@ def test_the_chain_agrees_with_all_paths(seed: int) -> None:
         own = [tensor[row, :n] for tensor in (emissions, forwards, backwards)]
         for span in (Span(a, b, type) for b in range(1, n + 1) for a in range(b) for type in TYPES):
             tags = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
-            having = [s for p, s in paths.items() if span in spans_of([tags[tag] for tag in p])]
+            having = [s for p, s in paths.items() if span in spans_from_tags([tags[tag] for tag in p])]
             wanted = math.log(sum(map(math.exp, having))) - total
             got = chain.span_logprob(*own, span.start, span.end, TYPES.index(span.type))
             assert got == pytest.approx(wanted, abs=1e-4)
@@ -87,9 +87,9 @@ def test_the_loss_of_the_chain_has_the_right_gradient() -> None:
 # -- the model ---------------------------------------------------------------------------------------
 
 
-def codebook() -> Codebook:
+def codebook() -> WordEncoder:
     characters = AlphabetTokenizer("".join(sorted({c for word in WORDS[:9] for c in word})))
-    return Codebook(demo_tokenizer(), characters, Lexicon(["am", "of", "city", "shenzhen"]))
+    return WordEncoder(demo_tokenizer(), characters, Lexicon(["am", "of", "city", "shenzhen"]))
 
 
 def random_tagger(encoder: str) -> Tagger:
@@ -117,9 +117,9 @@ every_encoder = pytest.mark.parametrize("encoder", ["lstm", "transformer"])
 @torch.no_grad()
 def test_padding_changes_nothing(encoder: str) -> None:
     tagger = random_tagger(encoder)
-    together = tagger.model(tagger.codebook.batch(sentences()))
+    together = tagger.model(tagger.encoder.batch(sentences()))
     for row, sentence in enumerate(sentences()):
-        alone = tagger.model(tagger.codebook.batch([sentence]))[0]
+        alone = tagger.model(tagger.encoder.batch([sentence]))[0]
         assert torch.allclose(together[row, : len(sentence)], alone, atol=1e-5)
 
 
@@ -132,7 +132,7 @@ def test_a_batch_is_tagged_as_its_sentences_one_by_one(encoder: str) -> None:
     for sentence, found in zip(sentences(), together, strict=False):
         (alone,) = tagger.tag([sentence])
         assert alone.tags == found.tags and len(alone.tags) == len(sentence)
-        assert [e.span for e in found.entities] == spans_of(found.tags)
+        assert [e.span for e in found.entities] == spans_from_tags(found.tags)
         for one, two in zip(alone.entities, found.entities, strict=True):
             assert 0 < one.score <= 1 and one.score == pytest.approx(two.score, abs=1e-4)
 
@@ -142,9 +142,9 @@ def test_the_loss_is_the_sum_over_sentences(encoder: str) -> None:
     tagger, rng = random_tagger(encoder), np.random.default_rng(2)
     tags = [[int(tag) for tag in rng.choice([0, 1, 3], size=len(s))] for s in sentences()]
     with torch.no_grad():
-        loss, n = tagger.model.loss(tagger.codebook.batch(sentences(), tags))
+        loss, n = tagger.model.loss(tagger.encoder.batch(sentences(), tags))
         alone = [
-            tagger.model.loss(tagger.codebook.batch([s], [t])) for s, t in zip(sentences(), tags, strict=True)
+            tagger.model.loss(tagger.encoder.batch([s], [t])) for s, t in zip(sentences(), tags, strict=True)
         ]
     assert n == sum(map(len, sentences())) == sum(n for _, n in alone)
     assert float(loss) == pytest.approx(sum(float(one) for one, _ in alone), rel=1e-5)
@@ -153,7 +153,7 @@ def test_the_loss_is_the_sum_over_sentences(encoder: str) -> None:
 @every_encoder
 def test_every_weight_learns(encoder: str) -> None:
     tagger = random_tagger(encoder)
-    batch = tagger.codebook.batch(sentences(), [[1] * len(s) for s in sentences()])
+    batch = tagger.encoder.batch(sentences(), [[1] * len(s) for s in sentences()])
     tagger.model.loss(batch)[0].backward()
     idle = [name for name, p in tagger.model.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == ["reader.others"]  # words that only the vectors know
@@ -215,7 +215,7 @@ def test_an_epoch_visits_every_sentence_once() -> None:
 def keep(tagger: Tagger, path: Path, **changes: Any) -> Path:
     from safetensors.torch import save_file
 
-    book = tagger.codebook
+    book = tagger.encoder
     kept: dict[str, Any] = {"tokenizer": book.tokenizer, "characters": book.characters, "words": book.lexicon}
     write_package(
         path,
@@ -264,5 +264,5 @@ def test_names_in_brackets() -> None:
     text = "I work at  New York, N.Y."
     words = split_words(text)
     entities = [Entity(Span(3, 5, "LOC"), 0.987), Entity(Span(6, 7, "LOC"), 0.5)]
-    assert inline(text, words, entities) == "I work at  [LOC New York], [LOC N.Y.]"
-    assert inline(text, words, entities, True) == "I work at  [LOC 0.99 New York], [LOC 0.50 N.Y.]"
+    assert format_inline(text, words, entities) == "I work at  [LOC New York], [LOC N.Y.]"
+    assert format_inline(text, words, entities, True) == "I work at  [LOC 0.99 New York], [LOC 0.50 N.Y.]"

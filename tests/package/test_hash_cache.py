@@ -56,7 +56,7 @@ def test_a_large_file_is_hashed_once_and_small_ones_always(package: Path, hashed
         Package.open(package)
     assert hashed.count("large") == 1
     assert hashed.count("small") == 6
-    Package.open(package, afresh=True)
+    Package.open(package, rehash=True)
     assert hashed.count("large") == 2
 
 

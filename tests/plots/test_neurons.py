@@ -16,11 +16,11 @@ from scipy.stats import spearmanr
 from languages import ALPHABET, keep, random_model, tokenizer_of
 from terminal import on_terminal
 from tx.cli.app import main
-from tx.decode.generate import LanguageModel, TorchReader, open_language_model
+from tx.decode.generate import LanguageModel, TorchLM, open_language_model
 from tx.errors import TxError, UsageError
 from tx.inspect.neurons import COUNTS, HOLDS, Trace, Unit, parse_unit, rank_units, trace
 from tx.plots.neurons import NEWLINE, draw_text, lines_of, write_html
-from tx.text.running import encode_text
+from tx.text.incremental import encode_text
 
 TEXT = 'ROMEO:\nAy me, "sad (hours) seem" 10 long;\n\nsh\'d "go\n\nno: "x"\n'
 
@@ -38,12 +38,12 @@ def test_values_are_those_after_each_character(name: str, tmp_path: Path) -> Non
     text = "ROMEO:\nab c"
     found = trace(model, text)
     assert found.text == text and found.values.shape == (len(text), sum(found.widths))
-    reader = model.empty.fork()
-    reader.read([0])
+    reader = model.empty.copy()
+    reader.feed([0])
     for row, id in zip(found.values, encode_text(text, ALPHABET), strict=True):
-        reader.read([id])
-        assert np.allclose(row, np.concatenate(reader.units), atol=1e-6)
-    assert found.widths == tuple(len(units) for units in reader.units)
+        reader.feed([id])
+        assert np.allclose(row, np.concatenate(reader.activations), atol=1e-6)
+    assert found.widths == tuple(len(units) for units in reader.activations)
 
 
 def test_the_units_of_an_lstm_are_the_tanh_of_its_cells(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_units_of_an_lstm_are_the_tanh_of_its_cells(tmp_path: Path) -> None:
     torch_model: Any = random_model("lstm")
     found = trace(open_language_model(keep(tmp_path / "model", torch_model)), "ab")
     with torch.inference_mode():
-        _, state = torch_model.read(torch.tensor([[0, *ALPHABET.encode("ab")]]), torch_model.start(1))
+        _, state = torch_model.feed(torch.tensor([[0, *ALPHABET.encode("ab")]]), torch_model.start(1))
     assert np.allclose(found.values[-1], np.tanh(state.tensors[1][:, 0].numpy().ravel()), atol=1e-6)
 
 
@@ -85,7 +85,7 @@ def test_units_have_names(tmp_path: Path) -> None:
 
 def test_a_model_that_shows_no_units_is_refused() -> None:
     with pytest.raises(TxError, match="does not show its hidden units"):
-        trace(LanguageModel(TorchReader(random_model("gru")), ALPHABET), "ab")
+        trace(LanguageModel(TorchLM(random_model("gru")), ALPHABET), "ab")
 
 
 # --- properties ---

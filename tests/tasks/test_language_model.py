@@ -17,8 +17,8 @@ from tx.data.stream import StreamBatch
 from tx.demo.corpus import generate
 from tx.models import load_model
 from tx.package import Package
+from tx.text.incremental import decode_text, encode_text
 from tx.text.load_tokenizer import open_tokenizer
-from tx.text.running import decode_text, encode_text
 
 TINY = {
     "train.batch_size": 4,
@@ -103,9 +103,15 @@ def test_the_carried_state_matters(tmp_path: Path) -> None:
     """Else the tests above would not see it being lost."""
 
     def forget() -> None:
-        from tx.data.stream import StreamSampler
+        from tx.train.loop import Trainer
 
-        StreamSampler.load_state = lambda self, state: None  # type: ignore[method-assign]
+        resume = Trainer.resume
+
+        def resume_without_state(self: Trainer) -> None:
+            resume(self)
+            self.state = ()
+
+        Trainer.resume = resume_without_state  # type: ignore[method-assign]
 
     out = tmp_path / "m"
     assert fork_tx(arguments("rnn-lm", out), at_step(7, send(signal.SIGINT))).status == 130
@@ -171,7 +177,7 @@ def loss_of(package: Package, ids: list[int], seq_len: int) -> float:
     step = seq_len if package.arch == "transformer_lm" else len(ids)
     for at in range(0, len(ids) - 1, step):
         x, y = tensor[:, at : at + step][:, : len(ids) - 1 - at], tensor[:, at + 1 : at + 1 + step]
-        total += F.cross_entropy(model(StreamBatch(x, y))[0], y[0], reduction="sum")
+        total += F.cross_entropy(model(StreamBatch(x, y))[0][0], y[0], reduction="sum")
     return float(total)
 
 

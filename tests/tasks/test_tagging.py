@@ -158,7 +158,7 @@ def test_words_begin_as_their_vectors_also_those_no_sentence_has(tmp_path: Path)
     done = fork_tx(arguments(out, "--embeddings", str(vectors()), train__lr=0, train__max_steps=1))
     assert done.status == 0, done.err
     tagger = open_tagger(out, "cpu", 1)
-    reader, book = tagger.model.reader, tagger.codebook.lexicon
+    reader, book = tagger.model.reader, tagger.encoder.lexicon
     weight = torch.cat((reader.embedding.weight.detach(), reader.others))
     assert weight.shape == (len(book), 7) and reader.others.shape == (1, 7)
     rome, helsinki, unknown = (weight[book.id(word)] for word in ("Rome", "HELSINKI", "lives"))

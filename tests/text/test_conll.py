@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
 from tx.errors import TxError
-from tx.text.conll import Sentences, Span, bio_of, read_tagged, read_words, spans_of
+from tx.text.conll import SentenceReader, Span, bio_tags, read_tagged, read_words, spans_from_tags
 from tx.text.lexicon import Lexicon, learn_lexicon
 from tx.text.words import spaced, split_at_spaces, split_words
 
@@ -31,7 +31,7 @@ def sentences(draw: st.DrawFn) -> tuple[int, list[Span]]:
 
 def iob1_of(spans: list[Span], n_words: int) -> list[str]:
     """B only where an entity follows another of its type at once."""
-    tags = [tag.replace("B-", "I-") for tag in bio_of(spans, n_words)]
+    tags = [tag.replace("B-", "I-") for tag in bio_tags(spans, n_words)]
     for one, two in itertools.pairwise(spans):
         if one.end == two.start and one.type == two.type:
             tags[two.start] = f"B-{two.type}"
@@ -46,16 +46,16 @@ def write(path: Path, sentences: list[list[str]]) -> Path:
 @given(st.lists(sentences(), min_size=1, max_size=4))
 def test_both_schemes_name_the_same_entities(tmp_path_factory: pytest.TempPathFactory, made: list) -> None:
     folder = tmp_path_factory.mktemp("columns")
-    for tags_of in (bio_of, iob1_of):
+    for tags_of in (bio_tags, iob1_of):
         read = read_tagged(write(folder / "text", [tags_of(spans, n) for n, spans in made]))
-        assert [s.tags for s in read] == [bio_of(spans, n) for n, spans in made]
-        assert [spans_of(s.tags) for s in read] == [spans for _, spans in made]
+        assert [s.tags for s in read] == [bio_tags(spans, n) for n, spans in made]
+        assert [spans_from_tags(s.tags) for s in read] == [spans for _, spans in made]
 
 
 @given(st.lists(st.sampled_from(["O", *(f"{k}-{t}" for k in "BI" for t in TYPES)])))
 def test_spans_of_any_tags_are_those_of_seqeval(tags: list[str]) -> None:
     theirs = [(start, end + 1, type) for type, start, end in get_entities(tags)]
-    assert [(s.start, s.end, s.type) for s in spans_of(tags)] == theirs
+    assert [(s.start, s.end, s.type) for s in spans_from_tags(tags)] == theirs
 
 
 def test_what_stands_between_sentences(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_faults_are_named_with_file_and_line(text: str, said: str, tmp_path: Pat
 
 
 def test_sentences_come_as_soon_as_they_end() -> None:
-    sentences = Sentences()
+    sentences = SentenceReader()
     assert list(sentences.feed(["a O"])) == []
     assert list(sentences.feed(["b O", "", "c O"])) == [[(1, ["a", "O"]), (2, ["b", "O"])]]
     assert list(sentences.rest()) == [[(4, ["c", "O"])]] and list(sentences.rest()) == []
@@ -116,7 +116,7 @@ def test_real_corpora(file: str, n_sentences: int, n_words: int, n_entities: int
     read = read_tagged(Path(os.environ["TX_TEST_DATA"], file))
     assert len(read) == n_sentences
     assert sum(len(s.words) for s in read) == n_words
-    assert sum(len(spans_of(s.tags)) for s in read) == n_entities
+    assert sum(len(spans_from_tags(s.tags)) for s in read) == n_entities
 
 
 # -- words -------------------------------------------------------------------------------------------

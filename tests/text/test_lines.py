@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tx.errors import TxError
-from tx.text.lines import LineWriter, arrived_lines, open_input, read_blocks, read_lines
+from tx.text.lines import LineWriter, available_lines, open_input, read_blocks, read_lines
 
 SEPARATORS = ["\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 anything = st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"])) | st.sampled_from(
@@ -33,7 +33,7 @@ def test_what_was_written_is_read(
     path.write_bytes(gzip.compress(content) if packed else content)
     assert list(read_lines(path)) == lines or (bom and not lines)
     with open_input(path) as stream:
-        live = [line for batch in arrived_lines(stream, 3) for line in batch]
+        live = [line for batch in available_lines(stream, 3) for line in batch]
     assert live == lines or (bom and not lines)
 
 
@@ -112,7 +112,7 @@ def test_stdin_is_read_and_its_absence_named(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_pipe_is_answered_at_once() -> None:
     inlet, outlet = os.pipe()
     with os.fdopen(inlet, "rb") as stream:
-        batches = arrived_lines(stream, 3)
+        batches = available_lines(stream, 3)
         os.write(outlet, b"a\nb")
         assert next(batches) == ["a"]
         os.write(outlet, b"c\n\nd\n")
@@ -136,7 +136,7 @@ def test_what_arrived_in_several_writes_is_one_batch() -> None:
         pass
     os.close(outlet)
     with os.fdopen(inlet, "rb") as stream:
-        assert [len(batch) for batch in arrived_lines(stream, 10_000)] == [written // 100]
+        assert [len(batch) for batch in available_lines(stream, 10_000)] == [written // 100]
 
 
 @given(st.lists(st.integers(0, 150_000), max_size=4), st.integers(1, 3))
@@ -147,7 +147,7 @@ def test_a_file_gives_full_batches_of_whole_lines(
     path = tmp_path_factory.mktemp("file") / "text"
     path.write_text("".join(f"{line}\n" for line in lines))
     with path.open("rb") as stream:
-        batches = list(arrived_lines(stream, max_lines))
+        batches = list(available_lines(stream, max_lines))
     assert [line for batch in batches for line in batch] == lines
     assert all(len(batch) == max_lines for batch in batches[:-1])
 
@@ -155,7 +155,7 @@ def test_a_file_gives_full_batches_of_whole_lines(
 def test_in_a_pipe_broken_text_is_one_line_and_one_warning() -> None:
     heard: list[str] = []
     stream = io.BytesIO(b"good\nb\xe4d\nw\xffrse\nnul\0\n")
-    assert list(arrived_lines(stream, 2, heard.append)) == [["good", "b\ufffdd"], ["w\ufffdrse", "nul\0"]]
+    assert list(available_lines(stream, 2, heard.append)) == [["good", "b\ufffdd"], ["w\ufffdrse", "nul\0"]]
     assert len(heard) == 1
     assert "line 2" in heard[0]
 
@@ -223,4 +223,4 @@ def test_what_gzip_has_packed_is_told_by_its_start(tmp_path: Path) -> None:
     with pytest.raises(TxError, match="gzip-compressed"):
         list(read_lines(path))
     with pytest.raises(TxError, match="the input is gzip-compressed"):
-        list(arrived_lines(io.BytesIO(packed), 10))
+        list(available_lines(io.BytesIO(packed), 10))

@@ -19,6 +19,7 @@ from tx.config.duration import format_duration
 from tx.config.schema import TrainConfig
 from tx.data.batch import Batch, make_batch
 from tx.data.sampler import Position
+from tx.data.stream import StreamBatch
 from tx.errors import TxError
 from tx.models.transformer import Config, Transformer
 from tx.train.averaging import Snapshots, mean_of
@@ -65,11 +66,6 @@ class Cycle:
 
     def epochs(self) -> float:
         return self.position.epoch + self.position.batch / len(self.batches)
-
-    def state(self) -> dict[str, torch.Tensor]:
-        return {}
-
-    def load_state(self, state: dict[str, torch.Tensor]) -> None: ...
 
 
 class Listener:
@@ -174,6 +170,28 @@ def gradient(folder: Path, model: nn.Module, batches: list[Batch]) -> Tensor:
     model.zero_grad()
     bench.trainer.gradients(batches)
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def test_a_stateful_model_gets_the_state_of_the_batch_before_but_at_the_start_of_the_streams(
+    tmp_path: Path,
+) -> None:
+    received: list[list[float]] = []
+
+    class Stateful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def loss(self, batch: StreamBatch, smoothing: float, state: tuple[Tensor, ...]) -> Any:
+            received.append([float(tensor) for tensor in state])
+            return self.weight.sum(), batch.n_tokens, (torch.tensor(float(len(received))),)
+
+    trainer = Bench(tmp_path).trainer
+    trainer.model, trainer.stateful = Stateful(), True
+    ids = torch.zeros(1, 2, dtype=torch.long)
+    batches = [StreamBatch(ids, ids, fresh) for fresh in (True, False, False, True, False)]
+    *_, state = trainer.gradients(batches)
+    assert received == [[], [1], [2], [], [4]] and [float(tensor) for tensor in state] == [5]
 
 
 def test_accumulated_gradients_are_those_of_one_big_batch(tmp_path: Path) -> None:

@@ -80,14 +80,14 @@ def attention(
         check_path(output, HTML)
     path = find_package(model, "translation")
     source = one_line(source)
-    from tx.decode.align import check_attends
+    from tx.decode.align import require_cross_attention
     from tx.decode.translate import SearchOptions, open_translator
     from tx.inspect.attention import KINDS, choose, page, read
 
     if kind not in KINDS:
         raise UsageError(f"there is no kind of attention '{kind}'", f"there are: {', '.join(KINDS)}")
     translator, decode = open_translator(path, device)
-    check_attends(translator.model)
+    require_cross_attention(translator.model)
     reading = read(translator, source, tgt, SearchOptions(decode))
     table = choose(reading, kind, layer, head, rollout, words)
     if output and output.suffix.lower() == HTML:

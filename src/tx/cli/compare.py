@@ -16,7 +16,7 @@ from tx.config.duration import format_duration
 from tx.errors import TxError, UsageError
 from tx.package import find_package
 from tx.text.lines import read_lines
-from tx.text.parallel import read_aligned
+from tx.text.parallel import read_parallel
 
 if TYPE_CHECKING:
     from tx.evaluate.compare import Bucket
@@ -92,7 +92,7 @@ def compare(
         raise UsageError("a source and a reference are needed", "tx compare MODEL... --test SRC --test REF")
     if len(set(names)) < len(names):
         raise UsageError("a model is named twice", "name each once")
-    src, *refs = read_aligned(test)
+    src, *refs = read_parallel(test)
     edges = _edges(lengths)
     from tx.evaluate.compare import by_length, edges_of
 

@@ -15,7 +15,7 @@ from tx.package import find_package
 from tx.text.lines import LineWriter
 
 if TYPE_CHECKING:
-    from tx.decode.generate import LanguageModel, Options
+    from tx.decode.generate import GenerationOptions, LanguageModel
 
 SAMPLING = "Sampling"
 RULE = "-" * 16  # between samples
@@ -90,14 +90,14 @@ def generate(
     console.set_quiet(quiet)
     # A step is made of products too small to share: more threads would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from tx.decode.generate import Options, open_language_model
+    from tx.decode.generate import GenerationOptions, open_language_model
     from tx.decode.sampling import Sampling
 
     if next is not None and (samples > 1 or stop):
         raise UsageError("--next lists words and makes up no text", "leave --samples and --stop away")
     stops = [re.sub(r"\\([nt])", lambda found: {"n": "\n", "t": "\t"}[found[1]], text) for text in stop or []]
     opened = open_language_model(find_package(model, "language-model"), device)
-    options = Options(length, Sampling(temperature, top_k, top_p, seed), repetition_penalty, stops)
+    options = GenerationOptions(length, Sampling(temperature, top_k, top_p, seed), repetition_penalty, stops)
     with LineWriter("-") as writer:
         if prompt is None and not (sys.stdin is None or sys.stdin.isatty()):
             if not as_json:
@@ -114,7 +114,7 @@ def generate(
 
 
 def _stream(
-    model: "LanguageModel", writer: LineWriter, prompt: str, options: "Options", samples: int
+    model: "LanguageModel", writer: LineWriter, prompt: str, options: "GenerationOptions", samples: int
 ) -> None:
     """Print prompt and text as it comes, samples with a rule between them."""
     for number, pieces in enumerate(model.generate(prompt, options, n=samples)):
@@ -129,7 +129,7 @@ def _stream(
 
 
 def _lines(
-    model: "LanguageModel", options: "Options", samples: int, k: int | None, as_json: bool
+    model: "LanguageModel", options: "GenerationOptions", samples: int, k: int | None, as_json: bool
 ) -> Callable[[str, int], Iterable[str]]:
     """What answers a prompt, the line of a number, in as many lines as there are samples."""
 

@@ -66,7 +66,7 @@ def show(name: Name, json: console.Json = False) -> None:
 
     Every digest is checked first; a damaged package is an error.
     """
-    package = Package.open(find_package(name, ""), afresh=True)
+    package = Package.open(find_package(name, ""), rehash=True)
     n_parameters = sum(tensor.size for tensor in package.tensors.values())
     if json:
         extra = {"name": package.name, "path": str(package.path.resolve()), "n_parameters": n_parameters}

@@ -10,7 +10,7 @@ import typer
 
 from tx.cli import console
 from tx.errors import TxError, UsageError
-from tx.text.lines import arrived_lines, open_input
+from tx.text.lines import available_lines, open_input
 
 BATCH = 1000  # lines taken together when a file or a fast pipe provides them
 FIRST = 16  # and at the start, so that the first answer comes soon
@@ -62,7 +62,7 @@ def _batches(paths: list[str], size: int) -> Iterator[tuple[int, list[str]]]:
     number = 0
     for path in paths:
         with open_input(path) as stream:
-            for lines in arrived_lines(stream, BATCH, console.warn):
+            for lines in available_lines(stream, BATCH, console.warn):
                 while lines:
                     yield number, lines[:size]
                     number += len(lines[:size])

@@ -10,12 +10,12 @@ from tx.cli import console
 from tx.cli.pipe import Files, Input, Output, json_line, line_batches
 from tx.errors import UsageError
 from tx.package import find_package
-from tx.text.conll import Rows, Sentences
+from tx.text.conll import Rows, SentenceReader
 from tx.text.lines import LineWriter
 from tx.text.words import Word, spaced, split_at_spaces, split_words
 
 if TYPE_CHECKING:
-    from tx.decode.tag import Found
+    from tx.decode.tag import TaggedWords
 
 Line = tuple[str, list[Word]]  # a line, and where its words stand
 
@@ -91,7 +91,7 @@ def tag(
 def _lines(batches: Iterator[tuple[int, list[str]]], form: Form) -> Iterator[list[Line]]:
     """The lines, or the sentences in columns, that have arrived."""
     if form is Form.COLUMNS:
-        sentences = Sentences()
+        sentences = SentenceReader()
         for _, lines in batches:
             yield [_sentence(rows) for rows in sentences.feed(lines)]
         yield [_sentence(rows) for rows in sentences.rest()]
@@ -108,19 +108,19 @@ def _sentence(rows: Rows) -> Line:
 # -- what is written of a line -----------------------------------------------------------------------
 
 
-def _inline(line: Line, found: "Found", scores: bool) -> Iterator[str]:
-    from tx.decode.tag import inline
+def _inline(line: Line, found: "TaggedWords", scores: bool) -> Iterator[str]:
+    from tx.decode.tag import format_inline
 
-    yield inline(*line, found.entities, scores)
+    yield format_inline(*line, found.entities, scores)
 
 
-def _columns(line: Line, found: "Found", scores: bool) -> Iterator[str]:
+def _columns(line: Line, found: "TaggedWords", scores: bool) -> Iterator[str]:
     for word, tag in zip(line[1], found.tags, strict=True):
         yield f"{word.text}\t{tag}"
     yield ""
 
 
-def _json(line: Line, found: "Found", scores: bool) -> Iterator[str]:
+def _json(line: Line, found: "TaggedWords", scores: bool) -> Iterator[str]:
     text, words = line
     entities = []
     for entity in found.entities:
@@ -131,7 +131,7 @@ def _json(line: Line, found: "Found", scores: bool) -> Iterator[str]:
     yield json_line({"text": text, "entities": entities, **tagged})
 
 
-_WRITERS: dict[Format, Callable[[Line, "Found", bool], Iterator[str]]] = {
+_WRITERS: dict[Format, Callable[[Line, "TaggedWords", bool], Iterator[str]]] = {
     Format.INLINE: _inline,
     Format.COLUMNS: _columns,
     Format.JSON: _json,

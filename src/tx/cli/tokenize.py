@@ -9,7 +9,7 @@ from tx.cli import console
 from tx.cli.pipe import Files, Input, Output, input_paths
 from tx.errors import TxError, UsageError
 from tx.package import find_package, load_package
-from tx.text.lines import LineWriter, arrived_lines, open_input
+from tx.text.lines import LineWriter, available_lines, open_input
 from tx.text.load_tokenizer import open_tokenizer
 from tx.text.tokenizer import Tokenizer
 
@@ -113,7 +113,7 @@ def _each_line(files: list[str] | None, input: str, output: str, change: Callabl
         for path in paths:
             done = 0
             with open_input(path) as stream:
-                for lines in arrived_lines(stream, BATCH, console.warn):
+                for lines in available_lines(stream, BATCH, console.warn):
                     changed = []
                     for number, line in enumerate(lines, start=done + 1):
                         try:

@@ -23,7 +23,7 @@ from tx.errors import TxError
 from tx.files import atomic_folder, sha256
 from tx.nn.cores import n_cores
 from tx.text.lines import open_input, read_lines
-from tx.text.parallel import unequal
+from tx.text.parallel import line_count_error
 from tx.text.tokenizer import Tokenizer
 
 COMPLETE = "complete.json"  # in a corpus's folder: the sizes of its files
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 @dataclass
-class Side:
+class EncodedText:
     """One language of a corpus: the ids of line `i` are `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: np.ndarray
@@ -44,7 +44,7 @@ class Side:
     text_offsets: np.ndarray
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> "Side":
+    def open(cls, folder: Path, name: str) -> "EncodedText":
         def array(part: str, dtype: str) -> np.ndarray:
             path = folder / f"{name}.{part}"
             empty = path.stat().st_size == 0  # which cannot be mapped
@@ -72,8 +72,8 @@ class Side:
 class Corpus:
     """Sentence pairs on disk, the numbers of those to use, and the report of what was read and dropped."""
 
-    src: Side
-    tgt: Side
+    src: EncodedText
+    tgt: EncodedText
     kept: np.ndarray  # [n_pairs] line numbers from 0
     report: dict[str, Any]
 
@@ -93,7 +93,7 @@ def _lengths(rows: Sequence[Any]) -> np.ndarray:
     return np.fromiter((len(row) for row in rows), "<i8", len(rows))
 
 
-def in_processes(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+def map_in_processes(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
     """The results of all jobs, in order, from one process a core; memory is bounded by the jobs under way."""
     workers = n_cores()
     jobs = iter(jobs)
@@ -114,7 +114,7 @@ def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> No
     counts: list[np.ndarray] = []
     text_counts: list[np.ndarray] = []
     with (folder / f"{name}.ids").open("wb") as ids_file, (folder / f"{name}.text").open("wb") as text_file:
-        for ids, n_ids, text, n_bytes in in_processes(_encode_chunk, chunks):
+        for ids, n_ids, text, n_bytes in map_in_processes(_encode_chunk, chunks):
             ids_file.write(ids)
             text_file.write(text)
             counts.append(n_ids)
@@ -143,7 +143,9 @@ def fingerprint(paths: Sequence[str], tokenizers: Sequence[Tokenizer]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
 
-def encode_corpus(paths: Sequence[str], tokenizers: Sequence[Tokenizer], cache: Path) -> tuple[Side, Side]:
+def encode_corpus(
+    paths: Sequence[str], tokenizers: Sequence[Tokenizer], cache: Path
+) -> tuple[EncodedText, EncodedText]:
     """The two sides of a parallel corpus, encoded into `cache` unless that was done before.
 
     Raises TxError if a file cannot be read, or if the two have different numbers of lines.
@@ -152,15 +154,15 @@ def encode_corpus(paths: Sequence[str], tokenizers: Sequence[Tokenizer], cache: 
     def encode(folder: Path) -> None:
         for name, path, tokenizer in zip(("src", "tgt"), paths, tokenizers, strict=True):
             _encode_side(folder, name, path, tokenizer)
-        n_src, n_tgt = (len(Side.open(folder, name)) for name in ("src", "tgt"))
+        n_src, n_tgt = (len(EncodedText.open(folder, name)) for name in ("src", "tgt"))
         if n_src != n_tgt:
             raise _unequal(paths)
 
-    folder = made_once(cache / fingerprint(paths, tokenizers), encode)
-    return Side.open(folder, "src"), Side.open(folder, "tgt")
+    folder = cached_folder(cache / fingerprint(paths, tokenizers), encode)
+    return EncodedText.open(folder, "src"), EncodedText.open(folder, "tgt")
 
 
-def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
     """`folder`, whose files `make` writes unless they are there already, all of them and of their sizes."""
     if not _is_whole(folder):
         with atomic_folder(folder) as temporary:
@@ -179,7 +181,7 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
-def check_counts(paths: Sequence[str]) -> None:
+def check_line_counts(paths: Sequence[str]) -> None:
     """Read both files, and raise TxError unless they are text of as many lines."""
     n_src, n_tgt = (sum(1 for _ in read_lines(path)) for path in paths)
     if n_src != n_tgt:
@@ -187,10 +189,10 @@ def check_counts(paths: Sequence[str]) -> None:
 
 
 def _unequal(paths: Sequence[str]) -> TxError:
-    return unequal(paths, *(list(read_lines(path)) for path in paths))
+    return line_count_error(paths, *(list(read_lines(path)) for path in paths))
 
 
-def _first_occurrences(corpus: tuple[Side, Side]) -> np.ndarray:
+def _first_occurrences(corpus: tuple[EncodedText, EncodedText]) -> np.ndarray:
     """True for pairs that no earlier pair equals, by 64-bit hashes of their text: 8 bytes a pair."""
     src, tgt = corpus
     hashes = np.empty(len(src), np.uint64)
@@ -202,7 +204,7 @@ def _first_occurrences(corpus: tuple[Side, Side]) -> np.ndarray:
     return first
 
 
-def select_pairs(src: Side, tgt: Side, config: DataConfig, paths: Sequence[str]) -> Corpus:
+def select_pairs(src: EncodedText, tgt: EncodedText, config: DataConfig, paths: Sequence[str]) -> Corpus:
     """Decide which pairs to train on, and count the others by the first reason that drops them."""
     a, b = src.lengths(), tgt.lengths()
     shorter, longer = np.minimum(a, b), np.maximum(a, b)

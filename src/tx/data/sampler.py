@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from tx.data.batch import Batch, make_batch
-from tx.data.corpus import Corpus, Side
+from tx.data.corpus import Corpus, EncodedText
 from tx.text.tokenizer import Tokenizer
 
 WINDOW = 1 << 16  # pairs sorted together
@@ -78,7 +77,7 @@ class Position:
     batch: int = 0
 
 
-class Batches:
+class WindowSampler:
     """An endless stream of training batches, resumable at any `position`: what a window holds is for a subclass."""
 
     n_windows: int
@@ -133,15 +132,8 @@ class Batches:
         """Batches in the present window times windows: exact for a corpus of one window."""
         return len(self._window()) * self.n_windows
 
-    def state(self) -> dict[str, Tensor]:
-        """Beside its position a sampler has none."""
-        return {}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """There is nothing to restore."""
-
-
-class Sampler(Batches):
+class PairSampler(WindowSampler):
     """The batches of a corpus of pairs.
 
     With `sampling` > 0 every epoch segments the text anew at random, seeded by (seed, epoch, window).
@@ -163,7 +155,7 @@ class Sampler(Batches):
         self.max_len = max_len
         self.n_windows = -(-len(corpus) // WINDOW)
 
-    def _rows(self, side: Side, tokenizer: Tokenizer, lines: np.ndarray, seed: int) -> Rows:
+    def _rows(self, side: EncodedText, tokenizer: Tokenizer, lines: np.ndarray, seed: int) -> Rows:
         if not self.sampling:
             return [side[line] for line in lines]
         rows = tokenizer.sample_batch([side.line(line) for line in lines], seed, self.sampling)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tx.data.batch import Tensors
-from tx.data.corpus import fingerprint, in_processes, made_once
+from tx.data.corpus import cached_folder, fingerprint, map_in_processes
 from tx.data.sampler import Position, permute
 from tx.errors import TxError
 from tx.text.lines import read_lines
@@ -41,12 +41,12 @@ def encode_stream(paths: Sequence[str], tokenizer: Tokenizer, cache: Path) -> np
     def encode(folder: Path) -> None:
         single = tokenizer.kind == "alphabet"  # characters, which are looked up faster than processes start
         chunks = ((tokenizer, chunk) for chunk in _chunks(paths, joined=single))
-        results = map(_encode, chunks) if single else in_processes(_encode, chunks)
+        results = map(_encode, chunks) if single else map_in_processes(_encode, chunks)
         with (folder / IDS).open("wb") as file:
             for ids in results:
                 file.write(ids)
 
-    file = made_once(cache / f"stream-{fingerprint(paths, [tokenizer])}", encode) / IDS
+    file = cached_folder(cache / f"stream-{fingerprint(paths, [tokenizer])}", encode) / IDS
     return np.memmap(file, "<u4", mode="r") if file.stat().st_size else np.empty(0, "<u4")
 
 
@@ -90,22 +90,14 @@ def _encode(job: tuple[Tokenizer, list[Part]]) -> bytes:
 
 
 @dataclass
-class Carry:
-    """What a model hands on from one batch to the next of the same streams: its own tensors, or none yet."""
-
-    tensors: tuple[Tensor, ...] = ()
-
-
-@dataclass
 class StreamBatch(Tensors):
     """B pieces of text of equal length, and for each token the one that follows it.
 
-    With a `carry` each row goes on where the same row of the batch before ended; `fresh` at the first.
+    Each row continues the same row of the batch before, unless `fresh`: then the streams begin.
     """
 
     tokens: Tensor  # [B, T]
     targets: Tensor  # [B, T]
-    carry: Carry | None = None
     fresh: bool = True
     n_src_tokens: int = field(default=0, init=False)  # there is no source
 
@@ -113,22 +105,11 @@ class StreamBatch(Tensors):
     def n_tokens(self) -> int:
         return self.targets.numel()
 
-    def carried(self) -> tuple[Tensor, ...]:
-        """What the batch before handed on; nothing at the beginning of the streams."""
-        return () if self.carry is None or self.fresh else self.carry.tensors
 
-    def hand_on(self, *tensors: Tensor) -> None:
-        """Keep `tensors`, cut off from their history, for the batch that goes on from here."""
-        if self.carry is not None:
-            self.carry.tensors = tuple(tensor.detach() for tensor in tensors)
-
-
-def stream_batch(
-    ids: np.ndarray, starts: np.ndarray, length: int, carry: Carry | None = None, fresh: bool = True
-) -> StreamBatch:
+def stream_batch(ids: np.ndarray, starts: np.ndarray, length: int, fresh: bool = True) -> StreamBatch:
     """The pieces of `ids` of `length` tokens that begin at `starts` `[B]`, and the token after each."""
     rows = torch.from_numpy(ids[starts[:, None] + np.arange(length + 1)].astype(np.int64))
-    return StreamBatch(rows[:, :-1], rows[:, 1:], carry, fresh)
+    return StreamBatch(rows[:, :-1], rows[:, 1:], fresh)
 
 
 def contiguous_batches(ids: np.ndarray, batch_size: int, seq_len: int) -> Iterator[StreamBatch]:
@@ -137,10 +118,9 @@ def contiguous_batches(ids: np.ndarray, batch_size: int, seq_len: int) -> Iterat
     The first token is only read, and up to `batch_size` at the end are left out, so that streams are equal.
     """
     length = (len(ids) - 1) // batch_size
-    carry = Carry()
     for at in range(0, length, seq_len):
         starts = np.arange(batch_size) * length + at
-        yield stream_batch(ids, starts, min(seq_len, length - at), carry, fresh=at == 0)
+        yield stream_batch(ids, starts, min(seq_len, length - at), fresh=at == 0)
 
 
 class StreamSampler:
@@ -156,7 +136,7 @@ class StreamSampler:
     ) -> None:
         self.ids, self.batch_size, self.seq_len, self.seed = ids, batch_size, seq_len, seed
         self.position = Position()
-        self.carry = Carry() if contiguous else None
+        self.contiguous = contiguous
         self._length = (len(ids) - 1) // batch_size  # of a contiguous stream
         self._n_windows = (len(ids) - seq_len) // seq_len
         self._per_epoch = self._length // seq_len if contiguous else self._n_windows // batch_size
@@ -169,7 +149,7 @@ class StreamSampler:
     def _starts(self, epoch: int, batch: int) -> np.ndarray:
         """Where the pieces of a batch begin, `[B]`."""
         rows = np.arange(self.batch_size)
-        if self.carry is not None:
+        if self.contiguous:
             return rows * self._length + batch * self.seq_len
         offset = int(np.random.default_rng([self.seed, epoch]).integers(self.seq_len))
         places = batch * self.batch_size + rows
@@ -179,14 +159,14 @@ class StreamSampler:
         """The batch at `position`, which then moves on."""
         at = self.position
         starts = self._starts(at.epoch, at.batch)
-        batch = stream_batch(self.ids, starts, self.seq_len, self.carry, fresh=at.batch == 0)
+        batch = stream_batch(self.ids, starts, self.seq_len, fresh=not self.contiguous or at.batch == 0)
         at.batch += 1
         if at.batch == self._per_epoch:
             at.epoch, at.batch = at.epoch + 1, 0
         return batch
 
     def peek(self, i: int) -> StreamBatch:
-        """The `i`-th batch of the present epoch, without moving and without what is carried on."""
+        """The `i`-th batch of the present epoch, without moving; always a `fresh` one."""
         starts = self._starts(self.position.epoch, i % self._per_epoch)
         return stream_batch(self.ids, starts, self.seq_len)
 
@@ -196,14 +176,3 @@ class StreamSampler:
 
     def batches_per_epoch(self) -> int:
         return self._per_epoch
-
-    def state(self) -> dict[str, Tensor]:
-        """What a resumed run needs beside the position: what the last batch handed on."""
-        tensors = self.carry.tensors if self.carry is not None else ()
-        return {f"carry/{number}": tensor for number, tensor in enumerate(tensors)}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Restore what `state` returned; other tensors in it are passed over."""
-        if self.carry is not None:
-            names = sorted(name for name in state if name.startswith("carry/"))
-            self.carry.tensors = tuple(state[name] for name in names)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tx.data.batch import Tensors
-from tx.data.sampler import Batches, Position, lengths
+from tx.data.sampler import Position, WindowSampler, lengths
 from tx.text.alphabet import AlphabetTokenizer
 from tx.text.lexicon import Lexicon
 from tx.text.tokenizer import Tokenizer
@@ -49,7 +49,7 @@ N_SHAPES = len(shape_of(""))
 
 
 @dataclass(frozen=True)
-class WordCodes:
+class EncodedWord:
     """One word in numbers."""
 
     pieces: list[int]
@@ -75,18 +75,18 @@ class TagBatch(Tensors):
     n_src_tokens: int  # pieces
 
 
-class Codebook:
+class WordEncoder:
     """What turns words into numbers: a tokenizer, an alphabet and a lexicon."""
 
     def __init__(self, tokenizer: Tokenizer, characters: AlphabetTokenizer, lexicon: Lexicon) -> None:
         self.tokenizer, self.characters, self.lexicon = tokenizer, characters, lexicon
         self.code = lru_cache(1 << 16)(self._code)
 
-    def _code(self, word: str) -> WordCodes:
+    def _code(self, word: str) -> EncodedWord:
         read = word if len(word) <= HEAD + TAIL else word[:HEAD] + word[-TAIL:]
         pieces = self.tokenizer.encode(read)[:MAX_PIECES] or [self.tokenizer.unk_id]
         characters = self.characters.encode(read) or [self.characters.unk_id]
-        return WordCodes(pieces, characters, shape_of(word), self.lexicon.id(word))
+        return EncodedWord(pieces, characters, shape_of(word), self.lexicon.id(word))
 
     def batch(
         self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]] | None = None
@@ -126,21 +126,21 @@ class Codebook:
         )
 
 
-class TagSampler(Batches):
+class TagSampler(WindowSampler):
     """Batches of `batch_size` tagged sentences, in an order that follows from seed and epoch."""
 
     n_windows = 1
 
     def __init__(
         self,
-        codebook: Codebook,
+        codebook: WordEncoder,
         sentences: Sequence[Sequence[str]],
         tags: Sequence[Sequence[int]],
         batch_size: int,
         seed: int,
     ) -> None:
         super().__init__(Position())
-        self.codebook, self.sentences, self.tags = codebook, sentences, tags
+        self.encoder, self.sentences, self.tags = codebook, sentences, tags
         self.batch_size, self.seed = batch_size, seed
 
     def _load(self, epoch: int, window: int) -> list[np.ndarray]:
@@ -155,4 +155,4 @@ class TagSampler(Batches):
         return batches
 
     def _batch(self, rows: np.ndarray) -> TagBatch:
-        return self.codebook.batch([self.sentences[i] for i in rows], [self.tags[i] for i in rows])
+        return self.encoder.batch([self.sentences[i] for i in rows], [self.tags[i] for i in rows])

@@ -17,17 +17,17 @@ from torch import Tensor
 
 from tx.data.batch import make_batch
 from tx.errors import TxError
-from tx.nn.attention import watch
+from tx.nn.attention import record_attention
 from tx.text.tokenizer import Tokenizer
 
 Array = NDArray[np.float32]
-Links = list[tuple[int, int]]  # (source word, target word), both from 0
-Words = list[int | None]  # the word of each piece; None: of none
+Alignment = list[tuple[int, int]]  # (source word, target word), both from 0
+WordNumbers = list[int | None]  # the word of each piece; None: of none
 CROSS = "cross"
 _BYTE = re.compile("(?:##)?<0x([0-9A-F]{2})>")  # how tokenizers spell what they have no piece for
 
 
-def check_attends(model: Any) -> None:
+def require_cross_attention(model: Any) -> None:
     """Raise TxError for a model whose decoder does not attend to the source."""
     if not any(name.startswith(CROSS) for name in model.attentions()):
         raise TxError(
@@ -37,7 +37,7 @@ def check_attends(model: Any) -> None:
 
 
 @torch.inference_mode()
-def attend(
+def attention_weights(
     model: Any, src: Sequence[Sequence[int]], tgt: Sequence[Sequence[int]], pad_ids: tuple[int, int]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The logits `[B, T, V]` of every target position, and where the model looked meanwhile.
@@ -46,12 +46,12 @@ def attend(
     ... `[B, H, T, T]` (over what it had read: a start mark, then the target), of "cross 1" ... `[B, H, T, S]`.
     """
     batch = make_batch(src, tgt, *pad_ids).to(next(model.parameters()).device)
-    with watch(model.attentions()) as seen:
+    with record_attention(model.attentions()) as seen:
         logits = model(batch)
     return logits, {name: torch.cat(calls, dim=2) for name, calls in seen.items()}
 
 
-def words_of(tokenizer: Tokenizer, ids: Sequence[int], line: str | None = None) -> Words:
+def word_numbers(tokenizer: Tokenizer, ids: Sequence[int], line: str | None = None) -> WordNumbers:
     """The number of the word that each piece belongs to; a space belongs to the word after it.
 
     Words are what stands between whitespace: of `line`, the raw text that `ids` encode, else of the decoded `ids`.
@@ -81,14 +81,14 @@ def _goes_on(piece: str) -> bool:
     return byte is not None and 0x80 <= int(byte[1], 16) < 0xC0
 
 
-def by_word(weights: Array, src: Words, tgt: Words) -> Array:
+def word_weights(weights: Array, src: WordNumbers, tgt: WordNumbers) -> Array:
     """`weights` `[T, S]` of pieces as those of words: summed over what is looked at, averaged over who looks."""
     n_pieces: Array = np.maximum(_membership(tgt).sum(axis=0), np.float32(1))
     table: Array = _summed(weights, src, tgt) / n_pieces[:, None]
     return table
 
 
-def links(weights: Array, src: Words, tgt: Words) -> Links:
+def extract_alignment(weights: Array, src: WordNumbers, tgt: WordNumbers) -> Alignment:
     """The word alignment that `weights` `[T, S]` of pieces amount to: words that are each other's best match.
 
     How well two words match is the weight between all their pieces, times the share that it has of all that the
@@ -103,12 +103,12 @@ def links(weights: Array, src: Words, tgt: Words) -> Links:
     return sorted((int(s), t) for t, s in enumerate(best_src) if best_tgt[s] == t and match[t, s] > 0)
 
 
-def _summed(weights: Array, src: Words, tgt: Words) -> Array:
+def _summed(weights: Array, src: WordNumbers, tgt: WordNumbers) -> Array:
     table: Array = np.linalg.multi_dot([_membership(tgt).T, weights, _membership(src)])
     return table
 
 
-def _membership(words: Words) -> Array:
+def _membership(words: WordNumbers) -> Array:
     """`[pieces, words]`, 1 where a piece belongs to a word."""
     numbers = [number for number in words if number is not None]
     table = np.zeros((len(words), max(numbers, default=-1) + 1), np.float32)
@@ -118,7 +118,7 @@ def _membership(words: Words) -> Array:
     return table
 
 
-def mean_cross(weights: Mapping[str, Tensor]) -> Tensor:
+def mean_cross_attention(weights: Mapping[str, Tensor]) -> Tensor:
     """The attention to the source, `[B, T, S]`: the mean over all layers and heads, which aligned words as well as
     the best single layer did."""
     layers = [value.mean(dim=1) for name, value in weights.items() if name.startswith(CROSS)]

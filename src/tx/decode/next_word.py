@@ -16,9 +16,9 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from tx.decode.generate import LanguageModel, Text
+from tx.decode.generate import Context, LanguageModel
 from tx.decode.numpy_lm import Array
-from tx.text.running import BYTE, TextDecoder, encode_text, last_line
+from tx.text.incremental import BYTE, IncrementalDecoder, encode_text, last_line
 from tx.text.tokenizer import Tokenizer
 
 MAX_READ = 3000  # beginnings that are gone on with before the search gives up
@@ -28,14 +28,14 @@ _LETTER = re.compile(r"\w")
 
 
 @dataclass
-class Found:
+class NextWords:
     """Words with their probabilities, likeliest first; `certain` unless the search gave up before."""
 
     words: list[tuple[str, float]]
     certain: bool
 
 
-def next_words(model: LanguageModel, prompt: str, k: int) -> Found:
+def next_words(model: LanguageModel, prompt: str, k: int) -> NextWords:
     """The `k` likeliest words after `prompt`, given that a word begins there: its last word counts as complete.
 
     For a model over characters the probabilities are exact. Pieces of words may spell a word in several ways; its
@@ -44,11 +44,11 @@ def next_words(model: LanguageModel, prompt: str, k: int) -> Found:
     prompt = prompt.rstrip(" ")
     ids = encode_text(prompt, model.tokenizer)
     text, logits = model.begin(ids)
-    decoder = TextDecoder(model.tokenizer, last_line(ids, model.tokenizer))
+    decoder = IncrementalDecoder(model.tokenizer, last_line(ids, model.tokenizer))
     search = _Search(model.tokenizer)
     search.begin(text, logits, decoder, within_line=not (prompt == "" or prompt.endswith("\n")))
     certain = search.run(k)
-    return Found(search.best(k), certain)
+    return NextWords(search.best(k), certain)
 
 
 def _head(text: str) -> str:
@@ -76,8 +76,8 @@ class _Open:
     number: int  # of equally likely ones the first comes first
     word: str = field(compare=False)
     needs_space: bool = field(compare=False)  # before the word: it has not been read yet
-    text: Text = field(compare=False)
-    decoder: TextDecoder = field(compare=False)
+    text: Context = field(compare=False)
+    decoder: IncrementalDecoder = field(compare=False)
     tokens: NDArray[np.int64] = field(compare=False)
     chances: NDArray[np.float64] = field(compare=False)
     rank: int = field(compare=False, default=0)
@@ -103,7 +103,7 @@ class _Search:
         self._open: list[_Open] = []
         self._numbers = count()
 
-    def begin(self, text: Text, logits: Array, decoder: TextDecoder, within_line: bool) -> None:
+    def begin(self, text: Context, logits: Array, decoder: IncrementalDecoder, within_line: bool) -> None:
         """Search on from `text`; `within_line` a space comes first, and what follows is given that it does."""
         chances = _softmax(logits)
         if within_line:
@@ -127,12 +127,12 @@ class _Search:
         """Read the likeliest token that waits."""
         at = heappop(self._open)
         token, chance = int(at.tokens[at.rank]), -at.cost
-        text, decoder = at.text.fork(), at.decoder.fork()
+        text, decoder = at.text.copy(), at.decoder.copy()
         if at.rank + 1 < len(at.tokens):
             at.rank += 1
             at.cost = -float(at.chances[at.rank])
             heappush(self._open, at)
-        spelled = decoder.push(token)
+        spelled = decoder.decode(token)
         needs_space = at.needs_space and not spelled
         if at.needs_space and not needs_space:
             if not spelled.startswith(" "):
@@ -142,15 +142,15 @@ class _Search:
         head = _head(word)
         if head == word:
             table = self._spaced if needs_space else self._inner
-            self._expand(word, text, decoder, chance * _softmax(text.read([token])), table, needs_space)
+            self._expand(word, text, decoder, chance * _softmax(text.feed([token])), table, needs_space)
         else:  # bytes that became no letter
             self._add(head, chance)
 
     def _expand(
         self,
         word: str,
-        text: Text,
-        decoder: TextDecoder,
+        text: Context,
+        decoder: IncrementalDecoder,
         chances: NDArray[np.float64],
         table: _Table,
         needs_space: bool,

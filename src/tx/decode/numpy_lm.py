@@ -23,15 +23,15 @@ from tx.package.arrays import map_tensor
 Array = NDArray[np.float32]
 
 
-class Reader(Protocol):
+class IncrementalLM(Protocol):
     """One text, read by a model."""
 
-    units: list[Array]  # of each layer, what its hidden units say of the last token
+    activations: list[Array]  # of each layer, what its hidden units say of the last token
 
-    def read(self, ids: Sequence[int]) -> Array:
+    def feed(self, ids: Sequence[int]) -> Array:
         """Read `ids`, one at least; the logits of what follows, `[V - 1]`."""
 
-    def fork(self) -> Self:
+    def copy(self) -> Self:
         """The same text once more, to be gone on with in another way."""
 
 
@@ -110,7 +110,7 @@ class _Layer:
         return cell, gates[3 * d :] * cell, c
 
 
-class RecurrentReader:
+class NumpyRecurrentLM:
     """`tx.models.rnn_lm`. Its units are the hidden ones, and of an LSTM the tanh of its cells."""
 
     def __init__(self, config: Mapping[str, Any], weights: Weights) -> None:
@@ -129,7 +129,7 @@ class RecurrentReader:
         self._inputs: dict[int, Array] = {}  # W x + b of the first layer, for each token seen
         zeros = np.zeros(d, np.float32)
         self._states = [(zeros,) * layer.n_states for layer in self._layers]
-        self.units: list[Array] = []
+        self.activations: list[Array] = []
 
     def _input(self, id: int) -> Array:
         found = self._inputs.get(id)
@@ -139,19 +139,19 @@ class RecurrentReader:
             found = self._inputs[id] = x + first.b
         return found
 
-    def read(self, ids: Sequence[int]) -> Array:
+    def feed(self, ids: Sequence[int]) -> Array:
         for id in ids:
-            x, self.units = self._input(id), []
+            x, self.activations = self._input(id), []
             for number, layer in enumerate(self._layers):
                 if number:
                     x = layer.W @ x + layer.b
                 unit, *states = layer.step(x, *self._states[number])
                 self._states[number] = tuple(states)
-                self.units.append(unit)
+                self.activations.append(unit)
                 x = states[0]
         return self._output @ x + self._output_bias
 
-    def fork(self) -> Self:
+    def copy(self) -> Self:
         twin = copy(self)
         twin._states = list(self._states)  # the arrays in it are never changed
         return twin
@@ -160,7 +160,7 @@ class RecurrentReader:
 # -- feed-forward ----------------------------------------------------------------------------------
 
 
-class NPLMReader:
+class NumpyNPLM:
     """`tx.models.nplm`."""
 
     def __init__(self, config: Mapping[str, Any], weights: Weights) -> None:
@@ -171,18 +171,18 @@ class NPLMReader:
         self._output = weights.take("output.weight", v - 1, width), weights.take("output.bias", v - 1)
         self._direct = config["direct"]
         self._context = [v - 1] * n  # <pad> where there is no token
-        self.units: list[Array] = []
+        self.activations: list[Array] = []
 
-    def read(self, ids: Sequence[int]) -> Array:
+    def feed(self, ids: Sequence[int]) -> Array:
         self._context = [*self._context, *ids][-len(self._context) :]
         x = self._embedding[self._context].ravel()
         weight, bias = self._hidden
         h = np.tanh(weight @ x + bias)
-        self.units = [h]
+        self.activations = [h]
         weight, bias = self._output
         return weight @ (np.concatenate((h, x)) if self._direct else h) + bias  # type: ignore[no-any-return]
 
-    def fork(self) -> Self:
+    def copy(self) -> Self:
         return copy(self)
 
 
@@ -233,7 +233,7 @@ class _Block:
         self.up, self.down = linear("feed_forward.up", d, f), linear("feed_forward.down", f, d)
         self.norms = [_Norm(weights, f"{prefix}.residuals.{i}.norm", d) for i in range(2)]
 
-    def read(self, x: Array, cache: tuple[Array, Array], start: int) -> tuple[Array, Array]:
+    def feed(self, x: Array, cache: tuple[Array, Array], start: int) -> tuple[Array, Array]:
         """`x` `[T, D]` at the positions from `start` on, to the same shape; and the units of the last position."""
         weight, bias = self.query_key_value
         heads = (self.norms[0](x) @ weight + bias).reshape(len(x), 3, self.n_heads, -1)
@@ -255,7 +255,7 @@ class _Block:
         return x + (units @ weight + bias), units[-1]
 
 
-class TransformerReader:
+class NumpyTransformerLM:
     """`tx.models.transformer_lm`, with its keys and values kept. Its units are those of the feed-forward layers.
 
     It reads `max_len` tokens at most; see `tx.decode.generate.Text`.
@@ -275,19 +275,19 @@ class TransformerReader:
         heads = config["n_heads"], n, d // config["n_heads"]
         self._caches = [(np.empty(heads, np.float32), np.empty(heads, np.float32)) for _ in self._layers]
         self._length = 0
-        self.units: list[Array] = []
+        self.activations: list[Array] = []
 
-    def read(self, ids: Sequence[int]) -> Array:
+    def feed(self, ids: Sequence[int]) -> Array:
         end = self._length + len(ids)
         x = self._embedding[ids] * self._scale + self._positions[self._length : end]
-        self.units = []
+        self.activations = []
         for layer, cache in zip(self._layers, self._caches, strict=True):
-            x, units = layer.read(x, cache, self._length)
-            self.units.append(units)
+            x, units = layer.feed(x, cache, self._length)
+            self.activations.append(units)
         self._length = end
         return self._output @ self._norm(x[-1])
 
-    def fork(self) -> Self:
+    def copy(self) -> Self:
         twin = copy(self)
         twin._caches = [
             (_head(keys, self._length), _head(values, self._length)) for keys, values in self._caches
@@ -308,18 +308,18 @@ def _sinusoids(n: int, d: int) -> Array:
     return sinusoids(n, d).numpy()
 
 
-READERS: dict[str, Callable[[Mapping[str, Any], Weights], Reader]] = {
-    "rnn_lm": RecurrentReader,
-    "nplm": NPLMReader,
-    "transformer_lm": TransformerReader,
+NUMPY_MODELS: dict[str, Callable[[Mapping[str, Any], Weights], IncrementalLM]] = {
+    "rnn_lm": NumpyRecurrentLM,
+    "nplm": NumpyNPLM,
+    "transformer_lm": NumpyTransformerLM,
 }
 
 
-def open_reader(package: Package) -> Reader:
+def load_numpy_model(package: Package) -> IncrementalLM:
     """A reader of nothing yet, for one of the architectures in READERS. Raises TxError if the package is damaged."""
     weights = Weights(package)
     try:
-        reader = READERS[str(package.arch)](package.config, weights)
+        reader = NUMPY_MODELS[str(package.arch)](package.config, weights)
     except (KeyError, TypeError, ValueError, ArithmeticError, AssertionError, MemoryError) as error:
         raise TxError(f"{package.path}: its config does not describe a {package.arch}: {error}") from error
     weights.finish()

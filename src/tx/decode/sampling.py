@@ -26,7 +26,7 @@ class Sampling:
     top_p: float = 1.0
     seed: int = 1
 
-    def source(self, *numbers: int) -> np.random.Generator:
+    def generator(self, *numbers: int) -> np.random.Generator:
         """The random numbers of one text, which depend on the seed and the text's own numbers alone."""
         return np.random.default_rng(list("/".join(map(str, (self.seed, *numbers))).encode()))
 

@@ -50,8 +50,8 @@ class Hypothesis:
 
 
 NEVER = float("-inf")
-ROWS = 32  # the sentences of a batch are a multiple of this, or of `LEAVE_IN` when they are fewer
-LEAVE_IN = 8
+ROWS = 32  # the sentences of a batch are a multiple of this, or of `ROW_MULTIPLE` when they are fewer
+ROW_MULTIPLE = 8
 
 
 class _Limits:
@@ -84,13 +84,13 @@ class _Limits:
         return logits
 
 
-def _still_there(is_open: Sequence[bool], leave_in: int) -> list[int]:
+def _still_there(is_open: Sequence[bool], row_multiple: int) -> list[int]:
     """Which rows stay: the open ones, and so many finished ones that their number is one of few.
 
     Kernels are chosen, or compiled, for each shape: to compute some rows for nothing costs less than that.
     """
     n_open = sum(is_open)
-    step = ROWS if n_open > ROWS else leave_in
+    step = ROWS if n_open > ROWS else row_multiple
     spare = min(-(-n_open // step) * step, len(is_open)) - n_open
     kept = []
     for i, wanted in enumerate(is_open):
@@ -111,7 +111,7 @@ def beam_search(
     bos_id: int,
     eos_id: int,
     prefixes: Sequence[Sequence[int]] | None = None,
-    leave_in: int = LEAVE_IN,
+    row_multiple: int = ROW_MULTIPLE,
 ) -> list[list[Hypothesis]]:
     """The `n_best` best finished hypotheses of each sentence, best first, by a beam search of `beam_size`.
 
@@ -151,7 +151,7 @@ def beam_search(
         for n, top in zip(sentences, total[:, 0].tolist(), strict=True):
             if _finished(found[n], top / length**length_penalty, beam_size, n_best):
                 is_open[n] = False
-        rows = _still_there([is_open[n] for n in sentences], leave_in)
+        rows = _still_there([is_open[n] for n in sentences], row_multiple)
         keep = torch.tensor(rows, dtype=torch.long, device=device)
         if len(rows) < len(sentences):
             sentences = [sentences[i] for i in rows]
@@ -193,7 +193,7 @@ def choose(logits: Tensor, sampling: Sampling, sources: Sequence[np.random.Gener
     return torch.from_numpy(draw(logits.float().cpu().numpy(), sampling, sources)).to(logits.device)
 
 
-def generate(
+def greedy_search(
     model: Decodable,
     batch: Sources,
     *,
@@ -205,18 +205,18 @@ def generate(
     prefixes: Sequence[Sequence[int]] | None = None,
     lines: Sequence[int] | None = None,
     with_scores: bool = True,
-    leave_in: int = LEAVE_IN,
+    row_multiple: int = ROW_MULTIPLE,
 ) -> list[list[Hypothesis]]:
     """One hypothesis a sentence: the likeliest token at each step, or with `sampling` a random one.
 
     The draws of a sentence depend on the seed and its number in `lines` alone, not on the batch it stands in.
     Without `with_scores` log-probabilities are not computed, and stand as 0. For a model of which a row costs more
-    than a new shape, finished sentences may `leave_in` ones.
+    than a new shape, finished sentences may `row_multiple` ones.
     """
     state = model.start(batch)
     device, n_sentences = batch.src.device, batch.src.size(0)
     limits = _Limits(max_lens, prefixes, eos_id)
-    sources = [sampling.source(n) for n in lines or range(n_sentences)] if sampling else []
+    sources = [sampling.generator(n) for n in lines or range(n_sentences)] if sampling else []
     ids: list[list[int]] = [[] for _ in range(n_sentences)]
     logprobs = [0.0] * n_sentences
     is_open = [True] * n_sentences
@@ -240,7 +240,7 @@ def generate(
                 is_open[n] = False
             elif is_open[n]:
                 ids[n].append(token)
-        rows = _still_there([is_open[n] for n in sentences], leave_in)
+        rows = _still_there([is_open[n] for n in sentences], row_multiple)
         if len(rows) < len(sentences):
             keep = torch.tensor(rows, dtype=torch.long, device=device)
             sentences = [sentences[i] for i in rows]

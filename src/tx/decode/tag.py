@@ -9,13 +9,13 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from tx.data.tagged import Codebook
+from tx.data.tagged import WordEncoder
 from tx.errors import TxError
 from tx.models import load_model
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
+from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
 from tx.package import Package, load_package
 from tx.text.alphabet import AlphabetTokenizer
-from tx.text.conll import Span, spans_of
+from tx.text.conll import Span, spans_from_tags
 from tx.text.lexicon import Lexicon
 from tx.text.load_tokenizer import open_tokenizer
 from tx.text.words import Word
@@ -33,7 +33,7 @@ class Entity:
 
 
 @dataclass(frozen=True)
-class Found:
+class TaggedWords:
     """A tagged sentence: a tag in BIO for each word, and the entities they name."""
 
     tags: list[str]
@@ -43,33 +43,33 @@ class Found:
 class Tagger:
     """A model and what turns words into its numbers."""
 
-    def __init__(self, model: nn.Module, codebook: Codebook) -> None:
+    def __init__(self, model: nn.Module, codebook: WordEncoder) -> None:
         self.model: Any = model
-        self.codebook = codebook
+        self.encoder = codebook
         self.device = next(model.parameters()).device
         config: Any = model.config
         self.tags: list[str] = config.tags
 
-    def tag(self, sentences: Sequence[Sequence[str]]) -> list[Found]:
+    def tag(self, sentences: Sequence[Sequence[str]]) -> list[TaggedWords]:
         """The tags and entities of each sentence; one without words has none."""
         parts = [
             (i, s[at : at + MAX_WORDS]) for i, s in enumerate(sentences) for at in range(0, len(s), MAX_WORDS)
         ]
         order = sorted(range(len(parts)), key=lambda i: -len(parts[i][1]))
-        done: list[Found | None] = [None] * len(parts)
+        done: list[TaggedWords | None] = [None] * len(parts)
         while order:
             n = max(1, BATCH_WORDS // len(parts[order[0]][1]))
             chosen, order = order[:n], order[n:]
             for i, found in zip(chosen, self._tag([parts[i][1] for i in chosen]), strict=True):
                 done[i] = found
-        results = [Found([], []) for _ in sentences]
-        for (i, _), part in zip(parts, cast(list[Found], done), strict=True):
+        results = [TaggedWords([], []) for _ in sentences]
+        for (i, _), part in zip(parts, cast(list[TaggedWords], done), strict=True):
             results[i] = _joined(results[i], part)
         return results
 
     @torch.inference_mode()
-    def _tag(self, sentences: Sequence[Sequence[str]]) -> list[Found]:
-        batch = self.codebook.batch(sentences).to(self.device)
+    def _tag(self, sentences: Sequence[Sequence[str]]) -> list[TaggedWords]:
+        batch = self.encoder.batch(sentences).to(self.device)
         chain, emissions = self.model.chain, self.model(batch)
         best = chain.best(emissions, batch.mask).tolist()
         sums = emissions, chain.forwards(emissions, batch.mask), chain.backwards(emissions, batch.mask)
@@ -78,28 +78,28 @@ class Tagger:
             tags = [self.tags[k] for k in best[row][: len(sentence)]]
             own = [tensor[row, : len(sentence)] for tensor in sums]
             entities = []
-            for span in spans_of(tags):
+            for span in spans_from_tags(tags):
                 type = self.model.config.types.index(span.type)
                 logprob = chain.span_logprob(*own, span.start, span.end, type)
                 entities.append(Entity(span, min(1.0, math.exp(logprob))))
-            found.append(Found(tags, entities))
+            found.append(TaggedWords(tags, entities))
         return found
 
 
-def _joined(found: Found, part: Found) -> Found:
+def _joined(found: TaggedWords, part: TaggedWords) -> TaggedWords:
     """A sentence and the part that follows it."""
     n = len(found.tags)
     moved = [Entity(Span(e.span.start + n, e.span.end + n, e.span.type), e.score) for e in part.entities]
-    return Found([*found.tags, *part.tags], [*found.entities, *moved])
+    return TaggedWords([*found.tags, *part.tags], [*found.entities, *moved])
 
 
-def open_codebook(package: Package) -> Codebook:
+def open_word_encoder(package: Package) -> WordEncoder:
     """What a tagger's package keeps beside its weights. Raises TxError if something is missing."""
     for name, kind in (("characters", "alphabet"), ("words", "lexicon")):
         if package.tokenizers.get(name, {}).get("kind") != kind:
             raise TxError(f"{package.path} has no {name}", "copy, download or train the package again")
     alphabet, lexicon = (package.file(package.tokenizers[name]["file"]) for name in ("characters", "words"))
-    return Codebook(
+    return WordEncoder(
         open_tokenizer(package),
         AlphabetTokenizer.parse(alphabet.read_bytes(), str(alphabet)),
         Lexicon.parse(lexicon.read_bytes(), str(lexicon)),
@@ -110,11 +110,11 @@ def open_tagger(path: Path, device: str = "auto", threads: int = 0) -> Tagger:
     """The tagger in the package at `path`. Raises TxError if there is none, or it is damaged."""
     set_threads(threads)
     keep_freed_memory()
-    prefer_fast_products()
+    prefer_fast_matmul()
     chosen = choose_device(device)
 
     def build(package: Package) -> Tagger:
-        codebook, model = open_codebook(package), load_model(package, chosen)
+        codebook, model = open_word_encoder(package), load_model(package, chosen)
         sizes = len(codebook.tokenizer), len(codebook.lexicon), len(codebook.characters)
         config: Any = model.config
         if sizes != (config.vocab_size, config.n_words, config.n_characters):
@@ -127,7 +127,7 @@ def open_tagger(path: Path, device: str = "auto", threads: int = 0) -> Tagger:
     return load_package(path, build, "tagging")
 
 
-def inline(text: str, words: Sequence[Word], entities: Sequence[Entity], scores: bool = False) -> str:
+def format_inline(text: str, words: Sequence[Word], entities: Sequence[Entity], scores: bool = False) -> str:
     """A line with its entities in brackets: "I work at [ORG OpenML]."; `scores` puts theirs behind the type."""
     for entity in reversed(entities):
         start, end = words[entity.span.start].start, words[entity.span.end - 1].end

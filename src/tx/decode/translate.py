@@ -16,11 +16,19 @@ from torch import nn
 from tx.config.resolve import check_section
 from tx.config.schema import DecodeConfig
 from tx.data.batch import make_batch
-from tx.decode.align import Array, Links, attend, check_attends, links, mean_cross, words_of
+from tx.decode.align import (
+    Alignment,
+    Array,
+    attention_weights,
+    extract_alignment,
+    mean_cross_attention,
+    require_cross_attention,
+    word_numbers,
+)
 from tx.decode.sampling import Sampling
-from tx.decode.search import Hypothesis, beam_search, generate
+from tx.decode.search import Hypothesis, beam_search, greedy_search
 from tx.models import load_model
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
+from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
 from tx.package import Package, load_package
 from tx.text.load_tokenizer import open_tokenizers
 from tx.text.tokenizer import Tokenizer
@@ -37,7 +45,7 @@ class Translation:
     hypotheses: list[Hypothesis] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     n_parts: int = 1  # more than one for an overlong line
-    alignments: list[Links] = field(default_factory=list)  # of each text, where they were asked for
+    alignments: list[Alignment] = field(default_factory=list)  # of each text, where they were asked for
 
     @property
     def text(self) -> str:
@@ -76,7 +84,7 @@ class Translator:
         `first_line` is the number of the first line in its stream, from which sampling takes its randomness.
         """
         if options.with_alignments:
-            check_attends(self.model)
+            require_cross_attention(self.model)
         jobs: list[tuple[int, list[int]]] = []  # (line, ids): several for an overlong line
         prefix_ids: list[list[int]] = []  # of each job; the parts after a line's first have none
         for n, ids in enumerate(self.src.encode_batch(lines)):
@@ -112,14 +120,14 @@ class Translator:
         whole: dict[int, list[int]] = {}
         for n, ids in jobs:
             whole.setdefault(n, []).extend(ids)
-        src_words = {n: words_of(self.src, ids, lines[n]) for n, ids in whole.items()}
+        src_words = {n: word_numbers(self.src, ids, lines[n]) for n, ids in whole.items()}
         n_words = {n: [0] * len(translations[n].texts) for n in whole}  # of each text, in the parts before
         for (n, src), hypotheses in zip(jobs, done, strict=True):
             words, src_words[n] = src_words[n][: len(src)], src_words[n][len(src) :]
             for text, hypothesis in enumerate(hypotheses):
                 table = next(tables)
                 if text < len(n_words[n]):
-                    found = links(table, words, words_of(self.tgt, hypothesis.ids))
+                    found = extract_alignment(table, words, word_numbers(self.tgt, hypothesis.ids))
                     translations[n].alignments[text] += [(s, t + n_words[n][text]) for s, t in found]
                     n_words[n][text] += len(self.tgt.decode(hypothesis.ids).split())
 
@@ -179,7 +187,7 @@ class Translator:
             found = beam_search(self.model, batch, **common)
         else:
             common |= {"sampling": options.sampling, "lines": lines, "with_scores": options.with_scores}
-            found = generate(self.model, batch, **common)
+            found = greedy_search(self.model, batch, **common)
         for hypotheses, limit in zip(found, limits, strict=True):
             for hypothesis in hypotheses:
                 hypothesis.cut = len(hypothesis.ids) >= limit
@@ -222,16 +230,18 @@ class Translator:
                 gained = gained[n:]
         return results
 
-    def align(self, src: Sequence[str], tgt: Sequence[str]) -> list[Links]:
+    def align(self, src: Sequence[str], tgt: Sequence[str]) -> list[Alignment]:
         """The word alignment of each pair of lines; see `score` for lines that are too long.
 
         Raises TxError for a model without attention.
         """
-        check_attends(self.model)
+        require_cross_attention(self.model)
         pairs = self._pairs(src, tgt)
         found = []
         for table, (a, b), line, other in zip(self._tables(pairs), pairs, src, tgt, strict=True):
-            found.append(links(table, words_of(self.src, a, line), words_of(self.tgt, b, other)))
+            found.append(
+                extract_alignment(table, word_numbers(self.src, a, line), word_numbers(self.tgt, b, other))
+            )
         return found
 
     def _pairs(self, src: Sequence[str], tgt: Sequence[str]) -> list[tuple[list[int], list[int]]]:
@@ -244,8 +254,8 @@ class Translator:
         tables: list[Array] = [np.zeros((0, 0), np.float32)] * len(pairs)
         for chosen in _by_length(pairs):
             src, tgt = [pairs[i][0] for i in chosen], [pairs[i][1] for i in chosen]
-            _, weights = attend(self.model, src, tgt, (self.src.pad_id, self.tgt.pad_id))
-            for i, table in zip(chosen, mean_cross(weights).float().cpu().numpy(), strict=True):
+            _, weights = attention_weights(self.model, src, tgt, (self.src.pad_id, self.tgt.pad_id))
+            for i, table in zip(chosen, mean_cross_attention(weights).float().cpu().numpy(), strict=True):
                 tables[i] = table[: len(pairs[i][1]), : len(pairs[i][0])]
         return tables
 
@@ -263,7 +273,7 @@ def open_translator(path: Path, device: str = "auto", threads: int = 0) -> tuple
     """The translator in the package at `path`, ready to use, and its own search settings."""
     set_threads(threads)
     keep_freed_memory()
-    prefer_fast_products()
+    prefer_fast_matmul()
     chosen = choose_device(device)
 
     def build(package: Package) -> tuple[Translator, DecodeConfig]:

@@ -9,8 +9,8 @@ from tx.errors import TxError
 from tx.evaluate.perplexity import RunningText, open_language_model
 from tx.evaluate.report import Report, record
 from tx.package import Package
+from tx.text.incremental import encode_text
 from tx.text.lines import read_lines
-from tx.text.running import encode_text
 
 COLUMNS = ("data", "nats/token", "bits/character", "perplexity", "characters")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tx.decode.translate import open_translator
 from tx.errors import TxError
 from tx.evaluate.perplexity import open_language_model, score_lines
-from tx.text.parallel import n_lines, read_aligned
+from tx.text.parallel import n_lines, read_parallel
 
 BATCH = 1000  # sentence pairs that are scored together
 
@@ -40,7 +40,7 @@ def score_text(path: Path, batches: Iterable[list[str]]) -> Iterator[list[Likeli
 
 def score_translations(path: Path, src_file: str, tgt_file: str) -> Iterator[list[Likelihood]]:
     """Score the translation of each source line with the translator in the package at `path`, in batches."""
-    src, tgt = read_aligned([src_file, tgt_file])
+    src, tgt = read_parallel([src_file, tgt_file])
     if not src:
         raise TxError(f"{src_file} and {tgt_file} are empty", "give a source and its translation")
     translator, _ = open_translator(path)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tx.errors import TxError, UsageError, did_you_mean
-from tx.text.parallel import n_lines, unequal
+from tx.text.parallel import line_count_error, n_lines
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -65,7 +65,7 @@ def check(systems: Mapping[str, Lines], references: Mapping[str, Lines]) -> list
     for hyp_name, hyp in systems.items():
         for ref_name, ref in references.items():
             if len(hyp) != len(ref):
-                raise unequal((hyp_name, ref_name), hyp, ref)
+                raise line_count_error((hyp_name, ref_name), hyp, ref)
     warnings = []
     for name, ref in references.items():
         blank = [not line.strip() for line in ref]

@@ -16,12 +16,12 @@ from torch import nn
 from tx.data.batch import make_batch
 from tx.data.corpus import Corpus
 from tx.data.sampler import cut_batches, lengths
-from tx.data.stream import Carry, StreamBatch, contiguous_batches
+from tx.data.stream import StreamBatch, contiguous_batches
 from tx.models import load_model
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
+from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
 from tx.package import load_package
+from tx.text.incremental import decode_text
 from tx.text.load_tokenizer import open_tokenizer
-from tx.text.running import decode_text
 from tx.text.tokenizer import Tokenizer
 
 STREAMS = 16  # rows of a batch of running text: few, since each begins without context
@@ -60,7 +60,7 @@ def open_language_model(path: Path, device: str = "auto", threads: int = 0) -> t
     """The language model in the package at `path`, and its tokenizer."""
     set_threads(threads)
     keep_freed_memory()
-    prefer_fast_products()
+    prefer_fast_matmul()
     chosen = choose_device(device)
     return load_package(
         path, lambda package: (load_model(package, chosen), open_tokenizer(package)), "language-model"
@@ -96,10 +96,12 @@ def _score(model: nn.Module, rows: Sequence[Sequence[int]], max_len: int | None)
         row[: len(ids)] = torch.tensor(ids)
     tokens = torch.cat((torch.zeros_like(targets[:, :1]), targets[:, :-1]), dim=1)
     is_text = torch.arange(n) < torch.tensor([len(ids) for ids in rows])[:, None]
-    total, carry = torch.zeros(len(rows), dtype=torch.float64), Carry()
+    total = torch.zeros(len(rows), dtype=torch.float64)
+    state: tuple[torch.Tensor, ...] = ()
     for start, first, end in _blocks(n, max_len):
-        block = StreamBatch(tokens[:, start:end], targets[:, start:end], carry, fresh=start == 0).to(device)
-        logprobs = model(block).float().log_softmax(dim=-1)
+        block = StreamBatch(tokens[:, start:end], targets[:, start:end]).to(device)
+        logits, state = model(block, state)
+        logprobs = logits.float().log_softmax(dim=-1)
         gained = logprobs.gather(2, block.targets[:, :, None])[:, :, 0].double().cpu()
         total += (gained * is_text[:, start:end])[:, first - start :].sum(dim=1)
     return total.tolist()
@@ -150,8 +152,9 @@ class RunningText:
         """The mean loss of `model` on this text."""
         device = next(model.parameters()).device
         total, n_tokens = torch.zeros((), device=device, dtype=torch.float64), 0
+        state: tuple[torch.Tensor, ...] = ()
         for batch in contiguous_batches(self.ids, self.streams, self.seq_len):
-            loss, n = model.loss(batch.to(device))
+            loss, n, state = model.loss(batch.to(device), state=state)
             total, n_tokens = total + loss, n_tokens + n
         nats = float(total)
         return TextScore(nats / n_tokens, nats / self.n_characters / math.log(2))

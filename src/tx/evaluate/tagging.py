@@ -16,7 +16,7 @@ from tx.decode.tag import open_tagger
 from tx.evaluate import significance
 from tx.evaluate.report import Report, record
 from tx.package import Package, find_package
-from tx.text.conll import Span, read_tagged, spans_of
+from tx.text.conll import Span, read_tagged, spans_from_tags
 
 SIGNATURE = "spans:exact|average:micro|bootstrap:1000"
 COLUMNS = ("data", "type", "precision", "recall", "F1", "95%", "entities")
@@ -54,7 +54,7 @@ def f1_of(counts: Counts) -> NDArray[np.float64]:
 
 def span_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> list[SpanScore]:
     """The scores of BIO tags against the reference: of all types together (""), then of each type."""
-    one, two = ([spans_of(tags) for tags in side] for side in (gold, predicted))
+    one, two = ([spans_from_tags(tags) for tags in side] for side in (gold, predicted))
     types = sorted({span.type for side in (one, two) for spans in side for span in spans})
     scores = []
     for type in ("", *types):
@@ -101,7 +101,9 @@ def evaluate(
             types = ", ".join(sorted(unknown))
             warnings.append(f"{file} has entities of type {types}, which the model does not know")
         predicted = [[each.tags for each in t.tag([s.words for s in sentences])] for t in taggers]
-        counts = [count_spans([*map(spans_of, gold)], [*map(spans_of, tags)]) for tags in predicted]
+        counts = [
+            count_spans([*map(spans_from_tags, gold)], [*map(spans_from_tags, tags)]) for tags in predicted
+        ]
         ci = confidence_interval(counts[0])
         total, *by_type = span_scores(gold, predicted[0])
         records += [

@@ -10,7 +10,7 @@ from tx.evaluate.metrics import check, corpus_scores
 from tx.evaluate.report import Report, record
 from tx.package import Package
 from tx.text.lines import LineWriter, read_lines
-from tx.text.parallel import read_aligned
+from tx.text.parallel import read_parallel
 
 COLUMNS = ("metric", "score", "95%", "signature")
 N_BOOTSTRAP = 1000
@@ -39,7 +39,7 @@ def evaluate(
     if len(files) < 2:
         raise UsageError("a source and at least one reference are needed", "tx evaluate -m MODEL SRC REF")
     tokenize = tokenize or "13a"
-    src, *refs = read_aligned(files)
+    src, *refs = read_parallel(files)
     writer = LineWriter(output) if output else None  # before the model translates: it checks the path
     translator, decode = open_translator(package.path, device, threads)
     decode.beam_size = beam_size or decode.beam_size
@@ -68,7 +68,7 @@ def _evaluate_alignments(
             "gold alignments need one source and one translation",
             "tx evaluate -m MODEL SRC TGT --alignments GOLD",
         )
-    src, tgt = read_aligned(files)
+    src, tgt = read_parallel(files)
     lengths = [(len(a.split()), len(b.split())) for a, b in zip(src, tgt, strict=True)]
     wanted, base = read_gold(read_lines(gold), gold, lengths)
     translator, _ = open_translator(package.path, device, threads)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tx.decode.align import Array, Words, attend, by_word, words_of
+from tx.decode.align import Array, WordNumbers, attention_weights, word_numbers, word_weights
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError, UsageError
 from tx.text.tokenizer import canonical
@@ -36,7 +36,7 @@ class Axis:
 
     pieces: list[str]
     words: list[str]
-    of: Words  # the place in `words` of each piece
+    of: WordNumbers  # the place in `words` of each piece
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ def read(
                 f"the target has {len(tgt):,} pieces, and the model writes {translator.max_len - 1:,}",
                 "shorten it",
             )
-    logits, weights = attend(translator.model, [src], [tgt], (translator.src.pad_id, translator.tgt.pad_id))
+    logits, weights = attention_weights(
+        translator.model, [src], [tgt], (translator.src.pad_id, translator.tgt.pad_id)
+    )
     logprobs = logits[0].float().log_softmax(dim=-1).cpu().numpy()  # [T, V]
     text = translator.tgt.decode(tgt) if target is None else target
     src_axis = _axis(translator.src, src, source)
@@ -133,7 +135,7 @@ def read(
 
 def _axis(tokenizer: Any, ids: Sequence[int], line: str) -> Axis:
     words = line.split()
-    of = words_of(tokenizer, ids, line)
+    of = word_numbers(tokenizer, ids, line)
     return Axis([*map(tokenizer.piece, ids), END], [*words, END], [*of, len(words)])
 
 
@@ -202,7 +204,7 @@ def choose(
         )
     rows, columns = reading.axes(kind)
     if words:
-        return Table(rows.words, columns.words, by_word(values, columns.of, rows.of), title)
+        return Table(rows.words, columns.words, word_weights(values, columns.of, rows.of), title)
     return Table(rows.pieces, columns.pieces, values, title)
 
 

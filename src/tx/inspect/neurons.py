@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tx.decode.generate import LanguageModel, Text
-from tx.decode.numpy_lm import READERS
+from tx.decode.generate import Context, LanguageModel
+from tx.decode.numpy_lm import NUMPY_MODELS
 from tx.errors import TxError, UsageError
-from tx.text.running import TextDecoder, encode_text
+from tx.text.incremental import IncrementalDecoder, encode_text
 
 Array = NDArray[np.float64]
 
@@ -90,22 +90,22 @@ def trace(model: LanguageModel, text: str) -> Trace:
 
     Raises TxError for an empty text, or a model that only torch reads.
     """
-    reading, decoder = Text(model.empty, model.max_len), TextDecoder(model.tokenizer)
-    reading.read([model.tokenizer.eos_id])
-    if not reading.units:
+    reading, decoder = Context(model.empty, model.max_len), IncrementalDecoder(model.tokenizer)
+    reading.feed([model.tokenizer.eos_id])
+    if not reading.activations:
         raise TxError(
-            "this model does not show its hidden units", f"those do that are a {', '.join(READERS)}"
+            "this model does not show its hidden units", f"those do that are a {', '.join(NUMPY_MODELS)}"
         )
     if not text:
         raise TxError("there is no text to colour", "name a file with some text in it")
     spelled: list[str] = []
     rows: list[NDArray[np.float32]] = []
     for id in encode_text(text, model.tokenizer):
-        reading.read([id])
-        part = decoder.push(id)
+        reading.feed([id])
+        part = decoder.decode(id)
         spelled.append(part)
-        rows += [np.concatenate(reading.units)] * len(part)
-    return Trace("".join(spelled), np.array(rows), tuple(map(len, reading.units)))
+        rows += [np.concatenate(reading.activations)] * len(part)
+    return Trace("".join(spelled), np.array(rows), tuple(map(len, reading.activations)))
 
 
 # -- properties ------------------------------------------------------------------------------------

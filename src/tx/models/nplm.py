@@ -44,7 +44,7 @@ class State:
 class NPLM(nn.Module):
     """A language model that sees n - 1 tokens."""
 
-    carries = False  # trained on windows of text, in random order
+    stateful = False  # trained on windows of text, in random order
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -63,29 +63,36 @@ class NPLM(nn.Module):
         hidden = self.dropout(self.hidden(joined).tanh())
         return torch.cat((hidden, joined), dim=-1) if self.config.direct else hidden
 
-    def _read(self, batch: StreamBatch) -> Tensor:
-        """The features of every position; hands the last tokens on to the next batch."""
-        n = self.config.order - 1
-        context = batch.carried()[0] if batch.carried() else self.start(batch.tokens.size(0)).context
-        batch.hand_on(torch.cat((context, batch.tokens), dim=1)[:, -n:])
-        return self.features(batch.tokens, context)
+    def hidden_features(
+        self, batch: StreamBatch, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The features of every position of `batch` after `state`, and the state after it: the last n - 1 tokens."""
+        context = state[0] if state else self.start(batch.tokens.size(0)).context
+        after = torch.cat((context, batch.tokens), dim=1)[:, 1 - self.config.order :]
+        return self.features(batch.tokens, context), (after,)
 
-    def forward(self, batch: StreamBatch) -> Tensor:
-        """The logits of every position, `[B, T, V - 1]`."""
-        return self.output(self._read(batch))  # type: ignore[no-any-return]
+    def forward(
+        self, batch: StreamBatch, state: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The logits of every position, `[B, T, V - 1]`, and the state after the batch."""
+        features, state = self.hidden_features(batch, state)
+        return self.output(features), state
 
-    def loss(self, batch: StreamBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
-        """The sum of all tokens' losses in nats, and how many there are."""
-        features, targets = self._read(batch).flatten(0, 1), batch.targets.flatten()
-        weight, bias = self.output.weight, self.output.bias
-        return linear_cross_entropy(features, weight, targets, label_smoothing, bias), batch.n_tokens
+    def loss(
+        self, batch: StreamBatch, label_smoothing: float = 0.0, state: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, int, tuple[Tensor, ...]]:
+        """The sum of all tokens' losses in nats, how many there are, and the state after the batch."""
+        features, state = self.hidden_features(batch, state)
+        weight, bias, targets = self.output.weight, self.output.bias, batch.targets.flatten()
+        loss = linear_cross_entropy(features.flatten(0, 1), weight, targets, label_smoothing, bias)
+        return loss, batch.n_tokens, state
 
     def start(self, n: int) -> State:
         """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""
         shape, pad_id = (n, self.config.order - 1), self.config.vocab_size - 1
         return State(torch.full(shape, pad_id, device=self.embedding.weight.device))
 
-    def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def feed(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Read `tokens` `[N, T]`; the logits of what follows, `[N, V - 1]`, and the state."""
         seen = torch.cat((state.context, tokens), dim=1)[:, -self.config.order :]  # [N, n]
         logits = self.output(self.features(seen[:, -1:], seen[:, :-1]))
@@ -93,7 +100,7 @@ class NPLM(nn.Module):
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one token for each row, `[N]`; the logits of the next, `[N, V - 1]`, and the state."""
-        return self.read(tokens[:, None], state)
+        return self.feed(tokens[:, None], state)
 
 
 Model = NPLM

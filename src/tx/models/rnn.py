@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from tx.config.schema import option
 from tx.data.batch import Batch
 from tx.errors import TxError
-from tx.nn.attention import Watched
+from tx.nn.attention import AttentionModule
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
-from tx.nn.recurrent import Cell, Encoder, Recurrent, turned
+from tx.nn.recurrent import Cell, RecurrentEncoder, RecurrentStack, reverse_sequences
 
 TASK = "translation"
 
@@ -75,7 +75,7 @@ class Config:
         return self.attention == "bahdanau" or self.input_feeding
 
 
-class Scores(Watched):
+class Scores(AttentionModule):
     """How well states of the decoder fit positions of the source: Luong's dot and general, or a small network.
 
     The network, v . tanh(W query + U key), is Bahdanau's, and with the present state as its query Luong's concat.
@@ -146,7 +146,7 @@ class EncoderDecoder(nn.Module):
         )
         self.output = None if config.tie_embeddings else nn.Linear(e, config.tgt_vocab_size, bias=False)
         cell: Cell = config.cell
-        self.encoder = Encoder(cell, e, d, config.n_layers, config.bidirectional, config.dropout)
+        self.encoder = RecurrentEncoder(cell, e, d, config.n_layers, config.bidirectional, config.dropout)
         attends = config.attention != "none"
         extra = (
             e
@@ -155,7 +155,7 @@ class EncoderDecoder(nn.Module):
             if config.attention == "bahdanau" or config.context_at_each_step
             else 0
         )
-        self.decoder = Recurrent(cell, e + extra, d, config.n_layers, config.dropout)
+        self.decoder = RecurrentStack(cell, e + extra, d, config.n_layers, config.dropout)
         self.bridge = nn.Linear(
             d, d * self.decoder.n_states
         )  # from the encoder's last states to the decoder's first
@@ -183,7 +183,7 @@ class EncoderDecoder(nn.Module):
         real = src != self.src_pad_id
         lengths = real.sum(dim=1)
         if self.config.reverse_source:
-            src = turned(src, lengths)
+            src = reverse_sequences(src, lengths)
         memory, last = self.encoder(self._embed(src, self.src_embedding), lengths)
         first = torch.tanh(self.bridge(last)).chunk(self.decoder.n_states, dim=-1)
         keys = self.scores.key(memory) if self.config.attention != "none" else memory
@@ -201,7 +201,7 @@ class EncoderDecoder(nn.Module):
         """`weights` `[B, T, S]` in the order of the source, whatever the order it was read in."""
         if not self.config.reverse_source:
             return weights
-        return turned(weights.transpose(1, 2), source.mask.sum(dim=-1)[:, 0]).transpose(1, 2)
+        return reverse_sequences(weights.transpose(1, 2), source.mask.sum(dim=-1)[:, 0]).transpose(1, 2)
 
     def _read_out(self, *parts: Tensor) -> Tensor:
         """Luong's attentional vector, tanh(W [context; hidden]), from which the output is computed."""
@@ -263,7 +263,7 @@ class EncoderDecoder(nn.Module):
         vectors = self._advance(self._embed(tokens, self.tgt_embedding), state)
         return vectors @ self.output_weight().T, state
 
-    def attentions(self) -> dict[str, Watched]:
+    def attentions(self) -> dict[str, AttentionModule]:
         """What attends, by its kind and the number of its layer."""
         return {} if self.config.attention == "none" else {"cross 1": self.scores}
 

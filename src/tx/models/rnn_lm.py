@@ -18,7 +18,7 @@ from tx.data.stream import StreamBatch
 from tx.errors import TxError
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
-from tx.nn.recurrent import Recurrent
+from tx.nn.recurrent import RecurrentStack
 
 TASK = "language-model"
 
@@ -58,14 +58,14 @@ class State:
 class RecurrentLM(nn.Module):
     """A language model that remembers the whole text so far in a state of constant size."""
 
-    carries = True  # trained on contiguous streams, by truncated back-propagation through time
+    stateful = True  # trained on contiguous streams, by truncated back-propagation through time
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         width = config.d_embedding
         self.embedding = nn.Embedding(config.vocab_size, width) if width else None
-        self.recurrent = Recurrent(
+        self.recurrent = RecurrentStack(
             config.cell, width or config.vocab_size, config.d_model, config.n_layers, config.dropout
         )
         self.dropout = Dropout(config.dropout)
@@ -102,34 +102,41 @@ class RecurrentLM(nn.Module):
         x, states = self.recurrent(x, states)
         return self.dropout(x), states
 
-    def _read(self, batch: StreamBatch) -> Tensor:
-        """What predicts each next token, `[B, T, D]`; hands the state on to the next batch."""
-        hidden, states = self.hidden(batch.tokens, batch.carried())
-        batch.hand_on(*states)
-        return hidden
+    def forward(
+        self, batch: StreamBatch, state: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The logits of every position, `[B, T, V - 1]`, and the hidden state after the batch."""
+        hidden, state = self.hidden(batch.tokens, state)
+        return F.linear(hidden, self.output_weight(), self.output_bias), _detached(state)
 
-    def forward(self, batch: StreamBatch) -> Tensor:
-        """The logits of every position, `[B, T, V - 1]`."""
-        return F.linear(self._read(batch), self.output_weight(), self.output_bias)
+    def loss(
+        self, batch: StreamBatch, label_smoothing: float = 0.0, state: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, int, tuple[Tensor, ...]]:
+        """The sum of all tokens' losses in nats, how many there are, and the hidden state after the batch.
 
-    def loss(self, batch: StreamBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
-        """The sum of all tokens' losses in nats, and how many there are."""
-        hidden, targets = self._read(batch).flatten(0, 1), batch.targets.flatten()
-        weight, bias = self.output_weight(), self.output_bias
-        return linear_cross_entropy(hidden, weight, targets, label_smoothing, bias), batch.n_tokens
+        The state is detached: gradients end at the beginning of a batch (truncated back-propagation through time).
+        """
+        hidden, state = self.hidden(batch.tokens, state)
+        weight, bias, targets = self.output_weight(), self.output_bias, batch.targets.flatten()
+        loss = linear_cross_entropy(hidden.flatten(0, 1), weight, targets, label_smoothing, bias)
+        return loss, batch.n_tokens, _detached(state)
 
     def start(self, n: int) -> State:
         """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""
         return State(self.recurrent.zeros(n, self.output_bias))
 
-    def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def feed(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Read `tokens` `[N, T]`; the logits of what follows, `[N, V - 1]`, and the state."""
         hidden, tensors = self.hidden(tokens, state.tensors)
         return F.linear(hidden[:, -1], self.output_weight(), self.output_bias), State(tensors)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one token for each row, `[N]`; the logits of the next, `[N, V - 1]`, and the state."""
-        return self.read(tokens[:, None], state)
+        return self.feed(tokens[:, None], state)
+
+
+def _detached(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor.detach() for tensor in state)
 
 
 Model = RecurrentLM

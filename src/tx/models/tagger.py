@@ -20,10 +20,10 @@ from tx.config.schema import option
 from tx.data.tagged import N_SHAPES, TagBatch
 from tx.errors import TxError
 from tx.nn.attention import Attention
-from tx.nn.crf import Chain
+from tx.nn.crf import LinearChainCRF
 from tx.nn.dropout import Dropout
 from tx.nn.position import sinusoids
-from tx.nn.recurrent import Encoder
+from tx.nn.recurrent import RecurrentEncoder
 from tx.nn.transformer import FeedForward, Residual
 
 TASK = "tagging"
@@ -159,12 +159,12 @@ class Tagger(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.d_piece)
         width = config.d_piece + self.reader.width
         self.encoder: nn.Module = (
-            Encoder("lstm", width, config.d_model, config.n_layers, True, config.dropout)
+            RecurrentEncoder("lstm", width, config.d_model, config.n_layers, True, config.dropout)
             if config.encoder == "lstm"
             else TransformerEncoder(config, width)
         )
         self.output = nn.Linear(config.d_model, len(config.tags))
-        self.chain = Chain(len(config.types))
+        self.chain = LinearChainCRF(len(config.types))
         self.dropout = Dropout(config.dropout)
         self.reset_parameters()
 

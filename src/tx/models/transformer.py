@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tx.config.schema import option
 from tx.data.batch import Batch
 from tx.errors import TxError
-from tx.nn.attention import Attention, Watched
+from tx.nn.attention import Attention, AttentionModule
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
 from tx.nn.position import sinusoids
@@ -274,9 +274,9 @@ class Transformer(nn.Module):
             cache.length += 1
         return self.decoder_norm(x)[:, 0] @ self.output_weight().T, state
 
-    def attentions(self) -> dict[str, Watched]:
+    def attentions(self) -> dict[str, AttentionModule]:
         """What attends, by its kind and the number of its layer."""
-        found: dict[str, Watched] = {}
+        found: dict[str, AttentionModule] = {}
         for number, layer in enumerate(self.encoder, 1):
             found[f"encoder {number}"] = cast(EncoderLayer, layer).self_attention
         for number, layer in enumerate(self._layers(), 1):

@@ -98,7 +98,7 @@ class State:
 class TransformerLM(nn.Module):
     """A language model that attends to all of the text within its context of `max_len` tokens."""
 
-    carries = False  # trained on windows of text, in random order
+    stateful = False  # trained on windows of text, in random order
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -148,14 +148,19 @@ class TransformerLM(nn.Module):
             x = layer(x)
         return self.norm(x)  # type: ignore[no-any-return]
 
-    def forward(self, batch: StreamBatch) -> Tensor:
-        """The logits of every position, `[B, T, V - 1]`."""
-        return self.hidden(batch.tokens) @ self.output_weight().T
+    def forward(
+        self, batch: StreamBatch, state: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The logits of every position, `[B, T, V - 1]`, and the state after the batch: there is none."""
+        return self.hidden(batch.tokens) @ self.output_weight().T, ()
 
-    def loss(self, batch: StreamBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
-        """The sum of all tokens' losses in nats, and how many there are."""
+    def loss(
+        self, batch: StreamBatch, label_smoothing: float = 0.0, state: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, int, tuple[Tensor, ...]]:
+        """The sum of all tokens' losses in nats, how many there are, and the state: there is none."""
         hidden, targets = self.hidden(batch.tokens).flatten(0, 1), batch.targets.flatten()
-        return linear_cross_entropy(hidden, self.output_weight(), targets, label_smoothing), batch.n_tokens
+        loss = linear_cross_entropy(hidden, self.output_weight(), targets, label_smoothing)
+        return loss, batch.n_tokens, ()
 
     def _layers(self) -> Iterator[Layer]:
         return (cast(Layer, layer) for layer in self.layers)
@@ -166,7 +171,7 @@ class TransformerLM(nn.Module):
         empty = self.embedding.weight.new_empty(n, h, 0, d_model // h)
         return State([(empty, empty) for _ in self.layers])
 
-    def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def feed(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Read `tokens` `[N, T]`; the logits of what follows, `[N, V - 1]`, and the state.
 
         Raises TxError if more than `max_len` tokens have then been read.
@@ -180,7 +185,7 @@ class TransformerLM(nn.Module):
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one token for each row, `[N]`; the logits of the next, `[N, V - 1]`, and the state."""
-        return self.read(tokens[:, None], state)
+        return self.feed(tokens[:, None], state)
 
 
 Model = TransformerLM

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tx.nn.device import products_by_onednn
+from tx.nn.device import matmul_by_onednn
 from tx.nn.dropout import Dropout
 
 
-class Watched(nn.Module):
+class AttentionModule(nn.Module):
     """A module whose attention weights can be watched: see `watch`."""
 
     seen: list[Tensor] | None = None  # the weights of each call, where somebody watches
@@ -27,7 +27,7 @@ class Watched(nn.Module):
 
 
 @contextmanager
-def watch(modules: Mapping[str, Watched]) -> Iterator[dict[str, list[Tensor]]]:
+def record_attention(modules: Mapping[str, AttentionModule]) -> Iterator[dict[str, list[Tensor]]]:
     """Keep the attention weights that the `modules` use meanwhile: one `[B, H, T, S]` for each call, by name."""
     seen: dict[str, list[Tensor]] = {name: [] for name in modules}
     try:
@@ -39,7 +39,7 @@ def watch(modules: Mapping[str, Watched]) -> Iterator[dict[str, list[Tensor]]]:
             module.seen = None
 
 
-class Attention(Watched):
+class Attention(AttentionModule):
     """Attention of `n_heads` heads; `query`, `key_value` and `out` are its three products.
 
     Self-attention takes queries, keys and values from one fused product; cross-attention fuses keys and values,
@@ -73,7 +73,7 @@ class Attention(Watched):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
         """`softmax(q k^T / sqrt(K)) v`, heads merged and projected: `[B, H, T, K]` to `[B, T, D]`."""
         p = self.dropout.p if self.training else 0.0
-        if self.seen is not None or (q.device.type == "cpu" and (p or products_by_onednn())):
+        if self.seen is not None or (q.device.type == "cpu" and (p or matmul_by_onednn())):
             context = self._attend_plainly(q, k, v, mask, causal)
         else:
             context = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, is_causal=causal)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 _NEVER = -1e4  # a score beside which all others vanish, and whose sums stay numbers
 
 
-class Chain(nn.Module):
+class LinearChainCRF(nn.Module):
     """Scores of tags in a row: transitions from tag to tag, and what a sentence may begin with."""
 
     def __init__(self, n_types: int) -> None:

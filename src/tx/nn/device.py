@@ -68,7 +68,7 @@ def keep_freed_memory() -> None:
         return
 
 
-def prefer_fast_products() -> None:
+def prefer_fast_matmul() -> None:
     """Let matrix products in float32 run as fast as they can: TF32 on a GPU, oneDNN on some CPUs.
 
     PyTorch multiplies with MKL, which uses half the width of AVX-512 on processors not made by Intel. There
@@ -87,7 +87,7 @@ def prefer_fast_products() -> None:
         torch.set_float32_matmul_precision("high")
 
 
-def products_by_onednn() -> bool:
+def matmul_by_onednn() -> bool:
     """Whether `prefer_fast_products` chose oneDNN."""
     return torch.get_float32_matmul_precision() == "medium"
 

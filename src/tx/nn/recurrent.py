@@ -19,7 +19,7 @@ Cell = Literal["rnn", "gru", "lstm"]
 _LAYERS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
-class Recurrent(nn.Module):
+class RecurrentStack(nn.Module):
     """A stack of recurrent layers with dropout between them."""
 
     def __init__(self, cell: Cell, d_input: int, d_model: int, n_layers: int, dropout: float) -> None:
@@ -45,14 +45,14 @@ class Recurrent(nn.Module):
         return x, tuple(torch.cat(parts) for parts in zip(*ended, strict=True))
 
 
-def turned(x: Tensor, lengths: Tensor) -> Tensor:
+def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
     """`x` `[B, S, ...]` with the first `lengths` positions of each row in reverse; the padding stays."""
     place = torch.arange(x.size(1), device=x.device).expand(x.size(0), -1)
     index = torch.where(place < lengths[:, None], lengths[:, None] - 1 - place, place)
     return x.gather(1, index.view(*index.shape, *[1] * (x.dim() - 2)).expand_as(x))
 
 
-class Encoder(nn.Module):
+class RecurrentEncoder(nn.Module):
     """Recurrent layers over padded texts, in both directions with half of `d_model` for each, or in one.
 
     Padding stands after the text, where neither direction has been yet: it changes nothing.
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
         ways = 2 if bidirectional else 1
         widths = [d_input] + [d_model] * (n_layers - 1)
         self.layers = nn.ModuleList(
-            nn.ModuleList(Recurrent(cell, width, d_model // ways, 1, 0.0) for _ in range(ways))
+            nn.ModuleList(RecurrentStack(cell, width, d_model // ways, 1, 0.0) for _ in range(ways))
             for width in widths
         )
         self.dropout = Dropout(dropout)
@@ -77,8 +77,10 @@ class Encoder(nn.Module):
         for number, ways in enumerate(self.layers):
             x = self.dropout(x) if number else x
             read = []
-            for turn, layer in enumerate(cast(list[Recurrent], ways)):
-                read.append(layer(turned(x, lengths) if turn else x, layer.zeros(x.size(0), x))[0])
+            for turn, layer in enumerate(cast(list[RecurrentStack], ways)):
+                read.append(layer(reverse_sequences(x, lengths) if turn else x, layer.zeros(x.size(0), x))[0])
             last.append(torch.cat([y.gather(1, ends.expand(-1, 1, y.size(2)))[:, 0] for y in read], dim=-1))
-            x = torch.cat([turned(y, lengths) if turn else y for turn, y in enumerate(read)], dim=-1)
+            x = torch.cat(
+                [reverse_sequences(y, lengths) if turn else y for turn, y in enumerate(read)], dim=-1
+            )
         return x, torch.stack(last)

@@ -18,7 +18,7 @@ from tx.package.weights import Tensor, read_header
 from tx.package.write import (
     add_scores,
     check_place,
-    no_package_there,
+    not_a_package,
     update_manifest,
     update_package,
     write_package,
@@ -40,7 +40,7 @@ __all__ = [
     "list_packages",
     "load_package",
     "model_card",
-    "no_package_there",
+    "not_a_package",
     "read_header",
     "set_default",
     "update_manifest",

@@ -18,14 +18,14 @@ LARGE = 1 << 25  # bytes; below, hashing takes less than a twentieth of a second
 _SETTLED = 2_000_000_000  # ns since the last change; the coarsest clock of a file system ticks every 2 s
 
 
-def is_remembered(file: os.stat_result, digest: str) -> bool:
+def is_verified(file: os.stat_result, digest: str) -> bool:
     """Whether this very file has been found to have this SHA-256."""
     with suppress(OSError, ValueError, RuntimeError):  # RuntimeError: there is no home folder
         return file.st_size >= LARGE and _record(file).read_text(encoding="ascii") == _line(file, digest)
     return False
 
 
-def remember(file: os.stat_result, digest: str) -> None:
+def store_verified(file: os.stat_result, digest: str) -> None:
     """Keep in mind that `file` has this SHA-256, if it is large and at rest; where that fails, do without."""
     changed = max(file.st_mtime_ns, file.st_ctime_ns)
     if file.st_size >= LARGE and time.time_ns() - changed > _SETTLED:

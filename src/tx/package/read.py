@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tx.errors import TxError
-from tx.package.hash_cache import is_remembered, remember
+from tx.package.hash_cache import is_verified, store_verified
 from tx.package.manifest import (
     HF_WEIGHTS,
     MANIFEST,
@@ -49,24 +49,24 @@ class Package:
     _seen: bytes = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path | str, task: str | None = None, *, afresh: bool = False) -> "Package":
+    def open(cls, path: Path | str, task: str | None = None, *, rehash: bool = False) -> "Package":
         """Check everything in the package at `path`. Raises TxError: missing, damaged, too new, wrong task.
 
         A large file that was found whole before and has not changed since is not hashed again, unless
-        `afresh`. What was checked belongs together, but a writer may replace it later: see `load_package`.
+        `rehash`. What was checked belongs together, but a writer may replace it later: see `load_package`.
         """
         path = Path(path)
         for _ in range(_TRIES):
             seen = _read_small(path)
             try:
-                return cls._verify(path, seen, task, afresh)
+                return cls._verify(path, seen, task, rehash)
             except TxError:
                 if _read_small(path) == seen:
                     raise
         raise _never_still(path)
 
     @classmethod
-    def _verify(cls, path: Path, seen: bytes, task: str | None, afresh: bool) -> "Package":
+    def _verify(cls, path: Path, seen: bytes, task: str | None, rehash: bool) -> "Package":
         manifest = read_manifest(path / MANIFEST, seen)
         if task is not None and manifest["task"] != task:
             raise TxError(
@@ -75,7 +75,7 @@ class Package:
             )
         files, tensors = {}, {}
         for name, entry in manifest["files"].items():
-            files[name], header = _verify_file(path, name, entry, afresh)
+            files[name], header = _verify_file(path, name, entry, rehash)
             if name in (WEIGHTS, HF_WEIGHTS):
                 tensors = header
         return cls(path, manifest, tensors, files, seen)
@@ -205,25 +205,25 @@ def _open_regular(path: Path) -> BufferedReader:
 
 
 def _verify_file(
-    path: Path, name: str, entry: dict[str, Any], afresh: bool
+    path: Path, name: str, entry: dict[str, Any], rehash: bool
 ) -> tuple[Path, dict[str, Tensor]]:
     """Find and check one listed file; return where it is and, for safetensors, its header."""
     # The staged name comes first: were it gone a moment later, its content would be at the plain name.
     for where in (staged(path, name, entry), path / name):
         with suppress(FileNotFoundError, NotADirectoryError), _open_regular(where) as file:
-            return where, _verify_content(file, where, entry, afresh)
+            return where, _verify_content(file, where, entry, rehash)
     raise TxError(
         f"{path / name} is missing, and {MANIFEST} lists it", "copy, download or train the package again"
     )
 
 
 def _verify_content(
-    file: BufferedReader, where: Path, entry: dict[str, Any], afresh: bool
+    file: BufferedReader, where: Path, entry: dict[str, Any], rehash: bool
 ) -> dict[str, Tensor]:
     found = os.fstat(file.fileno())
     if found.st_size != entry["bytes"]:
         raise damaged_file(where, f"it has {found.st_size:,} bytes, and {MANIFEST} lists {entry['bytes']:,}")
-    if afresh or not is_remembered(found, entry["sha256"]):
+    if rehash or not is_verified(found, entry["sha256"]):
         try:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
@@ -232,5 +232,5 @@ def _verify_content(
             ) from None
         if digest != entry["sha256"]:
             raise damaged_file(where, f"its SHA-256 is not the one {MANIFEST} lists")
-        remember(found, digest)
+        store_verified(found, digest)
     return read_header(file, found.st_size, where) if where.suffix == ".safetensors" else {}

@@ -33,14 +33,14 @@ from tx.files import (
     locked,
     remove,
     sha256,
-    writing,
+    write_errors,
 )
 from tx.package.card import is_untouched, model_card
 from tx.package.manifest import CARD, FORMAT, MANIFEST, Manifest, read_manifest, serialize_manifest
 from tx.package.read import STAGED, Package, staged
 
 
-class SavesItself(Protocol):
+class Saveable(Protocol):
     """What a package asks of a tokenizer."""
 
     @property
@@ -56,7 +56,7 @@ class Fields(TypedDict, total=False):
     task: Required[str]
     arch: str | None
     config: dict[str, Any]
-    tokenizers: Mapping[str, SavesItself]  # "tokenizer", or "src" and "tgt"
+    tokenizers: Mapping[str, Saveable]  # "tokenizer", or "src" and "tgt"
     decode: dict[str, Any]
     data: dict[str, Any]
     scores: list[dict[str, Any]]  # each with `metric` and `value`; `data` and `signature` where known
@@ -92,12 +92,12 @@ def check_place(path: Path, overwrite: bool) -> None:
     if (path.is_dir() and not any(path.iterdir())) or not (path.exists() or path.is_symlink()):
         return
     if not (path / MANIFEST).is_file() and not _holds_only_run(path):
-        raise no_package_there(path, overwrite)
+        raise not_a_package(path, overwrite)
     if not overwrite:
         raise TxError(f"{path} exists already", "replace it with --overwrite, or choose another -o")
 
 
-def no_package_there(path: Path, overwrite: bool) -> TxError:
+def not_a_package(path: Path, overwrite: bool) -> TxError:
     """The error for a package that would take the place of something else."""
     told = (
         "is not a package, and --overwrite replaces only packages"
@@ -119,7 +119,7 @@ def update_package(path: Path | str, fill: Fill = _nothing, **fields: Unpack[Fie
     A card that a person has edited is kept. Raises TxError if writing fails; the old package is then whole.
     """
     path = Path(path)
-    with writing(path, inside=path), _library_errors(path):
+    with write_errors(path, inside=path), _library_errors(path):
         path.mkdir(parents=True, exist_ok=True)
         with locked(path):
             old = _settle(path)
@@ -139,7 +139,7 @@ def update_manifest(package: Package, **changes: Any) -> Package:
     Raises TxError if the package has been replaced since it was opened: a score belongs to what was measured.
     """
     path = package.path
-    with writing(path, inside=path), locked(path):
+    with write_errors(path, inside=path), locked(path):
         current = _manifest_of(path)
         if current.get("files") != package.manifest["files"]:
             raise TxError(f"{path} was replaced while it was in use", "run the command again")

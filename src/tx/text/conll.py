@@ -21,7 +21,7 @@ Rows = list[tuple[int, list[str]]]  # the lines of a sentence: their numbers fro
 
 
 @dataclass(frozen=True)
-class Tagged:
+class TaggedSentence:
     """A sentence: its words, a tag in BIO for each, and where each stands in the file."""
 
     words: list[str]
@@ -38,7 +38,7 @@ class Span:
     type: str
 
 
-def spans_of(tags: Sequence[str]) -> list[Span]:
+def spans_from_tags(tags: Sequence[str]) -> list[Span]:
     """The entities that tags of either scheme name, in order, as the shared task's own scorer reads them.
 
     B begins one; I begins one where none of its type is open.
@@ -55,7 +55,7 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     return found
 
 
-def bio_of(spans: Iterable[Span], n_words: int) -> list[str]:
+def bio_tags(spans: Iterable[Span], n_words: int) -> list[str]:
     """The tags, in BIO, of entities that do not overlap."""
     tags = [OUTSIDE] * n_words
     for span in spans:
@@ -64,7 +64,7 @@ def bio_of(spans: Iterable[Span], n_words: int) -> list[str]:
     return tags
 
 
-class Sentences:
+class SentenceReader:
     """Groups lines into sentences as they come; `-DOCSTART-` lines and comments are passed over."""
 
     def __init__(self) -> None:
@@ -104,27 +104,27 @@ def _is_comment(line: str, columns: list[str]) -> bool:
 
 def read_words(path: str | Path) -> Iterator[list[str]]:
     """The words of each sentence of a file in columns."""
-    sentences = Sentences()
+    sentences = SentenceReader()
     for rows in sentences.feed([*read_lines(path), ""]):
         yield [columns[0] for _, columns in rows]
 
 
-def read_tagged(path: str | Path) -> list[Tagged]:
+def read_tagged(path: str | Path) -> list[TaggedSentence]:
     """The sentences of a file in columns, their tags in BIO whatever scheme the file has.
 
     Raises TxError, with file and line, for a word without a tag, for what is no tag, and for a tag that does not
     follow from the one before in the scheme that the file has; and for a file without a sentence.
     """
     found = []
-    for rows in Sentences().feed([*read_lines(path), ""]):
+    for rows in SentenceReader().feed([*read_lines(path), ""]):
         for number, columns in rows:
             _check_row(f"{path}:{number}", columns)
         numbers, columns_of = zip(*rows, strict=True)
-        found.append(Tagged([c[0] for c in columns_of], [c[-1] for c in columns_of], list(numbers)))
+        found.append(TaggedSentence([c[0] for c in columns_of], [c[-1] for c in columns_of], list(numbers)))
     if not found:
         raise TxError(f"{path} holds no sentence", "it needs a word and its tag on each line")
     _check_scheme(str(path), found)
-    return [Tagged(s.words, bio_of(spans_of(s.tags), len(s.words)), s.lines) for s in found]
+    return [TaggedSentence(s.words, bio_tags(spans_from_tags(s.tags), len(s.words)), s.lines) for s in found]
 
 
 def _check_row(where: str, columns: list[str]) -> None:
@@ -139,7 +139,7 @@ def _check_row(where: str, columns: list[str]) -> None:
         )
 
 
-def _check_scheme(path: str, sentences: Sequence[Tagged]) -> None:
+def _check_scheme(path: str, sentences: Sequence[TaggedSentence]) -> None:
     """Raise TxError unless all entities begin in one scheme, and name the first line that does otherwise."""
     begun: dict[str, list[tuple[int, str, str]]] = {
         "B": [],

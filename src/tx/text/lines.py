@@ -46,14 +46,14 @@ def open_input(path: str | Path) -> Iterator[BinaryIO]:
             raise TxError("standard input is closed", "give a file, or pipe text into the command")
         yield sys.stdin.buffer
         return
-    with readable(name):
+    with read_errors(name):
         file: Any = (gzip.open if name.endswith(".gz") else open)(path, "rb")
     with file:
         yield file
 
 
 @contextmanager
-def readable(name: str) -> Iterator[None]:
+def read_errors(name: str) -> Iterator[None]:
     """Give what the system says about a file the words of a TxError."""
     try:
         yield
@@ -94,7 +94,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
     line, for whatever is not UTF-8 text: another encoding, NUL bytes, lines that end in a lone `\\r`.
     """
     name = _name(path)
-    with open_input(path) as file, readable(name):
+    with open_input(path) as file, read_errors(name):
         for number, raw in enumerate(file, start=1):
             if number == 1:
                 raw = _check_start(raw, name)
@@ -109,7 +109,7 @@ def read_blocks(path: str | Path, size: int = 1 << 20) -> Iterator[tuple[bytes, 
     does, and for a word that fills more than 64 blocks.
     """
     name = _name(path)
-    with open_input(path) as file, readable(name):
+    with open_input(path) as file, read_errors(name):
         number, rest = 0, b""
         while block := file.read(size):
             block = rest + (block if number else _check_start(block, name))
@@ -179,7 +179,7 @@ def _is_utf16(start: bytes) -> bool:
     return sample.startswith(_UTF16) or sample.count(b"\0") * 3 > len(sample) > 1
 
 
-def arrived_lines(
+def available_lines(
     stream: BinaryIO, max_lines: int, warn: Callable[[str], None] = lambda message: None
 ) -> Iterator[list[str]]:
     """Yield in batches of at most `max_lines` the lines that have arrived on `stream`, waiting only when none
@@ -210,7 +210,7 @@ def arrived_lines(
 
 
 def _arrived_bytes(stream: BinaryIO, max_lines: int) -> Iterator[list[bytes]]:
-    with readable(str(getattr(stream, "name", "the input"))):
+    with read_errors(str(getattr(stream, "name", "the input"))):
         if isinstance(stream, BufferedReader) and isinstance(stream.raw, FileIO):
             yield from _live_batches(stream.fileno(), max_lines)
         else:  # unpacked from gzip, or in memory: all of it is there

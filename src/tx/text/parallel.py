@@ -17,18 +17,18 @@ def n_lines(n: int) -> str:
     return f"{n:,} line{'s' * (n != 1)}"
 
 
-def read_aligned(files: Sequence[str]) -> list[list[str]]:
+def read_parallel(files: Sequence[str]) -> list[list[str]]:
     """The lines of each file. Raises TxError where one has not as many as the first, and says where they slip."""
     first, *others = (list(read_lines(file)) for file in files)
     for file, other in zip(files[1:], others, strict=True):
         if len(other) != len(first):
-            raise unequal((files[0], file), first, other)
+            raise line_count_error((files[0], file), first, other)
     return [first, *others]
 
 
-def unequal(names: Sequence[str], src: Sequence[str], tgt: Sequence[str]) -> TxError:
+def line_count_error(names: Sequence[str], src: Sequence[str], tgt: Sequence[str]) -> TxError:
     """The error for texts of these names with different numbers of lines, and where they seem to slip."""
-    line = slipped_at(src, tgt)
+    line = first_misaligned_line(src, tgt)
     hint = f"line n of the one belongs to line n of the other: look at line {line:,} of both"
     if all(Path(name).is_file() and not name.endswith(".gz") for name in names):
         files = " ".join(map(shlex.quote, names))
@@ -40,7 +40,7 @@ def unequal(names: Sequence[str], src: Sequence[str], tgt: Sequence[str]) -> TxE
     )
 
 
-def slipped_at(src: Sequence[str], tgt: Sequence[str]) -> int:
+def first_misaligned_line(src: Sequence[str], tgt: Sequence[str]) -> int:
     """The line (from 1) from which on `tgt` is best explained as shifted against `src` by their difference.
 
     The cost of pairing two lines is the distance of their length ratio from the corpus's own (after Gale and

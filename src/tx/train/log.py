@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tx.errors import TxError
-from tx.files import writing
+from tx.files import write_errors
 
 
 class Log:
@@ -29,7 +29,7 @@ class Log:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record, its numbers as TensorBoard scalars at its step. Raises TxError if that fails."""
-        with writing(self.path, inside=self.path.parent):
+        with write_errors(self.path, inside=self.path.parent):
             self._file = self._file or self._open()
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()

@@ -59,11 +59,6 @@ class BatchSampler(Protocol):
 
     def batches_per_epoch(self) -> int: ...
 
-    def state(self) -> dict[str, Tensor]:
-        """The tensors that a resumed run needs in addition to the position."""
-
-    def load_state(self, state: dict[str, Tensor]) -> None: ...
-
 
 @dataclass
 class LoopProgress(Progress):
@@ -75,6 +70,9 @@ class LoopProgress(Progress):
     snapshots: dict[str, str] = field(default_factory=dict)  # weights saved for averaging, with their digests
     limits: list[float] = field(default_factory=list)  # those that the run ended with
     recent: list[float] = field(default_factory=list)  # sums since the last line of the log
+
+
+State = tuple[Tensor, ...]  # a recurrent state that one batch of contiguous text hands to the next
 
 
 class Trainer:
@@ -100,6 +98,8 @@ class Trainer:
         self.evaluate, self.publish, self.listener = evaluate, publish, listener
         self.limits = Limits.of(config)
         self.device = next(model.parameters()).device
+        self.stateful = getattr(model, "stateful", False)
+        self.state: State = ()  # of a stateful model after the last batch
         self.bf16 = use_bf16(config.precision, self.device)
         self.optimizer = Optimizer(model, config)
         self.progress = LoopProgress(position=sampler.position, warmup_steps=config.warmup_steps)
@@ -115,10 +115,13 @@ class Trainer:
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
-    def _loss(self, batch: Any) -> Tensor:
+    def _loss(self, batch: Any, state: State) -> tuple[Tensor, State]:
+        """The summed loss of a batch; and the recurrent state after it, if the model is stateful."""
         with self._autocast():
-            loss, _ = self.model.loss(batch, self.config.label_smoothing)
-        return loss  # type: ignore[no-any-return]
+            if not self.stateful:
+                return self.model.loss(batch, self.config.label_smoothing)[0], ()
+            loss, _, state = self.model.loss(batch, self.config.label_smoothing, () if batch.fresh else state)
+        return loss, state
 
     def _fetch(self) -> tuple[list[Any], Position, float]:
         """The batches of the next update, the position after them, and that as a number of epochs."""
@@ -127,21 +130,24 @@ class Trainer:
             batches = [batch.pin() for batch in batches]
         return batches, replace(self.sampler.position), self.sampler.epochs()
 
-    def gradients(self, batches: list[Any]) -> tuple[Tensor, int]:
-        """Add the gradient of the mean loss of a target token in `batches`; returns the sum and the count."""
+    def gradients(self, batches: list[Any], state: State = ()) -> tuple[Tensor, int, State]:
+        """Add the gradient of the mean loss per target token of `batches`.
+
+        Returns the summed loss, the number of target tokens, and the recurrent state after the batches.
+        """
         n_tokens = sum(batch.n_tokens for batch in batches)
         total = torch.zeros((), device=self.device)
         for batch in batches:
-            loss = self._compiled(batch.to(self.device))
+            loss, state = self._compiled(batch.to(self.device), state)
             (loss / n_tokens).backward()
             total += loss.detach()
-        return total, n_tokens
+        return total, n_tokens, state
 
     def _update(self, batches: list[Any]) -> tuple[Tensor, Tensor]:
         """One optimizer step; returns the summed loss, and whether the update was skipped (1.0)."""
         progress = self.progress
         torch.manual_seed(((self.seed << 32) + progress.step) % 2**63)
-        total, n_tokens = self.gradients(batches)
+        total, n_tokens, self.state = self.gradients(batches, self.state)
         lr = self.learning_rate()
         progress.step += 1
         progress.tokens += n_tokens
@@ -318,7 +324,8 @@ class Trainer:
         started = time.monotonic()
         self.progress.log_bytes, self.progress.recent = self.log.flush(), self.meters.sums()
         weights = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
-        tensors = self.optimizer.state() | self.sampler.state()
+        carried = {f"carry/{number}": tensor for number, tensor in enumerate(self.state)}
+        tensors = self.optimizer.state() | carried
         save_checkpoint(self.folder / "last", weights, tensors, asdict(self.progress))
         self.snapshots.prune(self.progress.snapshots)
         ended = time.monotonic()
@@ -333,7 +340,7 @@ class Trainer:
         self.sampler.position = replace(self.progress.position)
         self.model.load_state_dict(weights, strict=False)
         self.optimizer.load_state(tensors)
-        self.sampler.load_state(tensors)
+        self.state = tuple(tensors[name] for name in sorted(tensors) if name.startswith("carry/"))
         self.snapshots.check(self.progress.snapshots)
         self.meters = Meters(self.device, *self.progress.recent)
         self.log.truncate(self.progress.log_bytes)

@@ -18,9 +18,9 @@ from torch import nn
 from tx.config.schema import RunConfig, decode_options
 from tx.errors import TxError
 from tx.models import model_config, weights_of
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
+from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
 from tx.package import WEIGHTS, Package, update_package
-from tx.package.write import SavesItself
+from tx.package.write import Saveable
 from tx.train.forecast import TRIALS, forecast
 from tx.train.loop import BatchSampler, Evaluation, LoopProgress, Trainer
 from tx.train.run import Forecast, Listener
@@ -33,7 +33,7 @@ TOKENIZER = "tokenizer"  # in the run folder: a package with the tokenizers, for
 class TrainingSetup:
     """A model, its data, and the description of both for the package."""
 
-    tokenizers: Mapping[str, SavesItself]  # by their names in the package
+    tokenizers: Mapping[str, Saveable]  # by their names in the package
     model: nn.Module
     sampler: BatchSampler
     evaluate: Callable[[], Evaluation]
@@ -92,7 +92,7 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener, set_
     device = choose_device(config.train.device)
     threads = set_threads(config.train.threads)
     keep_freed_memory()
-    prefer_fast_products()
+    prefer_fast_matmul()
     folder, saved = out / "run", None
     if resume:
         check_inputs(folder, config)

@@ -18,7 +18,7 @@ from tx.config.schema import RunConfig
 from tx.config.toml import to_toml
 from tx.errors import TxError
 from tx.files import atomic_file, remove, sha256
-from tx.package import MANIFEST, no_package_there
+from tx.package import MANIFEST, not_a_package
 
 LOCK, OWNER, CONFIG, INPUTS = "lock", "process", "config.toml", "inputs.json"
 
@@ -77,7 +77,7 @@ def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
     ours = (run / LOCK).exists() or not run.exists() or (run.is_dir() and not any(run.iterdir()))
     is_package = ours and out.is_dir() and (MANIFEST in entries or entries <= {"run"})
     if not is_package and (overwrite or not has_begun(run)):
-        raise no_package_there(out, overwrite)
+        raise not_a_package(out, overwrite)
     if not overwrite and (has_begun(run) or entries - {"run"}):
         raise TxError(
             f"{out} exists already", "go on with --resume, replace it with --overwrite, or choose another -o"

@@ -19,7 +19,7 @@ import numpy as np
 
 from tx.errors import TxError
 from tx.package import Package
-from tx.text.lines import STDIN, LineWriter, open_input, readable
+from tx.text.lines import STDIN, LineWriter, open_input, read_errors
 from tx.vectors.search import Matrix
 from tx.vectors.store import NOT_IN_A_WORD, Block, write_blocks
 from tx.vectors.word_vectors import WordVectors
@@ -100,7 +100,7 @@ def read_rows(
     warn: Callable[[str], None] = lambda message: None,
 ) -> Iterator[Block]:
     """Yield the words of an open file and their rows, in blocks. Raises TxError as `import_vectors` does."""
-    with readable(name):
+    with read_errors(name):
         first = stream.readline(_CHUNK).removeprefix(b"\xef\xbb\xbf")
         for magic, (what, hint) in _MAGIC.items():
             if first.startswith(magic):

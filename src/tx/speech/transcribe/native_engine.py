@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from tx.decode.sampling import Sampling
-from tx.decode.search import Hypothesis, beam_search, generate
+from tx.decode.search import Hypothesis, beam_search, greedy_search
 from tx.models import whisper
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_products, set_threads
+from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
 from tx.package.hf_folder import HfFolder
 from tx.speech.features import HOP, Audio, log_mel
 from tx.speech.transcribe.decoding import DecodingResult, Options, decode_with_fallback
@@ -124,17 +124,17 @@ class NativeEngine:
                 max_lens=max_lens,
                 bos_id=bos_id,
                 eos_id=eos_id,
-                leave_in=1,
+                row_multiple=1,
             )
         else:
-            best = generate(
+            best = greedy_search(
                 self,
                 windows,
                 sampling=Sampling(temperature, seed=options.seed) if temperature else None,
                 max_lens=max_lens,
                 bos_id=bos_id,
                 eos_id=eos_id,
-                leave_in=1,
+                row_multiple=1,
                 lines=numbers,
             )
         nothing = Hypothesis([], NEGATIVE_INFINITY, NEGATIVE_INFINITY)
@@ -153,7 +153,7 @@ def open_native(folder: HfFolder, tokenizer: WhisperTokenizer, device: str, thre
     """The engine for the model in `folder`: in float32 on a CPU, in float16 on a GPU."""
     set_threads(threads)
     keep_freed_memory()
-    prefer_fast_products()
+    prefer_fast_matmul()
     chosen = choose_device(device)
     dtype = torch.float16 if chosen.type == "cuda" else torch.float32
     return NativeEngine(whisper.load(folder, chosen, dtype), tokenizer)

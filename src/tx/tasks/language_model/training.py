@@ -10,7 +10,7 @@ from torch import nn
 
 from tx.config.schema import RunConfig
 from tx.data.stream import StreamSampler, encode_stream
-from tx.decode.generate import LanguageModel, Options, TorchReader
+from tx.decode.generate import GenerationOptions, LanguageModel, TorchLM
 from tx.decode.sampling import Sampling
 from tx.errors import TxError
 from tx.evaluate.perplexity import RunningText
@@ -74,8 +74,8 @@ def build_model(config: RunConfig, tokenizer: Tokenizer, device: torch.device) -
 
 def sample(model: Any, tokenizer: Tokenizer, seed: int) -> str:
     """A text that the model makes up."""
-    language = LanguageModel(TorchReader(model), tokenizer, getattr(model.config, "max_len", None))
-    options = Options(SAMPLE, Sampling(TEMPERATURE, seed=seed))
+    language = LanguageModel(TorchLM(model), tokenizer, getattr(model.config, "max_len", None))
+    options = GenerationOptions(SAMPLE, Sampling(TEMPERATURE, seed=seed))
     return "".join(next(language.generate("", options)))
 
 
@@ -115,7 +115,7 @@ def set_up(
     return TrainingSetup(
         tokenizers={"tokenizer": tokenizer},
         model=model,
-        sampler=StreamSampler(train, batch_size, seq_len, config.seed, contiguous=model.carries),
+        sampler=StreamSampler(train, batch_size, seq_len, config.seed, contiguous=model.stateful),
         evaluate=validation,
         evaluation_cost=validation.n_updates(),
         report={

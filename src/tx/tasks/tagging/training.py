@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from tx.config.schema import RunConfig
-from tx.data.tagged import Codebook, TagSampler
-from tx.decode.tag import Entity, Tagger, inline, open_codebook
+from tx.data.tagged import TagSampler, WordEncoder
+from tx.decode.tag import Entity, Tagger, format_inline, open_word_encoder
 from tx.errors import TxError
 from tx.evaluate.tagging import span_scores
 from tx.files import sha256
 from tx.models import load_architecture
 from tx.package import Package, find_package
 from tx.text.alphabet import AlphabetTokenizer
-from tx.text.conll import Tagged, read_tagged, read_words, spans_of
+from tx.text.conll import TaggedSentence, read_tagged, read_words, spans_from_tags
 from tx.text.fit_tokenizer import train_tokenizer
 from tx.text.lexicon import Lexicon, learn_lexicon
 from tx.text.load_tokenizer import open_tokenizer
@@ -34,8 +34,11 @@ SAMPLES = 3  # sentences shown at each validation
 
 
 def fit_codebook(
-    config: RunConfig, sentences: Sequence[Tagged], vectors: WordVectors | None, say: Callable[[str], None]
-) -> Codebook:
+    config: RunConfig,
+    sentences: Sequence[TaggedSentence],
+    vectors: WordVectors | None,
+    say: Callable[[str], None],
+) -> WordEncoder:
     """Vocabularies of pieces, characters and words, from the training text and the vectors."""
     data = config.data
 
@@ -53,17 +56,21 @@ def fit_codebook(
     known = vectors.words[:MAX_VECTORS] if vectors else []
     lexicon = learn_lexicon((s.words for s in sentences), known)
     say(f"{len(tokenizer):,} pieces, {len(characters):,} characters, {len(lexicon) - 1:,} words")
-    return Codebook(tokenizer, AlphabetTokenizer("".join(characters)), lexicon)
+    return WordEncoder(tokenizer, AlphabetTokenizer("".join(characters)), lexicon)
 
 
-def hold_out(sentences: Sequence[Tagged], share: float, seed: int) -> tuple[list[Tagged], list[Tagged]]:
+def hold_out(
+    sentences: Sequence[TaggedSentence], share: float, seed: int
+) -> tuple[list[TaggedSentence], list[TaggedSentence]]:
     """Training and validation sentences, drawn by the seed."""
     order = np.random.default_rng(seed).permutation(len(sentences))
     n = round(len(sentences) * share)
     return [sentences[i] for i in sorted(order[n:])], [sentences[i] for i in sorted(order[:n])]
 
 
-def open_data(config: RunConfig, say: Callable[[str], None]) -> tuple[list[Tagged], list[Tagged]]:
+def open_data(
+    config: RunConfig, say: Callable[[str], None]
+) -> tuple[list[TaggedSentence], list[TaggedSentence]]:
     """The sentences to train and to validate on; without validation files, some are held out."""
     data = config.data
     train, valid = ([s for path in paths for s in read_tagged(path)] for paths in (data.train, data.valid))
@@ -79,15 +86,15 @@ def open_data(config: RunConfig, say: Callable[[str], None]) -> tuple[list[Tagge
     return train, valid
 
 
-def types_of(sentences: Sequence[Tagged]) -> list[str]:
+def types_of(sentences: Sequence[TaggedSentence]) -> list[str]:
     """The types of entities, in alphabetical order."""
     return sorted({tag[2:] for s in sentences for tag in s.tags} - {""})
 
 
 def build_model(
     config: RunConfig,
-    codebook: Codebook,
-    train: Sequence[Tagged],
+    codebook: WordEncoder,
+    train: Sequence[TaggedSentence],
     types: list[str],
     vectors: WordVectors | None,
     device: torch.device,
@@ -122,14 +129,14 @@ def initial_words(lexicon: Lexicon, vectors: WordVectors) -> torch.Tensor:
 
 
 def _shown(words: Sequence[str], tags: Sequence[str]) -> str:
-    return inline(*spaced(words), [Entity(span, 1.0) for span in spans_of(tags)])
+    return format_inline(*spaced(words), [Entity(span, 1.0) for span in spans_from_tags(tags)])
 
 
 class Validation:
     """F1 of the entities found in the validation sentences, and the loss of their tags."""
 
     def __init__(
-        self, model: nn.Module, codebook: Codebook, valid: Sequence[Tagged], batch_size: int
+        self, model: nn.Module, codebook: WordEncoder, valid: Sequence[TaggedSentence], batch_size: int
     ) -> None:
         self.tagger, self.valid, self.batch_size = Tagger(model, codebook), valid, batch_size
         ids = {tag: id for id, tag in enumerate(self.tagger.tags)}
@@ -149,9 +156,7 @@ class Validation:
 
     def _loss(self) -> float:
         total, n_words = 0.0, 0
-        sampler = TagSampler(
-            self.tagger.codebook, [s.words for s in self.valid], self.ids, self.batch_size, 0
-        )
+        sampler = TagSampler(self.tagger.encoder, [s.words for s in self.valid], self.ids, self.batch_size, 0)
         for i in range(sampler.batches_per_epoch()):
             loss, n = self.tagger.model.loss(sampler.peek(i).to(self.tagger.device))
             total, n_words = total + float(loss), n_words + n
@@ -165,7 +170,9 @@ def set_up(
     train, valid = open_data(config, listener.info)
     types = types_of([*train, *valid])
     vectors = open_vectors(config.data.embeddings) if config.data.embeddings else None
-    codebook = fit_codebook(config, train, vectors, listener.info) if saved is None else open_codebook(saved)
+    codebook = (
+        fit_codebook(config, train, vectors, listener.info) if saved is None else open_word_encoder(saved)
+    )
     model = build_model(config, codebook, train, types, vectors, device)
     batch_size = config.train.batch_size
     validation = Validation(model, codebook, valid, batch_size)

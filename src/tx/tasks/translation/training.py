@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from tx.config.schema import RunConfig
-from tx.data.corpus import Corpus, Side, check_counts, encode_corpus, hold_out, open_corpus
-from tx.data.sampler import Sampler
+from tx.data.corpus import Corpus, EncodedText, check_line_counts, encode_corpus, hold_out, open_corpus
+from tx.data.sampler import PairSampler
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError
 from tx.evaluate.metrics import bleu
@@ -36,7 +36,7 @@ def fit_tokenizers(config: RunConfig, say: Callable[[str], None]) -> tuple[Token
 
         return open_tokenizers(Package.open(find_package(data.tokenizer, "tokenizer")))
     for paths in filter(None, (data.train, data.valid)):
-        check_counts(paths)  # fitting may take minutes
+        check_line_counts(paths)  # fitting may take minutes
     src, tgt = data.train
     if data.shared_vocab:
         say(f"fitting a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces on both sides")
@@ -50,7 +50,7 @@ def fit_tokenizers(config: RunConfig, say: Callable[[str], None]) -> tuple[Token
     return one, two
 
 
-def _whole(src: Side, tgt: Side) -> Corpus:
+def _whole(src: EncodedText, tgt: EncodedText) -> Corpus:
     return Corpus(src, tgt, torch.arange(len(src)).numpy(), {"pairs": len(src)})
 
 
@@ -131,7 +131,7 @@ def set_up(
     return TrainingSetup(
         tokenizers={"tokenizer": src} if src is tgt else {"src": src, "tgt": tgt},
         model=model,
-        sampler=Sampler(corpus, tokenizers, batch_tokens, config.seed, data.sampling, data.max_len),
+        sampler=PairSampler(corpus, tokenizers, batch_tokens, config.seed, data.sampling, data.max_len),
         evaluate=Validation(model, valid, tokenizers, config),
         report=corpus.report | {"dropped": dropped},
         scores={"valid_bleu": "BLEU", "valid_loss": "loss", "valid_ppl": "perplexity"},

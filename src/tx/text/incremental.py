@@ -38,7 +38,7 @@ def decode_text(ids: Iterable[int], tokenizer: Tokenizer) -> str:
     return "\n".join(map(tokenizer.decode, lines))
 
 
-class TextDecoder:
+class IncrementalDecoder:
     """Turns ids into text one by one; what comes out, joined, is what `decode_text` makes of all of them.
 
     `before` is the beginning of the line that the ids go on with.
@@ -49,7 +49,7 @@ class TextDecoder:
         self._ids, self._shown = list(before), len(before)  # of the line's end, and how many of these are out
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def fork(self) -> Self:
+    def copy(self) -> Self:
         """The same text once more, to be gone on with in another way."""
         twin = copy(self)
         twin._ids = list(self._ids)
@@ -57,10 +57,10 @@ class TextDecoder:
         twin._bytes.setstate(self._bytes.getstate())
         return twin
 
-    def push(self, id: int) -> str:
+    def decode(self, id: int) -> str:
         """The text that `id` completes: nothing while a character still lacks bytes."""
         if id == self._tokenizer.eos_id:
-            return self.end() + "\n"
+            return self.flush() + "\n"
         self._ids.append(id)
         if byte := BYTE.fullmatch(self._tokenizer.piece(id)):
             self._bytes.decode(bytes.fromhex(byte[1]))
@@ -70,7 +70,7 @@ class TextDecoder:
             self._bytes.reset()
         return self._rest()
 
-    def end(self) -> str:
+    def flush(self) -> str:
         """The text of what is still held back; the next id begins a line."""
         rest = self._rest()
         self._ids, self._shown = [], 0
