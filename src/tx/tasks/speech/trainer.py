@@ -25,7 +25,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from tx.checksums import damaged_run_file, dump_checked, load_checked
 from tx.errors import TxError
-from tx.files import atomic_file, atomic_folder, remove, writing
+from tx.files import atomic_file, atomic_folder, remove, write_errors
 from tx.nn.device import peak_memory
 from tx.tasks.speech.data import UnreadableItems
 from tx.tasks.speech.dataset import IGNORED, Collator, EpochSampler, SpeechDataset
@@ -166,7 +166,7 @@ class RunCallback(TrainerCallback):
         self._saved = self.clock()
         self._began = self._saved - self.progress.seconds
         try:
-            with self.stop, writing(self.run, inside=self.run):
+            with self.stop, write_errors(self.run, inside=self.run):
                 self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
                 if self.progress.finished and self.is_main:
                     self._save_progress(self.run / "last")
