@@ -1,4 +1,4 @@
-"""What word2vec draws and computes: against gensim, closed forms and autograd; and that every engine learns."""
+"""Sampling and training of word2vec against gensim, closed forms and autograd, with every engine."""
 
 import copy
 from pathlib import Path
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from tx.config.schema import Word2VecConfig
 from tx.errors import TxError, UsageError
-from tx.word2vec import engine, numba_cache
+from tx.word2vec import engine, jit
 from tx.word2vec.corpus import Corpus, encode_text
 from tx.word2vec.engine import choose_engine, make_engine
-from tx.word2vec.gensim_engine import MAX_SENTENCE, MAX_WORDS, GensimEngine, _batches
+from tx.word2vec.gensim_engine import MAX_SENTENCE, MAX_WORDS, GensimEngine, sentence_batches
 from tx.word2vec.sampling import (
     alias_table,
     initial_vectors,
@@ -47,7 +47,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 @pytest.mark.parametrize("subsample", [1e-1, 1e-3, 1e-5])
-def test_words_are_kept_as_gensim_keeps_them(subsample: float) -> None:
+def test_subsampling_has_the_probabilities_of_gensim(subsample: float) -> None:
     model = Word2Vec(sample=subsample, min_count=1)
     model.build_vocab_from_freq({str(i): n for i, n in enumerate(COUNTS.tolist())})
     theirs = [model.wv.get_vecattr(str(i), "sample_int") / (2**32 - 1) for i in range(len(COUNTS))]
@@ -55,7 +55,7 @@ def test_words_are_kept_as_gensim_keeps_them(subsample: float) -> None:
     assert (keep_probability(COUNTS, 0) == 1).all()
 
 
-def test_noise_is_drawn_as_gensim_draws_it() -> None:
+def test_negative_samples_have_the_distribution_of_gensim() -> None:
     model = Word2Vec(min_count=1)
     model.build_vocab_from_freq({str(i): n for i, n in enumerate(COUNTS.tolist())})
     theirs = np.diff(np.concatenate(([0], model.cum_table.astype(np.float64)))) / model.cum_table[-1]
@@ -63,7 +63,7 @@ def test_noise_is_drawn_as_gensim_draws_it() -> None:
 
 
 @given(counts_of_words)
-def test_the_alias_table_holds_exactly_its_distribution(counts: NDArray[np.int64]) -> None:
+def test_the_alias_table_represents_its_distribution_exactly(counts: NDArray[np.int64]) -> None:
     probability = noise_distribution(counts)
     threshold, alias = alias_table(probability)
     share = threshold / 2.0**32
@@ -71,7 +71,7 @@ def test_the_alias_table_holds_exactly_its_distribution(counts: NDArray[np.int64
     assert found / len(counts) == pytest.approx(probability, abs=1e-8)
 
 
-def test_thresholds_initial_vectors_and_rates() -> None:
+def test_thresholds_initial_vectors_and_learning_rates() -> None:
     assert to_uint32(np.array([0, 0.5, 1])).tolist() == [0, 2**31, 2**32 - 1]
     vectors = initial_vectors(500, 20, seed=3)
     assert vectors.dtype == np.float32 and np.abs(vectors).max() <= 1 / 20
@@ -83,7 +83,7 @@ def test_thresholds_initial_vectors_and_rates() -> None:
 
 @pytest.mark.parametrize("method", ["skipgram", "cbow"])
 def test_the_loss_of_untrained_vectors_is_known(method: str, corpus: Corpus) -> None:
-    """With a context matrix of zeros every score is 0, and each answer costs log 2."""
+    """With a context matrix of zeros, every score is 0 and has the loss log 2."""
     config = small_config(method=method, negative=4).word2vec
     shape = (len(corpus.words), 16)
     matrices = {"vectors": initial_vectors(*shape, 1), "context": np.zeros(shape, np.float32)}
@@ -92,16 +92,16 @@ def test_the_loss_of_untrained_vectors_is_known(method: str, corpus: Corpus) -> 
     loss, n = negative_sampling_loss(
         matrices, ids, keep_probability(corpus.counts, 0), noise, config, generator
     )
-    assert n > 100 and loss / n == pytest.approx(5 * np.log(2), rel=0.05)  # less the negatives that are right
+    assert n > 100 and loss / n == pytest.approx(5 * np.log(2), rel=0.05)  # some negatives are the true word
 
 
 # -- the vector loops ------------------------------------------------------------------------------
 
 
 def matrices_of(generator: np.random.Generator, n: int, dim: int) -> Any:
-    from tx.word2vec.numba_engine import aligned
+    from tx.word2vec.numba_engine import aligned_zeros
 
-    matrix = aligned(n, dim)
+    matrix = aligned_zeros(n, dim)
     matrix[:, :dim] = generator.standard_normal((n, dim))
     return matrix
 
@@ -222,8 +222,8 @@ def test_the_sigmoid_of_the_kernel(scores: list[float]) -> None:
     assert g == pytest.approx(-0.5 / (1 + np.exp(-np.array(scores))), abs=5e-5)
 
 
-def test_the_right_answer_is_never_a_wrong_one() -> None:
-    """Of two words each is the only negative of the other; drawn as its own negative it counts for nothing."""
+def test_the_true_word_is_never_a_negative_sample() -> None:
+    """Of two words, each is the only negative sample of the other; drawn for itself, it is ignored."""
     for name in ("fast", "torch"):
         with at_home():
             made = make_engine(
@@ -232,18 +232,18 @@ def test_the_right_answer_is_never_a_wrong_one() -> None:
         for seed in range(20):
             made.train(np.array([0, 0] * 50, np.int32), (0.5, 0.5), seed)
         vector, context = made.matrices()["vectors"][0], made.matrices()["context"][0]
-        assert vector @ context > 1, "only ever pulled together"
+        assert vector @ context > 1, "the two vectors only ever approach each other"
 
 
-# -- gensim's traps --------------------------------------------------------------------------------
+# -- the limits of gensim's inner loop -------------------------------------------------------------
 
 
 @given(st.lists(st.integers(-1, 5), max_size=60), st.integers(1, 7), st.integers(7, 20))
-def test_batches_keep_to_the_limits_of_the_inner_loop(ids: list[int], sentence: int, words: int) -> None:
+def test_batches_respect_the_limits_of_the_inner_loop(ids: list[int], sentence: int, words: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tx.word2vec.gensim_engine.MAX_SENTENCE", sentence)
         patch.setattr("tx.word2vec.gensim_engine.MAX_WORDS", words)
-        batches = _batches(np.array(ids, np.int32))
+        batches = sentence_batches(np.array(ids, np.int32))
     assert all(len(line) <= sentence for batch in batches for line in batch)
     assert all(sum(map(len, batch)) <= words for batch in batches)
     assert [word for batch in batches for line in batch for word in line] == [
@@ -252,7 +252,7 @@ def test_batches_keep_to_the_limits_of_the_inner_loop(ids: list[int], sentence: 
     assert MAX_SENTENCE <= MAX_WORDS == 10_000
 
 
-def test_gensims_own_training_and_ours_learn_the_same(corpus: Corpus, tmp_path: Path) -> None:
+def test_our_training_with_gensim_learns_what_gensims_own_does(corpus: Corpus, tmp_path: Path) -> None:
     path = write_lines(tmp_path / "text", topic_lines())
     model = Word2Vec(
         LineSentence(str(path)),
@@ -281,7 +281,7 @@ def learned(made: Any, corpus: Corpus, epochs: int = 3) -> float:
 
 
 @pytest.mark.parametrize(("name", "method"), [*((name, "skipgram") for name in ENGINES), ("gensim", "cbow")])
-def test_words_of_a_topic_come_together(name: str, method: str, corpus: Corpus) -> None:
+def test_words_of_a_topic_become_neighbours(name: str, method: str, corpus: Corpus) -> None:
     config = small_config(method=method, window=5 if method == "cbow" else 3)
     with at_home():
         made = make_engine(name, config, corpus.words, corpus.counts)
@@ -290,7 +290,7 @@ def test_words_of_a_topic_come_together(name: str, method: str, corpus: Corpus) 
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_the_loss_falls_and_is_that_of_chance_at_first(name: str, corpus: Corpus) -> None:
+def test_the_loss_is_that_of_chance_at_first_and_decreases(name: str, corpus: Corpus) -> None:
     with at_home():
         made = make_engine(name, small_config(), corpus.words, corpus.counts)
     ids = corpus.read(0, corpus.n_ids)
@@ -303,8 +303,8 @@ def test_the_loss_falls_and_is_that_of_chance_at_first(name: str, corpus: Corpus
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_a_block_follows_from_its_arguments(name: str, corpus: Corpus) -> None:
-    """What was done before a state was saved and loaded does not show afterwards."""
+def test_training_on_a_block_depends_on_its_arguments_only(name: str, corpus: Corpus) -> None:
+    """Only the matrices are saved and loaded, and nothing else influences the next block."""
     with at_home():
         made, other = (make_engine(name, small_config(), corpus.words, corpus.counts) for _ in range(2))
     ids = corpus.read(0, 3000)
@@ -321,8 +321,8 @@ def test_a_block_follows_from_its_arguments(name: str, corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_lines_are_not_learned_across(name: str) -> None:
-    """Words alone on their lines have no neighbours; and blocks may be empty."""
+def test_context_windows_end_at_the_end_of_a_line(name: str) -> None:
+    """Single words on a line have no context; a block may be empty."""
     with at_home():
         made = make_engine(name, small_config(), list("abc"), np.array([3, 2, 1]))
     before = made.matrices()["vectors"].copy()
@@ -334,53 +334,58 @@ def test_lines_are_not_learned_across(name: str) -> None:
 # -- the choice ------------------------------------------------------------------------------------
 
 
-def _double(number: int) -> int:
-    return 2 * number
-
-
-def test_the_engine_is_chosen_and_the_reason_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import numba
-
-    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    assert choose_engine(small_config(engine="gensim"), 1) == ("gensim", "as asked")
-    assert choose_engine(small_config(method="cbow"), 10**9) == ("gensim", "it alone knows cbow")
-    with pytest.raises(UsageError, match="skip-gram only"):
+def test_the_engine_is_chosen_and_the_reason_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_engine(small_config(engine="gensim"), 1) == ("gensim", "as configured")
+    assert choose_engine(small_config(method="cbow"), 10**9) == ("gensim", "the only one for CBOW")
+    with pytest.raises(UsageError, match="supports only skip-gram"):
         choose_engine(small_config(method="cbow", engine="fast"), 1)
     monkeypatch.setattr(engine, "has_numba", lambda: True)
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     name, reason = choose_engine(small_config(), 10**6)
-    assert name == "gensim" and "too few to compile for" in reason
-    assert choose_engine(small_config(), 10**7)[0] == "fast"
-    sizes = small_config().word2vec
-    numba_cache.kept(_double, numba_cache.variant(sizes.negative, sizes.dim, sizes.window))(1)
-    assert choose_engine(small_config(), 10)[0] == "fast", "compiled already"
-    assert choose_engine(small_config(dim=sizes.dim + 1), 10)[0] == "gensim", "but not for this size"
-    monkeypatch.setattr(engine, "_has_gpu", lambda: True)
+    assert name == "gensim" and "pays off from 1,500,000 words" in reason
+    assert choose_engine(small_config(), 10**7) == ("fast", "10,000,000 words over all epochs")
     config = small_config()
-    assert choose_engine(config, 10**9)[0] == "fast", "a CPU was asked for"
-    config.train.device = "auto"
-    assert choose_engine(config, 10**9)[0] == "torch"
-    monkeypatch.setattr(engine, "_has_gpu", lambda: False)
+    for device, expected in (("auto", "fast"), ("cpu", "fast"), ("cuda", "torch"), ("cuda:1", "torch")):
+        config.train.device = device
+        assert choose_engine(config, 10**9)[0] == expected
     monkeypatch.setattr(engine, "has_numba", lambda: False)
-    name, reason = choose_engine(config, 10**9)
+    name, reason = choose_engine(small_config(), 10**9)
     assert name == "gensim" and "pip install 'tx[fast]'" in reason
     with pytest.raises(TxError, match="needs numba"):
         choose_engine(small_config(engine="fast"), 1)
 
 
-def test_compiled_code_is_kept_where_one_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _double(number: int) -> int:
+    return 2 * number
+
+
+def test_the_choice_does_not_depend_on_the_cache_of_compiled_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    before = choose_engine(small_config(), 10)
+    jit.cached_jit(_double)(1)
+    assert any(tmp_path.rglob("*.nbc")), "the cache is used"
+    assert choose_engine(small_config(), 10) == before == ("gensim", before[1])
+
+
+def test_compiled_code_is_cached_where_the_folder_is_writable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import numba
 
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("TX_HOME", str(tmp_path / "home"))
-    assert numba_cache._set_cache_folder() and numba.config.CACHE_DIR.startswith(str(tmp_path / "home"))
+    assert jit.set_cache_folder() and numba.config.CACHE_DIR.startswith(str(tmp_path / "home"))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TX_HOME", str(tmp_path / "file"))
-    assert not numba_cache._set_cache_folder(), "where nobody may write, it is compiled each time"
+    assert not jit.set_cache_folder(), "without a writable folder, it is compiled each time"
     monkeypatch.setenv("TX_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert numba_cache._set_cache_folder() and str(tmp_path) == numba.config.CACHE_DIR
+    assert jit.set_cache_folder() and str(tmp_path) == numba.config.CACHE_DIR
 
 
 def test_defaults_are_those_of_word2vec() -> None:

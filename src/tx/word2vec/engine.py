@@ -1,6 +1,5 @@
-"""The engines behind one interface, and which of them a run gets."""
+"""The training engines: their common interface, and the choice between them."""
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -9,71 +8,63 @@ from numpy.typing import NDArray
 from tx.config.schema import RunConfig
 from tx.errors import TxError, UsageError
 from tx.nn.cores import n_cores
-from tx.word2vec.numba_cache import has_numba, is_kept, variant
+from tx.word2vec.jit import has_numba
 from tx.word2vec.sampling import Matrix
 
-COMPILING_PAYS = 1_500_000  # words over all epochs: compiling takes as long as gensim takes for these
-GPU_PAYS = 200_000_000
+FAST_FROM = 1_500_000  # words over all epochs; compiling takes as long as gensim takes for these
 
 
 class Engine(Protocol):
-    """Something that learns from blocks of ids. Threads call `train` at the same time, if it is `parallel`.
+    """Trains vectors on blocks of ids. If it is `parallel`, several threads call `train` at the same time.
 
-    What `train` does follows from the matrices and its arguments alone, so that a run is at every block what
-    it would be without interruption; with several threads they race for the rows, and no two runs are alike.
+    What `train` does depends on the matrices and its arguments only, so that an interrupted run computes what an
+    uninterrupted one does. Several threads update the same rows without locks, so that no two runs are equal.
     """
 
     block: int  # ids in a block
     parallel: bool
 
     def train(self, ids: NDArray[np.int32], rates: tuple[float, float], seed: int) -> tuple[float, int]:
-        """Learn from a block, -1 ending a line; the learning rate goes evenly from one of `rates` to the other.
+        """Train on a block, in which -1 ends a line; the learning rate changes linearly between the two `rates`.
 
-        Returns the summed negative-sampling loss of a sample of the pairs, before they were learned from, and
-        the number of these pairs.
+        Returns the sum of the negative-sampling losses of a sample of the pairs, each before its update, and the
+        number of these pairs.
         """
 
     def matrices(self) -> dict[str, Matrix]:
-        """All that was learned: "vectors" and "context", `[n_words, dim]` each."""
+        """The parameters: "vectors" and "context", `[n_words, dim]` each."""
 
     def load(self, matrices: dict[str, Matrix]) -> None:
-        """Go on from what `matrices` returned."""
+        """Set the parameters to what `matrices` returned."""
 
 
 def choose_engine(config: RunConfig, n_words: int) -> tuple[str, str]:
-    """The engine for `n_words` words over all epochs, and the reason. Raises TxError if it cannot be had."""
-    wanted, method = config.word2vec.engine, config.word2vec.method
+    """The engine for `n_words` words over all epochs, and the reason.
+
+    "auto" depends on the configuration, the size of the text and whether numba is installed, and on nothing else of
+    the machine. Raises TxError if the engine cannot be used.
+    """
+    wanted, method, device = config.word2vec.engine, config.word2vec.method, config.train.device
     if wanted in ("fast", "torch") and method == "cbow":
         raise UsageError(
-            f"the engine {wanted} knows skip-gram only", "leave --engine away, or take --engine gensim"
+            f"the engine {wanted} supports only skip-gram", "omit --engine, or choose --engine gensim"
         )
     if wanted == "fast" and not has_numba():
         raise TxError("the engine fast needs numba, which is not installed", "pip install 'tx[fast]'")
     if wanted != "auto":
-        return wanted, "as asked"
+        return wanted, "as configured"
     if method == "cbow":
-        return "gensim", "it alone knows cbow"
-    if n_words >= GPU_PAYS and config.train.device != "cpu" and _has_gpu():
-        return "torch", f"a GPU, and {n_words:,} words over all epochs"
+        return "gensim", "the only one for CBOW"
+    if device not in ("auto", "cpu"):
+        return "torch", f"for the device {device}"
     if not has_numba():
-        return "gensim", "numba is not installed; pip install 'tx[fast]' is about ten times faster"
-    sizes = config.word2vec
-    if is_kept(variant(sizes.negative, sizes.dim, sizes.window)):
-        return "fast", "numba is installed, and the code is compiled already"
-    if n_words < COMPILING_PAYS:
-        return "gensim", f"{n_words:,} words over all epochs are too few to compile for"
-    return "fast", "numba is installed, and compiling pays"
-
-
-def _has_gpu() -> bool:
-    """Whether torch can use a GPU; it is imported only where a driver is, since that takes seconds."""
-    if not any(
-        Path(device).exists() for device in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-    ):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
+        return (
+            "gensim",
+            "numba is not installed; pip install 'tx[fast]' makes training about ten times faster",
+        )
+    if n_words < FAST_FROM:
+        return "gensim", f"compiling for the engine fast pays off from {FAST_FROM:,} words over all epochs"
+    return "fast", f"{n_words:,} words over all epochs"
 
 
 def make_engine(name: str, config: RunConfig, words: list[str], counts: NDArray[np.int64]) -> Engine:
@@ -92,5 +83,5 @@ def make_engine(name: str, config: RunConfig, words: list[str], counts: NDArray[
 
 
 def n_threads(config: RunConfig, engine: Engine) -> int:
-    """Threads to train with."""
+    """The number of threads to train with."""
     return (config.train.threads or n_cores()) if engine.parallel else 1

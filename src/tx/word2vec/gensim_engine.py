@@ -1,8 +1,7 @@
 """The engine `gensim`: the reference, for skip-gram and CBOW (Řehůřek and Sojka 2010).
 
-Only gensim's inner loop is called, on lists of words, from threads of our own. Its training around that loop
-waits for ever when its input or one of its workers raises an error, takes strings for lists of characters,
-and cannot be stopped and taken up again.
+Only gensim's inner loop is called, on lists of words. The training function around it is not used: it hangs if its
+input or one of its workers raises an error, takes strings for lists of characters, and cannot be resumed.
 """
 
 import copy
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from tx.config.schema import Word2VecConfig
 from tx.word2vec.sampling import (
+    MAX_SENTENCE,
     Matrix,
     initial_vectors,
     keep_probability,
@@ -21,8 +21,7 @@ from tx.word2vec.sampling import (
     noise_distribution,
 )
 
-MAX_SENTENCE = 1000  # longer lines are cut, as word2vec.c cuts them
-MAX_WORDS = 10_000  # in one call; the inner loop drops what is more, and counts sentences in as many places
+MAX_WORDS = 10_000  # in one call; the inner loop ignores further words and has room for as many sentences
 
 
 class GensimEngine:
@@ -46,7 +45,7 @@ class GensimEngine:
             sample=config.subsample,
             sg=not self._cbow,
             min_count=1,
-            sorted_vocab=0,  # they are sorted, and words as frequent as each other are to stay in their order
+            sorted_vocab=0,  # the words are sorted, and equally frequent ones have to stay in their order
             seed=seed % 2**32,
         )
         self._model.build_vocab_from_freq(dict(zip(words, counts.tolist(), strict=True)))
@@ -62,25 +61,25 @@ class GensimEngine:
 
     def train(self, ids: NDArray[np.int32], rates: tuple[float, float], seed: int) -> tuple[float, int]:
         generator = np.random.default_rng(seed)
-        # A copy of the model is a cheap way to own random numbers; the matrices in it are the same.
+        # A shallow copy has its own random numbers, and shares the matrices.
         model = copy.copy(self._model)
         model.random = np.random.RandomState(generator.integers(2**32))
         loss = negative_sampling_loss(self.matrices(), ids, self._keep, self._noise, self.config, generator)
         work, mean = np.zeros(self.config.dim, np.float32), np.zeros(self.config.dim, np.float32)
-        slope, at = (rates[1] - rates[0]) / max(1, len(ids)), 0
-        for batch in _batches(ids):
+        slope, n_done = (rates[1] - rates[0]) / max(1, len(ids)), 0
+        for batch in sentence_batches(ids):
             sentences = [self._words[sentence].tolist() for sentence in batch]
-            rate = rates[0] + slope * at
+            rate = rates[0] + slope * n_done
             if self._cbow:
                 train_batch_cbow(model, sentences, rate, work, mean, False)
             else:
                 train_batch_sg(model, sentences, rate, work, False)
-            at += sum(map(len, batch))
+            n_done += sum(map(len, batch))
         return loss
 
 
-def _batches(ids: NDArray[np.int32]) -> list[list[NDArray[np.int32]]]:
-    """The sentences of a block, cut where they are too long, in batches of at most MAX_WORDS words."""
+def sentence_batches(ids: NDArray[np.int32]) -> list[list[NDArray[np.int32]]]:
+    """The sentences of a block, at most MAX_SENTENCE words long, in batches of at most MAX_WORDS words."""
     batches: list[list[NDArray[np.int32]]] = [[]]
     room = MAX_WORDS
     for line in np.split(ids, np.flatnonzero(ids < 0) + 1):

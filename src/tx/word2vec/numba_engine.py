@@ -1,10 +1,10 @@
 """The engine `fast`: skip-gram with negative sampling on the CPU, compiled by numba.
 
-One set of negative samples serves all context words around one centre word, which turns the work into small
-matrix products (Ji et al. 2016, https://arxiv.org/abs/1604.04661) without costing accuracy. The negatives of
-the next word are drawn, and their rows asked for, while those of this one are worked on: otherwise the
-processor would wait for memory half of the time. Threads write to the same matrices without locks (Niu et al.
-2011, https://arxiv.org/abs/1106.5730).
+One set of negative samples serves all context words of a centre word, which makes the computation small matrix
+products (Ji et al. 2016, https://arxiv.org/abs/1604.04661) without loss of accuracy. The negative samples of the next
+word are drawn, and their rows prefetched, while those of this word are processed: otherwise the processor would wait
+for memory half of the time. Threads update the same matrices without locks (Niu et al. 2011,
+https://arxiv.org/abs/1106.5730).
 """
 
 from collections.abc import Callable
@@ -16,9 +16,10 @@ from numba import uint32, uint64
 from numpy.typing import NDArray
 
 from tx.config.schema import Word2VecConfig
+from tx.word2vec.jit import cached_jit, jit
 from tx.word2vec.llvm_kernels import LANES, WIDTH, dots, prefetch, update
-from tx.word2vec.numba_cache import compiled, kept, variant
 from tx.word2vec.sampling import (
+    MAX_SENTENCE,
     Matrix,
     alias_table,
     initial_vectors,
@@ -27,37 +28,36 @@ from tx.word2vec.sampling import (
     to_uint32,
 )
 
-MAX_SENTENCE = 1000  # longer lines are cut, as word2vec.c cuts them
-SAMPLED = 32  # the loss is that of one centre word among so many
+LOSS_EVERY = 32  # centre words; the loss is computed for one of so many
 
 Kernel = Callable[..., tuple[float, int]]
 
 
-@compiled
-def _step(state: Any) -> Any:
-    """The next state of the random numbers: xorshift64* (Marsaglia 2003, Vigna 2016)."""
+@jit
+def _next_state(state: Any) -> Any:
+    """The next state of the random number generator xorshift64* (Marsaglia 2003, Vigna 2016)."""
     state ^= state >> uint64(12)
     state ^= state << uint64(25)
     return state ^ (state >> uint64(27))
 
 
-@compiled
+@jit
 def _bits(state: Any) -> Any:
-    """64 random bits of which the upper ones are best."""
+    """64 random bits, of which the upper ones have the best quality."""
     return state * uint64(0x2545F4914F6CDD1D)
 
 
-@compiled
+@jit
 def _below(bits: Any, n: int) -> Any:
-    """An even whole number below `n`, from the upper 32 bits."""
+    """A uniform integer below `n`, from the upper 32 bits."""
     return ((bits >> uint64(32)) * uint64(n)) >> uint64(32)
 
 
-@compiled
+@jit
 def _sentence(ids: Any, at: int, keep: Any, words: Any, state: Any) -> tuple[int, int, Any]:
-    """Put the words of the line at `at` that survive subsampling into `words`.
+    """Write the words of the line at `at` that subsampling keeps into `words`.
 
-    Returns their number, where to go on, and the state of the random numbers.
+    Returns their number, the position of the next line, and the state of the random number generator.
     """
     n = 0
     while at < len(ids) and n < len(words):
@@ -65,18 +65,18 @@ def _sentence(ids: Any, at: int, keep: Any, words: Any, state: Any) -> tuple[int
         at += 1
         if word < 0:
             break
-        state = _step(state)
+        state = _next_state(state)
         if uint32(_bits(state) >> uint64(32)) <= keep[word]:
             words[n] = word
             n += 1
     return n, at, state
 
 
-@compiled
-def _draw_noise(outs: Any, Y: Any, threshold: Any, alias: Any, state: Any) -> Any:
-    """Fill `outs` from its second place on with negative samples, and ask for their rows of Y."""
+@jit
+def _draw_negatives(outs: Any, Y: Any, threshold: Any, alias: Any, state: Any) -> Any:
+    """Fill `outs` from its second place with negative samples, and prefetch their rows of Y."""
     for k in range(1, len(outs)):
-        state = _step(state)
+        state = _next_state(state)
         bits = _bits(state)
         row = np.int64(_below(bits, len(threshold)))
         outs[k] = row if uint32(bits) < threshold[row] else alias[row]
@@ -84,12 +84,12 @@ def _draw_noise(outs: Any, Y: Any, threshold: Any, alias: Any, state: Any) -> An
     return state
 
 
-@compiled
+@jit
 def _to_gradients(g: Any, n: int, rate: Any) -> None:
     """Replace `n` scores f by -sigmoid(f) * rate.
 
-    The sigmoid is (1 + tanh(f / 2)) / 2 with tanh as a continued fraction (Lambert 1768), cut where that
-    reaches 1: off by 3e-5 at most, and nothing but arithmetic, which the compiler turns into vectors.
+    The sigmoid is (1 + tanh(f / 2)) / 2 with tanh as a continued fraction (Lambert 1768), clipped where that
+    reaches 1: the error is 3e-5 at most, and the compiler can vectorize it.
     """
     for i in range(n):
         z = min(max(g[i] * np.float32(0.5), np.float32(-4.97)), np.float32(4.97))
@@ -99,9 +99,9 @@ def _to_gradients(g: Any, n: int, rate: Any) -> None:
         g[i] = np.float32(-0.5) * rate * (np.float32(1) + over / under)
 
 
-@compiled
+@jit
 def _loss(G: Any, outs: Any, m: int) -> float:
-    """The summed loss of `m` pairs: minus the log likelihood of label 1 for column 0, of label 0 for others."""
+    """The summed loss of `m` pairs: the negative log-likelihood of label 1 for column 0, of label 0 for others."""
     total = 0.0
     for q in range(m):
         total += np.log1p(np.exp(-np.float64(G[q, 0])))
@@ -113,7 +113,7 @@ def _loss(G: Any, outs: Any, m: int) -> float:
 
 @cache
 def _kernel(negative: int, dim: int, window: int) -> Kernel:
-    """The training loop for these sizes, which are constants in it; compiled at its first call, or found."""
+    """The training loop with these sizes as constants; compiled at its first call, or loaded from the cache."""
     K, C = negative + 1, -(-dim // WIDTH)
 
     def train(
@@ -126,12 +126,12 @@ def _kernel(negative: int, dim: int, window: int) -> Kernel:
         g = G.reshape(-1)
         slope = (last - rate) / max(1, len(ids))
         at, loss, n_sampled, n_centres = 0, 0.0, 0, 0
-        state = _draw_noise(following, Y, threshold, alias, state)
+        state = _draw_negatives(following, Y, threshold, alias, state)
         while at < len(ids):
             now = np.float32(rate + slope * at)
             n, at, state = _sentence(ids, at, keep, words, state)
             for i in range(n):
-                state = _step(state)
+                state = _next_state(state)
                 reach: Any = window - np.int64(_below(_bits(state), window))
                 m = 0
                 for j in range(max(0, i - reach), min(n, i + reach + 1)):
@@ -141,11 +141,11 @@ def _kernel(negative: int, dim: int, window: int) -> Kernel:
                     continue
                 outs, following = following, outs
                 outs[0] = words[i]
-                state = _draw_noise(following, Y, threshold, alias, state)
+                state = _draw_negatives(following, Y, threshold, alias, state)
                 prefetch(Y, np.int64(words[min(i + 1, n - 1)]))
                 prefetch(X, np.int64(words[min(i + window + 1, n - 1)]))
                 dots(X, rows, m, Y, outs, G, K, C)
-                if n_centres % SAMPLED == 0:
+                if n_centres % LOSS_EVERY == 0:
                     loss += _loss(G, outs, m)
                     n_sampled += m
                 n_centres += 1
@@ -153,16 +153,15 @@ def _kernel(negative: int, dim: int, window: int) -> Kernel:
                 for q in range(m):
                     G[q, 0] += now
                 for k in range(1, K):
-                    if outs[k] == outs[0]:  # the right answer is no wrong one
+                    if outs[k] == outs[0]:  # the true word is not a negative sample
                         G[:m, k] = 0
                 update(X, rows, m, Y, outs, G, K, C)
         return loss, n_sampled
 
-    kernel: Kernel = kept(train, variant(negative, dim, window))
-    return kernel
+    return cached_jit(train)
 
 
-def aligned(n_words: int, dim: int) -> Matrix:
+def aligned_zeros(n_words: int, dim: int) -> Matrix:
     """A matrix of zeros for the kernel: `[n_words, dim]` and padding, each row at a multiple of 64 bytes."""
     stride = -(-dim // LANES) * LANES
     raw = np.zeros(n_words * stride + LANES, np.float32)
@@ -179,12 +178,12 @@ class FastEngine:
     def __init__(self, config: Word2VecConfig, counts: NDArray[np.int64], seed: int) -> None:
         self.config = config
         shape = (len(counts), config.dim)
-        self._vectors, self._context = aligned(*shape), aligned(*shape)
+        self._vectors, self._context = aligned_zeros(*shape), aligned_zeros(*shape)
         self._vectors[:, : config.dim] = initial_vectors(*shape, seed)
         self._keep = to_uint32(keep_probability(counts, config.subsample))
         self._noise = alias_table(noise_distribution(counts))
         self._train = _kernel(config.negative, config.dim, config.window)
-        self.train(np.empty(0, np.int32), (0.0, 0.0), 1)  # compile now, not within the time that is measured
+        self.train(np.empty(0, np.int32), (0.0, 0.0), 1)  # compile now, before the speed is measured
 
     def matrices(self) -> dict[str, Matrix]:
         dim = self.config.dim
@@ -195,5 +194,5 @@ class FastEngine:
             matrix[:] = matrices[name]
 
     def train(self, ids: NDArray[np.int32], rates: tuple[float, float], seed: int) -> tuple[float, int]:
-        state = np.uint64(seed or 1)  # of all states, the random numbers cannot leave zero
+        state = np.uint64(seed or 1)  # the random number generator cannot leave the state 0
         return self._train(ids, self._vectors, self._context, self._keep, *self._noise, *rates, state)

@@ -1,7 +1,7 @@
-"""What every engine draws from: kept words, noise words, first vectors, learning rates (Mikolov et al. 2013).
+"""What all engines share: subsampling, negative sampling, initial vectors, learning rate (Mikolov et al. 2013).
 
-The paper is https://arxiv.org/abs/1310.4546; where it and its program word2vec.c differ (the formula of
-subsampling), the program counts, as everybody measures against it.
+The paper is https://arxiv.org/abs/1310.4546. Where its program word2vec.c differs from it (in the formula of
+subsampling), the engines do what the program does, which is the reference for all other tools.
 """
 
 from collections.abc import Mapping
@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 
 from tx.config.schema import Word2VecConfig
 
-LOSS_PIECE = 128  # words of a block whose loss is measured, before subsampling
-MIN_RATE = 1e-4  # the share of the learning rate that is left at the end
+MAX_SENTENCE = 1000  # words; longer lines are cut, as in word2vec.c
+LOSS_WORDS = 128  # words of a block whose loss is computed, before subsampling
+MIN_RATE = 1e-4  # the final learning rate, as a share of the peak
 
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.float32]
 
 
 def keep_probability(counts: NDArray[np.int64], subsample: float) -> Floats:
-    """How likely an occurrence of each word is to be used, `[n_words]`: all of them where `subsample` is 0.
+    """The probability that subsampling keeps an occurrence of each word, `[n_words]`; 1 if `subsample` is 0.
 
-    A word that makes up the share f of the text is kept with probability sqrt(t / f) + t / f, at most 1.
+    With the threshold t = `subsample`, a word of relative frequency f is kept with probability sqrt(t / f) + t / f,
+    at most 1.
     """
     if not subsample:
         return np.ones(len(counts))
@@ -30,16 +32,16 @@ def keep_probability(counts: NDArray[np.int64], subsample: float) -> Floats:
 
 
 def noise_distribution(counts: NDArray[np.int64]) -> Floats:
-    """How likely each word is to be drawn as a negative sample: counts to the power 0.75, `[n_words]`."""
+    """The probability of each word as a negative sample, proportional to its count to the power 0.75: `[n_words]`."""
     weights = counts.astype(np.float64) ** 0.75
     return np.asarray(weights / weights.sum())
 
 
 def alias_table(probability: Floats) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
-    """Tables to draw from a distribution in constant time (Walker 1977, Vose 1991).
+    """The tables (threshold, alias) of the alias method, for draws in constant time (Walker 1977, Vose 1991).
 
-    Draw a row evenly and a 32-bit number: the row itself if the number is below `threshold[row]`, else
-    `alias[row]`.
+    To draw, take a uniform row and a uniform 32-bit number: the result is the row if the number is below
+    `threshold[row]`, else `alias[row]`.
     """
     n = len(probability)
     share = probability * n
@@ -55,14 +57,14 @@ def alias_table(probability: Floats) -> tuple[NDArray[np.uint32], NDArray[np.int
 
 
 def to_uint32(probability: Floats) -> NDArray[np.uint32]:
-    """Probabilities as numbers that an even 32-bit number lies below as often."""
+    """Probabilities as thresholds for a uniform 32-bit number."""
     return np.minimum(probability * 2.0**32, 2.0**32 - 1).astype(np.uint32)
 
 
 def initial_vectors(n_words: int, dim: int, seed: int) -> Matrix:
-    """Even random numbers between -1 / dim and 1 / dim, `[n_words, dim]`.
+    """Uniform random numbers between -1 / dim and 1 / dim, `[n_words, dim]`.
 
-    That is gensim's range; word2vec.c's is half of it, and learns a little less from a small text.
+    This is gensim's range; word2vec.c's is half of it, and learns a little less from a small text.
     """
     numbers = np.random.default_rng(seed).random((n_words, dim), np.float32)
     numbers -= np.float32(0.5)
@@ -71,7 +73,7 @@ def initial_vectors(n_words: int, dim: int, seed: int) -> Matrix:
 
 
 def learning_rate(peak: float, share: float) -> float:
-    """The learning rate when `share` of the run is over: it falls evenly, though never quite to zero."""
+    """The learning rate after `share` of the run: it decreases linearly, but not to zero."""
     return peak * max(MIN_RATE, 1 - share)
 
 
@@ -83,14 +85,14 @@ def negative_sampling_loss(
     config: Word2VecConfig,
     generator: np.random.Generator,
 ) -> tuple[float, int]:
-    """The summed negative-sampling loss of a short piece of a block, and the number of its pairs.
+    """The sum of the negative-sampling losses in a short piece of a block, and the number of its pairs.
 
-    `noise` is the cumulated noise distribution. For skip-gram a pair is a word and one near it, for CBOW a
-    word and the mean of those near it.
+    `noise` is the cumulative noise distribution. A pair is a word and a word of its context (skip-gram), or a word
+    and the mean of its context (CBOW).
     """
     vectors, context = matrices["vectors"], matrices["context"]
-    start = int(generator.integers(max(1, len(ids) - LOSS_PIECE)))
-    piece = ids[start : start + LOSS_PIECE]
+    start = int(generator.integers(max(1, len(ids) - LOSS_WORDS)))
+    piece = ids[start : start + LOSS_WORDS]
     piece = piece[(piece < 0) | (generator.random(len(piece)) < keep[piece])]
     total, n_pairs = 0.0, 0
     for at, centre in enumerate(piece.tolist()):

@@ -1,9 +1,9 @@
-"""The engine `torch`: skip-gram with negative sampling for a GPU, thousands of words in one step.
+"""The engine `torch`: skip-gram with negative sampling for a GPU, thousands of words in one update.
 
-As in the engine `fast`, one set of negative samples serves all context words around a word. The gradients of
-a step are written down, not derived: two batched products for the scores and one for each side.
+As in the engine `fast`, one set of negative samples serves all context words of a word. The gradients are computed
+explicitly instead of by autograd, with one batched product for the scores and one for each side.
 
-Shapes: N words of a step, C = 2 window places around each, K = 1 + negative answers, D dim.
+Shapes: N words of an update, C = 2 window positions around each, K = 1 + negative samples, D dim.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ from tx.config.schema import Word2VecConfig
 from tx.nn.device import choose_device
 from tx.word2vec.sampling import Matrix, alias_table, initial_vectors, keep_probability, noise_distribution
 
-STEP = 1024  # words learned from at once
-CROWD = 32.0  # the most pairs whose gradients a row sums up in one step
+UPDATE_WORDS = 1024  # words of one update
+MAX_SUMMED = 32.0  # the number of pairs from which the gradients of a row are averaged instead of summed
 
 
 class TorchEngine:
-    """Vectors in training; see `tx.word2vec.engine.Engine`. Sums on a GPU come in any order."""
+    """Vectors in training; see `tx.word2vec.engine.Engine`. Sums on a GPU have no fixed order."""
 
     block = 1 << 17
     parallel = False
@@ -48,44 +48,35 @@ class TorchEngine:
     @torch.inference_mode()
     def train(self, ids: NDArray[np.int32], rates: tuple[float, float], seed: int) -> tuple[float, int]:
         generator = torch.Generator(self.device).manual_seed(seed % 2**63)
-        words, line = self._subsample(torch.from_numpy(ids).to(self.device).long(), generator)
+        all_words = torch.from_numpy(ids).to(self.device).long()
+        line = (all_words < 0).cumsum(0)  # the number of the line that each word is on
+        chance = torch.rand(all_words.shape, generator=generator, device=self.device)
+        kept = (all_words >= 0) & (chance < self._keep[all_words.clamp(min=0)])
+        words, line = all_words[kept], line[kept]
         loss, n_pairs = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         slope = (rates[1] - rates[0]) / max(1, len(words))
-        for start in range(0, len(words), STEP):
+        for start in range(0, len(words), UPDATE_WORDS):
             rate = rates[0] + slope * start
-            centres = torch.arange(start, min(start + STEP, len(words)), device=self.device)
-            summed, n = self._step(words, line, centres, rate, generator)
+            centres = torch.arange(start, min(start + UPDATE_WORDS, len(words)), device=self.device)
+            summed, n = self._update(words, line, centres, rate, generator)
             loss, n_pairs = loss + summed, n_pairs + n
         return float(loss), int(n_pairs)
 
-    def _subsample(self, ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The words of a block that are used, and the number of the line each stands in."""
-        line = (ids < 0).cumsum(0)
-        chance = torch.rand(ids.shape, generator=generator, device=self.device)
-        used = (ids >= 0) & (chance < self._keep[ids.clamp(min=0)])
-        return ids[used], line[used]
-
-    def _noise(self, n: int, generator: torch.Generator) -> Tensor:
-        shape = (n, self.config.negative)
-        rows = torch.randint(len(self._alias), shape, generator=generator, device=self.device)
-        chance = torch.rand(shape, generator=generator, device=self.device)
-        return torch.where(chance < self._threshold[rows], rows, self._alias[rows])
-
     def _add(self, matrix: Tensor, rows: Tensor, gradients: Tensor, n: Tensor) -> None:
-        """Add to `rows` of a matrix `gradients` that are sums over `n` pairs each.
+        """Add `gradients`, each the sum over `n` pairs, to `rows` of a matrix.
 
-        All come from the old matrix. As many as a frequent word gets would overshoot, so what a row gets
-        together is never more than CROWD times its mean.
+        All are computed from the old matrix. So many as a frequent word has would overshoot; the sum for a row is
+        therefore limited to MAX_SUMMED times their mean.
         """
         rows = rows.flatten()
-        crowd = torch.zeros(len(matrix), device=self.device).index_add_(0, rows, n.flatten())
-        scale = CROWD / crowd[rows].clamp(min=CROWD)
+        n_pairs = torch.zeros(len(matrix), device=self.device).index_add_(0, rows, n.flatten())
+        scale = MAX_SUMMED / n_pairs[rows].clamp(min=MAX_SUMMED)
         matrix.index_add_(0, rows, gradients.flatten(0, 1) * scale[:, None])
 
-    def _step(
+    def _update(
         self, words: Tensor, line: Tensor, centres: Tensor, rate: float, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Learn from the words at `centres`; return the summed loss and the number of pairs."""
+        """Train on the words at `centres`; return the summed loss and the number of pairs."""
         n = len(centres)
         reach = torch.randint(1, self.config.window + 1, (n, 1), generator=generator, device=self.device)
         places = centres[:, None] + self._offsets  # [N, C]
@@ -93,10 +84,12 @@ class TorchEngine:
         places = places.clamp(0, len(words) - 1)
         pairs = (inside & (line[places] == line[centres, None])).float()  # [N, C]
         near = words[places]
-        right = words[centres, None]
-        wrong = self._noise(n, generator)
-        outs = torch.cat((right, wrong), 1)  # [N, K]
-        counted = torch.cat((torch.ones_like(right), wrong != right), 1).float()[:, None]  # [N, 1, K]
+        true, shape = words[centres, None], (n, self.config.negative)
+        rows = torch.randint(len(self._alias), shape, generator=generator, device=self.device)
+        chance = torch.rand(shape, generator=generator, device=self.device)
+        negatives = torch.where(chance < self._threshold[rows], rows, self._alias[rows])
+        outs = torch.cat((true, negatives), 1)  # [N, K]
+        counted = torch.cat((torch.ones_like(true), negatives != true), 1).float()[:, None]  # [N, 1, K]
         X, Y = self._vectors[near], self._context[outs]  # [N, C, D] [N, K, D]
         scores = X @ Y.transpose(1, 2)  # [N, C, K]
         weight = pairs[:, :, None] * counted

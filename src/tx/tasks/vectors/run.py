@@ -23,7 +23,7 @@ from tx.train.log import Log
 from tx.train.run_folder import check_inputs, clear, save_config, save_inputs
 from tx.train.signals import StopSignal
 from tx.vectors.store import write_vectors
-from tx.word2vec.corpus import FACTS, Corpus, Ids, encode_text, open_corpus
+from tx.word2vec.corpus import INFO, Corpus, Ids, encode_text, open_corpus
 from tx.word2vec.engine import Engine, choose_engine, make_engine, n_threads
 from tx.word2vec.sampling import learning_rate
 
@@ -85,7 +85,7 @@ class Prepared:
         finally:
             self._log.close()
         if self.progress.finished:
-            remove(self.run / "corpus" / FACTS)  # only now nothing is left to do, should the process die
+            remove(self.run / "corpus" / INFO)  # only now nothing is left to do, should the process die
             remove(self.run / "corpus")
         return self.progress
 
@@ -176,8 +176,8 @@ class Prepared:
             self._loss, self._pairs = 0.0, 0
         if not progress.loss < WILD * (1 + self.config.word2vec.negative):  # nor is it if it is no number
             raise TxError(
-                f"the vectors have left all bounds: the loss is {progress.loss:.3g}",
-                f"take a lower --lr than {self.config.train.lr:g}",
+                f"training diverged: the loss is {progress.loss:.3g}",
+                f"choose a lower --lr than {self.config.train.lr:g}",
             )
         share = progress.blocks / progress.total
         record = {
@@ -221,7 +221,7 @@ def train_word2vec(config: RunConfig, out: Path, resume: bool, listener: Listene
     if resume:
         check_inputs(run, config)
         progress, matrices = load_state(run / "last")
-        if progress.finished and not (run / "corpus" / FACTS).exists():
+        if progress.finished and not (run / "corpus" / INFO).exists():
             listener.info("this run is finished; for other vectors start a new one")
             return progress
         prepared = _with_engine(progress.engine, config, open_corpus(run / "corpus"), out, listener)
