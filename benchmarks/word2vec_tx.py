@@ -10,19 +10,23 @@ from harness import cpu_seconds, peak_gib, read_job, write_result
 
 import tx
 from tx.config.schema import RunConfig, defaults
-from tx.tasks.vectors.run import prepare, read_text
+from tx.tasks.vectors.training import new_run, read_text
 
 
 class Silent:
-    """A listener that says nothing."""
+    """A listener that shows nothing."""
 
     def info(self, message: str) -> None: ...
 
+    def warn(self, message: str) -> None: ...
+
     def train(self, record: dict[str, Any]) -> None: ...
+
+    def validated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None: ...
 
 
 def config(job: dict[str, Any]) -> RunConfig:
-    """The job in tx's words."""
+    """The job as a configuration of tx."""
     run = defaults("vectors")
     run.arch, run.seed, run.data.train = "word2vec", job["seed"], [job["text"]]
     run.train.lr, run.train.threads = job["lr"], job["threads"]
@@ -36,12 +40,13 @@ def main() -> None:
     job = read_job()
     out = Path(job["work"]) / f"{job['name']}-tx"
     with TemporaryDirectory(dir=job["work"]) as folder:
-        (Path(folder) / "run" / "corpus").mkdir(parents=True)
+        text = Path(folder) / "run" / "new-corpus"
+        text.mkdir(parents=True)
         begun = cpu_seconds()
-        corpus = read_text(config(job), Path(folder) / "run" / "corpus", Silent())
+        corpus = read_text(config(job), text, Silent())
         reading = cpu_seconds() - begun
         begun = cpu_seconds()
-        run = prepare(config(job), corpus, Path(folder), Silent())
+        run = new_run(config(job), Path(folder), corpus, Silent())
         starting = cpu_seconds() - begun
         cpu, wall = cpu_seconds(), time.perf_counter()
         run.train()

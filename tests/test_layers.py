@@ -28,7 +28,7 @@ WRITERS = {
     "train/prepare.py": "into the folder of a package that is being written",
     "word2vec/corpus.py": "into an atomic_folder",
     "word2vec/phrases.py": "into an atomic_folder",
-    "tasks/vectors/state.py": "into an atomic_folder",
+    "tasks/vectors/checkpoint.py": "into an atomic_folder",
     "vectors/store.py": "into the folder of a package that is being written",
 }
 HEAVY = {"torch", "sentencepiece", "sacrebleu", "gensim"}
@@ -144,8 +144,6 @@ KNOWN_CIRCLES = {
     "tx.text.alphabet",
     "tx.text.sentencepiece",
     "tx.text.wordpiece",
-    "tx.cli.train",
-    "tx.cli.train_word2vec",
 }
 
 

@@ -1,4 +1,4 @@
-"""What the tests of word2vec share: a text whose words fall into topics, and small runs on it."""
+"""A text whose words belong to topics, and small runs on it, for the tests of word2vec."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ SMALL = {"dim": 16, "window": 3, "min_count": 2, "subsample": 0.0, "epochs": 3}
 
 @cache
 def home() -> Path:
-    """A TX_HOME for all tests, so that numba compiles once."""
+    """A TX_HOME for all tests, so that numba compiles only once."""
     return Path(mkdtemp(prefix="tx-word2vec-"))
 
 
@@ -55,7 +55,7 @@ def write_lines(path: Path, lines: list[str]) -> Path:
 def small_config(
     *texts: Path | str, lr: float = 0.05, threads: int = 1, seed: int = 1, **options: Any
 ) -> RunConfig:
-    """A run of a second."""
+    """The configuration of a run that takes a second."""
     config = defaults("vectors")
     config.arch, config.seed = "word2vec", seed
     config.data.train = [str(text) for text in texts]
@@ -67,7 +67,7 @@ def small_config(
 
 
 def same_topic_share(words: list[str], matrix: NDArray[Any]) -> float:
-    """The share of the words of topics whose five nearest neighbours are all of their topic."""
+    """The share of the topic words whose five nearest neighbours all belong to the same topic."""
     unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
     scores = unit @ unit.T
     np.fill_diagonal(scores, -2)
@@ -76,15 +76,21 @@ def same_topic_share(words: list[str], matrix: NDArray[Any]) -> float:
     return float(np.mean(hits))
 
 
-class Silent:
-    """Hears a run, and keeps what it says."""
+class RecordingListener:
+    """Records what a run reports."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.records: list[dict[str, Any]] = []
 
     def info(self, message: str) -> None:
-        self.said.append(message)
+        self.messages.append(message)
+
+    def warn(self, message: str) -> None:
+        raise AssertionError(message)
 
     def train(self, record: dict[str, Any]) -> None:
         self.records.append(record)
+
+    def validated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None:
+        raise AssertionError("word vectors have no validation")

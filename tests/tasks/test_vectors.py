@@ -1,4 +1,4 @@
-"""Runs of `tx train word2vec`: what they leave, how they end, and that nothing shows an interruption."""
+"""Runs of `tx train word2vec`: their results, how they end, and that an interruption changes nothing."""
 
 import json
 import os
@@ -12,29 +12,28 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-import tx.tasks.vectors.run as run_module
+import tx.tasks.vectors.training as training
 from tx.cli.app import main
 from tx.config.schema import RunConfig
 from tx.errors import TxError
 from tx.package import Package
-from tx.tasks.vectors.run import train_word2vec
-from tx.tasks.vectors.state import Progress
+from tx.tasks.vectors.training import Word2VecRun, prepare
 from tx.train.run_folder import claim
 from tx.word2vec.gensim_engine import GensimEngine
-from word2vec import Silent, home, same_topic_share, small_config, topic_lines, write_lines
+from word2vec import RecordingListener, home, same_topic_share, small_config, topic_lines, write_lines
 
 ENGINES = ["gensim", "fast"]
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Many blocks in a small text, a state after each of them, and a folder of one's own."""
+    """Many blocks in a small text, a checkpoint after each of them, and an empty working folder."""
     from tx.word2vec.numba_engine import FastEngine
 
     for engine in (FastEngine, GensimEngine):
         monkeypatch.setattr(engine, "block", 1000)
-    monkeypatch.setattr(run_module, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(run_module, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(training, "POLL_SECONDS", 0.001)
     monkeypatch.setenv("TX_HOME", str(home()))
     monkeypatch.chdir(tmp_path)
 
@@ -44,10 +43,11 @@ def text(tmp_path: Path) -> Path:
     return write_lines(tmp_path / "text", topic_lines(600))
 
 
-def train(config: RunConfig, out: Path, resume: bool = False) -> tuple[Progress, Silent]:
-    heard = Silent()
+def train(config: RunConfig, out: Path, resume: bool = False) -> tuple[Any, RecordingListener]:
+    """Prepare and train a run; return its progress and its listener."""
+    listener = RecordingListener()
     with claim(out, resume, overwrite=False):
-        return train_word2vec(config, out, resume, heard), heard
+        return prepare(config, out, resume, listener).train(), listener
 
 
 def tensors(out: Path) -> dict[str, Any]:
@@ -55,31 +55,31 @@ def tensors(out: Path) -> dict[str, Any]:
 
 
 def result(out: Path) -> dict[str, bytes]:
-    """What must not depend on whether a run was interrupted."""
+    """The files that must not depend on whether a run was interrupted."""
     return {name: (out / name).read_bytes() for name in ("weights.safetensors", "words.txt")}
 
 
 def at_block(n: int, action: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do something just before block number `n` (from 0) is learned from."""
-    learn = run_module.Prepared._block
+    """Do something just before the training on block number `n` (from 0)."""
+    train_block = Word2VecRun._train_block
 
     def wrapped(self: Any, number: int) -> Any:
         if number == n:
             action()
             if action is interrupt:
-                assert self._halt.wait(10)  # till the signal has been heard
-        return learn(self, number)
+                self._halt.wait()  # until the signal has been handled
+        return train_block(self, number)
 
-    monkeypatch.setattr(run_module.Prepared, "_block", wrapped)
+    monkeypatch.setattr(Word2VecRun, "_train_block", wrapped)
 
 
 def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_run_leaves_a_package(text: Path, tmp_path: Path) -> None:
-    progress, heard = train(small_config(text, engine="gensim", epochs=4), tmp_path / "v")
-    assert progress.finished and progress.words == 4 * 6000 and progress.engine == "gensim"
+def test_a_run_writes_a_package(text: Path, tmp_path: Path) -> None:
+    progress, listener = train(small_config(text, engine="gensim", epochs=4), tmp_path / "v")
+    assert progress.finished and progress.tokens == 4 * 6000 and progress.engine == "gensim"
     package = Package.open(tmp_path / "v", "vectors")
     assert (
         package.arch == "word2vec" and package.config["engine"] == "gensim" and package.config["epochs"] == 4
@@ -90,12 +90,12 @@ def test_a_run_leaves_a_package(text: Path, tmp_path: Path) -> None:
     assert found["vectors"].shape == (len(words), 16) and found["vectors"].dtype == np.float32
     assert words[:2] == ["the", "of"] and found["counts"][:2].tolist() == [600, 600]
     assert same_topic_share(words, found["vectors"]) > 0.9
-    assert not (tmp_path / "v" / "run" / "corpus").exists(), "a finished run needs its text no more"
+    assert not (tmp_path / "v" / "run" / "corpus").exists(), "a finished run no longer needs its text"
     log = [json.loads(line) for line in (tmp_path / "v" / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert log == heard.records and log[-1]["share"] == 1
+    assert log == listener.records and log[-1]["share"] == 1
     assert [record["step"] for record in log] == sorted({record["step"] for record in log})
     assert all(record["words_per_s"] > 0 and 0 < record["loss"] < 6 for record in log)
-    assert "engine: gensim (as configured)" in heard.said
+    assert "engine: gensim (as configured)" in listener.messages
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -107,19 +107,19 @@ def test_one_thread_and_a_seed_give_the_same_bytes(engine: str, text: Path, tmp_
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_several_threads_learn_too_and_it_is_said_that_runs_differ(
+def test_several_threads_learn_and_a_message_says_that_runs_differ(
     engine: str, text: Path, tmp_path: Path
 ) -> None:
     config = small_config(text, engine=engine, threads=3, epochs=4)
-    progress, heard = train(config, tmp_path / "v")
-    assert progress.finished and progress.words == 4 * 6000
+    progress, listener = train(config, tmp_path / "v")
+    assert progress.finished and progress.tokens == 4 * 6000
     words = (tmp_path / "v" / "words.txt").read_text().split("\n")[:-1]
     assert same_topic_share(words, tensors(tmp_path / "v")["vectors"]) > 0.9
-    assert any("3 threads" in said and "--threads 1" in said for said in heard.said)
+    assert any("3 threads" in message and "--threads 1" in message for message in listener.messages)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_an_interruption_does_not_show(
+def test_an_interrupted_run_has_the_same_result(
     engine: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_config(text, engine=engine)
@@ -129,12 +129,12 @@ def test_an_interruption_does_not_show(
         with monkeypatch.context() as patch:
             at_block(n, interrupt, patch)
             progress, _ = train(config, out)
-        assert progress.blocks == n + 1
+        assert progress.step == n + 1
         package = Package.open(out)
         assert package.config["epochs"] == pytest.approx((n + 1) / 7, abs=0.01)
         if n < 20:
             assert tensors(out)["vectors"].shape == tensors(tmp_path / "whole")["vectors"].shape
-            text.rename(tmp_path / "away")  # which a resumed run does not read
+            text.rename(tmp_path / "away")  # a resumed run does not read it
             progress, _ = train(config, out, resume=True)
             (tmp_path / "away").rename(text)
         assert progress.finished and result(out) == result(tmp_path / "whole")
@@ -142,10 +142,10 @@ def test_an_interruption_does_not_show(
         assert json.loads(log[-1])["step"] == 21
 
 
-def test_a_crash_costs_what_was_not_saved_and_no_more(
+def test_a_crash_loses_only_what_was_not_saved(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process dies in block 10; the log has lines that the state does not know."""
+    """The process dies in block 10; the log has lines from after the checkpoint."""
     config, out = small_config(text, engine="gensim"), tmp_path / "v"
     train(config, tmp_path / "whole")
 
@@ -164,7 +164,7 @@ def test_a_crash_costs_what_was_not_saved_and_no_more(
     assert "99" not in [json.loads(line)["step"] for line in (out / "run" / "metrics.jsonl").open()]
 
 
-def test_a_crash_before_the_package_is_written_costs_nothing(
+def test_a_crash_before_the_package_is_written_loses_nothing(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, out = small_config(text, engine="gensim"), tmp_path / "v"
@@ -174,22 +174,23 @@ def test_a_crash_before_the_package_is_written_costs_nothing(
         raise MemoryError
 
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(run_module, "write_vectors", crash)
+        patch.setattr(training, "write_vectors", crash)
         train(config, out)
     assert not (out / "model.json").exists()
     assert train(config, out, resume=True)[0].finished and result(out) == result(tmp_path / "whole")
     (out / "run" / "corpus").mkdir()  # as if it had died while that was removed
-    assert "this run is finished" in train(config, out, resume=True)[1].said[-1]
+    assert "this run is finished" in train(config, out, resume=True)[1].messages[-1]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_error_in_a_worker_ends_the_run(
     threads: int, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """gensim's own training waits for ever in this case."""
+    """gensim's own training hangs in this case."""
 
-    def fail(*args: Any) -> None:
-        raise ZeroDivisionError("worker")
+    def fail(model: Any, sentences: Any, rate: float, *rest: Any) -> None:
+        if rate:  # not in the forecast
+            raise ZeroDivisionError("worker")
 
     monkeypatch.setattr("tx.word2vec.gensim_engine.train_batch_sg", fail)
     with pytest.raises(ZeroDivisionError, match="worker"):
@@ -204,7 +205,9 @@ def test_a_run_that_diverges_is_stopped(engine: str, text: Path, tmp_path: Path)
     assert not (tmp_path / "v" / "model.json").exists()
 
 
-def test_damage_to_the_state_is_named(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damage_to_the_checkpoint_is_reported(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, out = small_config(text, engine="gensim"), tmp_path / "v"
     with monkeypatch.context() as patch:
         at_block(3, interrupt, patch)
@@ -233,14 +236,15 @@ def tx(*words: Path | str) -> int:
 FLAGS = ["--engine", "gensim", "--dim", "8", "--threads", "1", "--min-count", "2", "--epochs", "2"]
 
 
-def test_the_command_trains_and_says_what_it_does(
+def test_the_command_trains_and_reports(
     text: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert tx("train", "word2vec", text, "-o", "v", *FLAGS) == 0
     out, err = capfd.readouterr()
-    assert out == "", "nothing of this is data"
+    assert out == "", "none of this is data"
     assert "text: 6,000 words; 74 different ones occur 2 times or more" in err
-    assert "words/s" in err and "finished: 12,000 words" in err and "tx neighbors WORD --model v" in err
+    assert "words/s" in err and "trained on 12,000 words" in err and "tx neighbors WORD --model v" in err
+    assert "finished (epochs) after 14 steps" in err
     assert tensors(tmp_path / "v")["vectors"].shape == (74, 8)
     assert tx("train", "word2vec", text, "-o", "v", *FLAGS) == 1
     assert "v exists already" in capfd.readouterr().err
@@ -252,7 +256,7 @@ def test_the_command_trains_and_says_what_it_does(
     assert "this run is finished" in capfd.readouterr().err
 
 
-def test_the_command_is_interrupted_and_goes_on(
+def test_the_command_is_interrupted_and_resumes(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tx("train", "word2vec", text, "-o", "whole", *FLAGS)
@@ -260,16 +264,14 @@ def test_the_command_is_interrupted_and_goes_on(
         at_block(4, interrupt, patch)
         assert tx("train", "word2vec", text, "-o", "v", *FLAGS) == 130
     err = capfd.readouterr().err
-    assert "v holds what was learned so far" in err and "tx train --resume -o v" in err
+    assert "v holds the present model" in err and "tx train --resume -o v" in err
     assert tx("train", "--resume", "-o", "v", "--dim", "9") == 1
     assert "word2vec.dim was 8 in this run and is 9 now" in capfd.readouterr().err
     assert tx("train", "--resume", "-o", "v", "--threads", "1") == 0
     assert result(tmp_path / "v") == result(tmp_path / "whole")
 
 
-def test_a_text_that_fails_leaves_nothing_and_harms_nothing(
-    text: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_faulty_text_changes_nothing(text: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad").write_bytes(b"b\xff\n")
     assert tx("train", "word2vec", "bad", "-o", "deep/v", *FLAGS) == 1
     assert "bad:1 is not UTF-8" in capfd.readouterr().err and not (tmp_path / "deep" / "v").exists()
@@ -300,7 +302,7 @@ def test_a_dry_run_forecasts_and_writes_nothing(
     rows = {key: (value, origin) for key, value, origin in (line.split("\t") for line in out.splitlines())}
     assert rows["word2vec.dim"] == ("8", "flag --dim") and rows["train.lr"] == ("0.025", "recipe word2vec")
     assert "decode.beam_size" not in rows and "train.schedule" not in rows
-    assert "forecast: 1,184 parameters; 12,000 words in 2 epochs" in err
+    assert "1,184 parameters, 12,000 words in 2 epochs" in err and "forecast: 14 steps in" in err
     assert {path.name for path in tmp_path.iterdir()} == {"text"}
 
 

@@ -220,10 +220,6 @@ def _run(resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: 
     from tx.train.run_folder import claim
     from tx.train.signals import sigterm_as_interrupt
 
-    if resolved.config.task == VECTORS:
-        from tx.cli.train_word2vec import run_word2vec
-
-        return run_word2vec(resolved, out, resume, overwrite, dry_run)
     task = TASKS[resolved.config.task]
     if task.name in MODELS:
         resolved.check_model(architecture_config(resolved.config.arch))
@@ -262,7 +258,8 @@ def _train(task: Task, config: RunConfig, out: Path, resume: bool, dry_run: bool
     if not progress.finished:
         console.note(f"stopped at step {progress.step:,}; continue with: tx train --resume -o {name}")
         if progress.step and progress.evaluated < 0:
-            console.note(f"{name} holds the present model, which was not validated yet")
+            note = ", which was not validated yet" if task.metrics else ""
+            console.note(f"{name} holds the present model{note}")
         raise typer.Exit(130)
     outcome = f"finished ({progress.finished}) after {progress.step:,} steps"
     if best := task.format_metrics(progress.best_values):
