@@ -1,40 +1,18 @@
-"""`tx compare`: translators side by side on one test set, and where they differ."""
+"""`tx compare`: translators side by side on one test set, and the sentences on which they differ."""
 
-import json
-import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tx.cli import console
 from tx.config.duration import format_duration
-from tx.errors import TxError, UsageError
-from tx.package import find_package
-from tx.text.lines import read_lines
+from tx.errors import UsageError
 from tx.text.parallel import read_parallel
 
 if TYPE_CHECKING:
-    from tx.evaluate.compare import Bucket
-    from tx.evaluate.metrics import Score
-
-
-@dataclass
-class System:
-    """A package, how it was trained where its run is still there, and what it made of the test set."""
-
-    name: str
-    parameters: int
-    hyps: list[str]
-    sentences_per_s: float
-    beam_size: int
-    steps: int | None = None
-    train_seconds: float | None = None
-    tokens_per_s: float | None = None  # of the target, the median of what the run logged
+    from tx.evaluate.compare import Bucket, System
 
 
 def compare(
@@ -44,38 +22,41 @@ def compare(
     test: Annotated[
         list[str],
         typer.Option(
-            "--test", metavar="FILE", help="The test set: --test SRC --test REF, further ones are references."
+            "--test",
+            metavar="FILE",
+            help="The test set: --test SRC --test REF, and again for more references.",
         ),
     ],
     lengths: Annotated[
         str | None,
         typer.Option(
-            metavar="N,N,...", help="Words of the source at which a new length begins, as in 8,12,16."
+            metavar="N,N,...", help="Source lengths in words at which a new bucket begins, e.g. 8,12,16."
         ),
     ] = None,
     sentences: Annotated[
         int,
         typer.Option(
-            "--sentences",
-            metavar="N",
-            min=0,
-            help="Show the N lines where the last model and the first differ most.",
+            metavar="N", min=0, help="Show the N lines on which the first and last model differ most."
         ),
     ] = 0,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Draw BLEU by length, as .png or .svg."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Plot BLEU by source length to FILE (.png, .svg)."
+        ),
     ] = None,
     beam_size: Annotated[
         int | None,
-        typer.Option("--beam-size", "-b", min=1, max=1000, help="For all models alike; 1: greedy."),
+        typer.Option(
+            "--beam-size", "-b", metavar="N", min=1, max=1000, help="Beam size of all models; 1: greedy."
+        ),
     ] = None,
     device: console.Device = "auto",
     threads: console.Threads = 0,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Set translators side by side: size, training, speed, BLEU and chrF with 95% intervals, and BLEU by length.
+    """Compare translators: size, training, speed, BLEU and chrF with 95% intervals, and BLEU by source length.
 
     ```
     $ tx compare rnn rnn-attention transformer --test test.de --test test.en
@@ -83,98 +64,51 @@ def compare(
     $ tx compare old new --test test.de --test test.en --sentences 10
     ```
 
-    p is the paired bootstrap's against the first model: below 0.05 the difference is hardly chance. Training time and
-    speed are read from the run, where it is still in the package. Sentences per second are measured as they are
-    translated here, the model loaded, all lines at once.
+    p is the p-value of paired bootstrap resampling against the first model; the difference is significant below 0.05.
+    Training time and tokens/s come from the log of the training run, if the package still contains it. Sentences/s is
+    the speed of this translation without loading the model.
     """
     console.set_quiet(quiet)
     if len(test) < 2:
         raise UsageError("a source and a reference are needed", "tx compare MODEL... --test SRC --test REF")
-    if len(set(names)) < len(names):
-        raise UsageError("a model is named twice", "name each once")
+    if sentences and len(names) < 2:
+        raise UsageError("--sentences needs at least two models", "name another model, or omit it")
+    try:
+        edges = None if lengths is None else [int(number) for number in lengths.split(",")]
+    except ValueError:
+        raise UsageError(f"'{lengths}' is no list of lengths", "for example --lengths 8,12,16") from None
     src, *refs = read_parallel(test)
-    edges = _edges(lengths)
-    from tx.evaluate.compare import by_length, edges_of
-
     if output:
         from tx.plots.figure import check_path
 
         check_path(output)
-    systems = [_translate(name, src, beam_size, device, threads) for name in names]
-    if len({Path(name).name for name in names}) == len(names):  # what is shown of a path is its end
-        for system in systems:
-            system.name = Path(system.name).name
-    hyps = {system.name: system.hyps for system in systems}
-    scores = _scores(hyps, refs)
-    buckets = by_length(src, hyps, refs, edges_of(src) if edges is None else edges)
+    from tx.evaluate.compare import compare_translators
+
+    found = compare_translators(
+        names, src, refs, edges=edges, beam_size=beam_size, device=device, threads=threads, say=console.note
+    )
+    for warning in found.warnings:
+        console.warn(warning)
     if output:
         from tx.cli.plot import save
         from tx.plots.lengths import draw_lengths
 
-        save(draw_lengths(buckets), output)
+        save(draw_lengths(found.buckets), output)
     if as_json:
-        _print_document(systems, scores, buckets)
+        console.print_json(found.details())
         return
-    _print_systems(systems, scores)
-    _print_buckets(buckets)
+    _print_systems(found.systems)
+    print()  # noqa: T201
+    _print_buckets(found.buckets)
     if sentences:
-        _print_sentences(systems, src, refs, sentences)
-
-
-def _edges(lengths: str | None) -> list[int] | None:
-    if lengths is None:
-        return None
-    try:
-        return [int(number) for number in lengths.split(",")]
-    except ValueError:
-        raise UsageError(f"'{lengths}' is no list of lengths", "for example --lengths 8,12,16") from None
-
-
-def _translate(name: str, src: list[str], beam_size: int | None, device: str, threads: int) -> System:
-    """Translate the source with one model, and remember how long that took."""
-    from tx.decode.translate import SearchOptions, open_translator
-
-    package = find_package(name, "translation")
-    translator, decode = open_translator(package, device, threads)
-    decode.beam_size = beam_size or decode.beam_size
-    translator.translate(src[:16], SearchOptions(decode))  # what is made at first use is no part of the speed
-    began = time.monotonic()
-    hyps = [result.text for result in translator.translate(src, SearchOptions(decode))]
-    seconds = time.monotonic() - began
-    console.note(f"{name}: translated {len(src):,} lines in {format_duration(seconds)}")
-    n_parameters = sum(parameter.numel() for parameter in translator.model.parameters())
-    system = System(name, n_parameters, hyps, len(src) / seconds, decode.beam_size)
-    _add_training(system, package / "run" / "metrics.jsonl")
-    return system
-
-
-def _add_training(system: System, log: Path) -> None:
-    """Add what the log of the run tells, if there is one."""
-    rates = []
-    with suppress(TxError, ValueError, KeyError, TypeError):  # no run, or one that is being written
-        for line in read_lines(log):
-            record = json.loads(line)
-            system.steps, system.train_seconds = int(record["step"]), float(record["seconds"])
-            if "tokens_per_s" in record:
-                rates.append(float(record["tokens_per_s"]))
-    system.tokens_per_s = median(rates) if rates else None
-
-
-def _scores(hyps: dict[str, list[str]], refs: list[list[str]]) -> dict[str, list["Score"]]:
-    from tx.evaluate.metrics import check, corpus_scores, paired_scores
-
-    for warning in check(hyps, {f"reference {n}": ref for n, ref in enumerate(refs, 1)}):
-        console.warn(warning)
-    if len(hyps) > 1:
-        return paired_scores(hyps, refs)
-    return {name: corpus_scores(lines, refs, n_bootstrap=1000) for name, lines in hyps.items()}
+        _print_sentences(found.systems[0], found.systems[-1], src, refs, sentences)
 
 
 def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _print_systems(systems: Sequence[System], scores: dict[str, list["Score"]]) -> None:
+def _print_systems(systems: Sequence["System"]) -> None:
     columns = ["model", "parameters", "training", "steps", "tokens/s", "sentences/s", "beam"]
     columns += ["BLEU", "p", "chrF", "p of chrF"]
     rows = []
@@ -183,14 +117,13 @@ def _print_systems(systems: Sequence[System], scores: dict[str, list["Score"]]) 
         row += ["-" if system.train_seconds is None else format_duration(system.train_seconds)]
         row += [_or_dash(system.steps, ","), _or_dash(system.tokens_per_s, ",.0f")]
         row += [f"{system.sentences_per_s:,.1f}", str(system.beam_size)]
-        for score in scores[system.name]:
+        for score in system.scores:
             row += [f"{score.value:.2f} ± {score.ci or 0:.2f}", _or_dash(score.p_value, ".3f")]
         rows.append(row)
     console.print_table(columns, rows, optional=["steps", "beam", "tokens/s"])
 
 
 def _print_buckets(buckets: Sequence["Bucket"]) -> None:
-    print()  # noqa: T201
     rows = [
         [bucket.label, f"{bucket.n_lines:,}", *(_or_dash(value, ".2f") for value in bucket.bleu.values())]
         for bucket in buckets
@@ -198,35 +131,17 @@ def _print_buckets(buckets: Sequence["Bucket"]) -> None:
     console.print_table(["words", "lines", *buckets[0].bleu], rows)
 
 
-def _print_sentences(systems: Sequence[System], src: list[str], refs: list[list[str]], n: int) -> None:
+def _print_sentences(
+    first: "System", last: "System", src: Sequence[str], refs: Sequence[Sequence[str]], n: int
+) -> None:
     from tx.evaluate.compare import most_different
 
-    if len(systems) < 2:
-        raise UsageError("sentences of one model have nothing to differ from", "name two models or more")
-    first, last = systems[0], systems[-1]
     width = max(map(len, (first.name, last.name, "reference")))
     for found in most_different(first.hyps, last.hyps, refs, n):
         i = found.line - 1
         rows = [("source", src[i]), *(("reference", ref[i]) for ref in refs)]
-        rows += [
-            (system.name, f"{system.hyps[i]}  (chrF {value:.0f})")
-            for system, value in zip((first, last), found.chrf, strict=True)
-        ]
+        for system, chrf in zip((first, last), found.chrf, strict=True):
+            rows.append((system.name, f"{system.hyps[i]}  (chrF {chrf:.0f})"))
         print(f"\nline {found.line}")  # noqa: T201
         for label, text in rows:
             print(f"  {label:<{width}}  {text}")  # noqa: T201
-
-
-def _print_document(
-    systems: Sequence[System], scores: dict[str, list["Score"]], buckets: Sequence["Bucket"]
-) -> None:
-    documents: list[dict[str, Any]] = []
-    for system in systems:
-        record = asdict(system)
-        translations = record.pop("hyps")
-        record["scores"] = [
-            {"metric": s.name, "value": s.value, "ci": s.ci, "p_value": s.p_value, "signature": s.signature}
-            for s in scores[system.name]
-        ]
-        documents.append(record | {"translations": translations})  # long: last
-    console.print_json({"systems": documents, "lengths": [asdict(bucket) for bucket in buckets]})
