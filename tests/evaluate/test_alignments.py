@@ -244,13 +244,13 @@ def test_bounds_of_the_error_rate(seed: int) -> None:
 
 PHARAOH = ["0-0 1p2 2-1", "", "1?1 0-0"]
 FROM_ONE = ["1-1 2p3 3-2", "", "2?2 1-1"]
-ONE_BY_ONE = ["0001 1 1 S", "0001 2 3 P", "1 3 2", "0003 2 2 P 0.5", "3 1 1 S 1.0", "3 0 1 S", ""]
+NAACL = ["0001 1 1 S", "0001 2 3 P", "1 3 2", "0003 2 2 P 0.5", "3 1 1 S 1.0", "3 0 1 S", ""]
 BLOCKS = ["SENT: 1", "S 0 0", "P 1 2", "S 2 1", "", "SENT: 2", "SENT: 3", "P 1 1", "S 0 0"]
 BLOCKS_FROM_ONE = ["SENT: 0", "S 1 1", "P 2 3", "S 3 2", "SENT: 2", "P 2 2", "S 1 1"]
 
 
-@pytest.mark.parametrize("lines", [PHARAOH, FROM_ONE, ONE_BY_ONE, BLOCKS, BLOCKS_FROM_ONE])
-def test_gold_files_of_every_form_say_the_same(lines: list[str]) -> None:
+@pytest.mark.parametrize("lines", [PHARAOH, FROM_ONE, NAACL, BLOCKS, BLOCKS_FROM_ONE])
+def test_gold_files_of_every_format_give_the_same_links(lines: list[str]) -> None:
     found, base = read_gold(lines, "gold", [(3, 3), (4, 1), (2, 2)])
     assert found == [gold("0-0 2-1", "1-2"), Gold(), gold("0-0", "1-1")]
     assert base == (0 if lines in (PHARAOH, BLOCKS) else 1)
@@ -260,25 +260,25 @@ def test_gold_files_of_every_form_say_the_same(lines: list[str]) -> None:
     ("lines", "said"),
     [
         (["0-0", "1-1"], "gold has 2 lines, and there are 3 pairs"),
-        (["0-0", "x", ""], "gold:2 holds 'x', which is no link"),
-        (["0-0", "1-1 0-", ""], "gold:2 holds '0-'"),
+        (["0-0", "x", ""], "gold:2 is no link: 'x'"),
+        (["0-0", "1-1 0-", ""], "gold:2 is no link: '0-'"),
         (["0-0", "4-0", ""], "gold:2 links source word 4, counting from 0, and line 2 has 4"),
         (["1-1", "1-2", ""], "gold:2 links target word 2, counting from 1, and line 2 has 1"),
-        (["1 1 1 S", "4 1 1 S"], "gold:2 speaks of pair 4, and there are 3"),
+        (["1 1 1 S", "4 1 1 S"], "gold:2 refers to pair 4, and there are 3"),
         (["1 1 1 S", "1 1"], "gold:2 is no link"),
         (["1 1 1 S", "0 1 1"], "gold:2 is no link"),
         (["SENT: 1", "S 1"], "gold:2 is no link"),
         (["S 1 1"], "gold:1 is no link"),
-        (["SENT: 2", "S 0 0", "SENT: 1", "S 0 0"], "gold:4 speaks of pair 0"),
+        (["SENT: 2", "S 0 0", "SENT: 1", "S 0 0"], "gold:4 refers to pair 0"),
     ],
 )
-def test_what_is_wrong_in_a_gold_file_is_told_with_its_line(lines: list[str], said: str) -> None:
+def test_an_error_in_a_gold_file_names_its_line(lines: list[str], said: str) -> None:
     with pytest.raises(TxError) as caught:
         read_gold(lines, "gold", [(3, 3), (4, 1), (2, 2)])
     assert said in caught.value.message and caught.value.hint
 
 
-def test_gold_without_a_sure_link_is_refused() -> None:
+def test_gold_without_a_sure_link_is_an_error() -> None:
     with pytest.raises(TxError, match="no sure link"):
         score_alignments([{(0, 0)}], [gold("", "0-0")])
 

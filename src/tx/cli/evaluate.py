@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -16,99 +16,74 @@ from tx.evaluate.metrics import NORMALIZERS
 from tx.evaluate.report import Example
 
 T = TypeVar("T")
-TRANSLATION, SPEECH, VECTORS = "Translation", "Speech", "Vectors"
+COMMON = ("files", "model", "store", "as_json", "quiet")  # parameters that apply to every task
+
+
+def _option(metavar: str, help: str, panel: str | None = None, *names: str, **limits: Any) -> Any:
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **limits)
 
 
 def evaluate(
+    context: typer.Context,
     files: Annotated[
         list[str],
         typer.Argument(
             metavar="DATA",
-            help="Source and references; text; tagged columns; sets of speech; analogies and word pairs.",
+            help="SRC REF... (translation); text; tagged columns; speech datasets; analogies or word pairs.",
         ),
     ],
     model: console.Model = None,
     output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Keep the translations or transcripts here."),
+        str | None, _option("FILE", "Write the translations or transcripts to FILE.", None, "--output", "-o")
     ] = None,
     beam_size: Annotated[
-        int | None,
-        typer.Option(
-            "--beam-size",
-            "-b",
-            min=1,
-            max=1000,
-            help="Hypotheses kept; 1: greedy.",
-        ),
-    ] = None,
-    tokenize: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="How BLEU cuts up words (13a).", rich_help_panel=TRANSLATION),
-    ] = None,
-    alignments: Annotated[
-        str | None,
-        typer.Option(
-            metavar="GOLD",
-            help="Judge word alignments by these instead: lines of 0-0 1p2, or in the forms of Och and Ney.",
-            rich_help_panel=TRANSLATION,
-        ),
-    ] = None,
-    restrict: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="Only the first N words take part (300,000); 0: all.",
-            rich_help_panel=VECTORS,
-        ),
-    ] = None,
-    method: Annotated[
-        Literal["add", "mul"] | None,
-        typer.Option(metavar="add|mul", help="How analogies are answered (add).", rich_help_panel=VECTORS),
+        int | None, _option("N", "Beam size; 1: greedy.", None, "--beam-size", "-b", min=1, max=1000)
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME|FOLDER",
-            help="Is the difference to this model significant? Of taggers and of speech.",
+        _option("NAME|FOLDER", "Test the difference to this model for significance (tagging, speech)."),
+    ] = None,
+    tokenize: Annotated[
+        str | None, _option("NAME", "sacreBLEU's tokenizer for BLEU (13a).", "Translation")
+    ] = None,
+    alignments: Annotated[
+        str | None,
+        _option(
+            "GOLD",
+            "Score the word alignments of SRC TGT against GOLD: 0-0 1p2 in each line, or NAACL 2003 format.",
+            "Translation",
         ),
     ] = None,
     language: Annotated[
         str | None,
-        typer.Option(
-            metavar="LANG",
-            help="As in de or German; else the set's or the model's own.",
-            rich_help_panel=SPEECH,
-        ),
+        _option("LANG", "Language, e.g. de or German; by default that of the dataset or model.", "Speech"),
     ] = None,
     normalize: Annotated[
         str | None,
-        typer.Option(
-            metavar="|".join(NORMALIZERS[1:]),
-            help="How (english where it is, else basic).",
-            rich_help_panel=SPEECH,
-        ),
+        _option("|".join(NORMALIZERS[1:]), "Text normaliser (english for English, else basic).", "Speech"),
     ] = None,
     worst: Annotated[
-        int | None,
-        typer.Option(
-            min=0, metavar="N", help="Show the N utterances with most errors (5).", rich_help_panel=SPEECH
-        ),
+        int | None, _option("N", "Show the N utterances with most errors (5).", "Speech", min=0)
     ] = None,
     engine: Annotated[
-        str | None,
-        typer.Option(metavar="native|ctranslate2", help="Who listens (native).", rich_help_panel=SPEECH),
+        str | None, _option("native|ctranslate2", "Decoding engine (native).", "Speech")
+    ] = None,
+    restrict: Annotated[
+        int | None, _option("N", "Use only the N most frequent words (300,000); 0: all.", "Vectors", min=0)
+    ] = None,
+    method: Annotated[
+        Literal["add", "mul"] | None,
+        _option("add|mul", "Analogies by 3CosAdd or 3CosMul (add).", "Vectors"),
     ] = None,
     store: Annotated[
-        bool, typer.Option("--store/--no-store", help="Keep the scores in the package and its card.")
+        bool, typer.Option("--store/--no-store", help="Store the scores in the package and its model card.")
     ] = True,
     device: Annotated[str | None, console.DEVICE] = None,
     threads: Annotated[int | None, console.THREADS] = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Measure a model on a test set, by what is usual for its task.
+    """Evaluate a model on test data, by the metrics of its task.
 
     ```
     $ tx evaluate -m de-en test.de test.en
@@ -120,30 +95,16 @@ def evaluate(
     $ tx evaluate -m vectors questions-words.txt wordsim353.tsv
     ```
 
-    A translator: BLEU and chrF with 95% intervals. A language model: its loss on a text in nats a token, bits per
-    character, and as perplexity. A tagger: precision, recall and F1 of the names it finds. A speech recogniser:
-    errors per word (WER) and per character (CER), as written and normalised, and its worst sentences. Vectors: the
-    share of analogies they get right (questions-words.txt), or how far they agree with people on similar words
+    Translation: BLEU and chrF with 95% confidence intervals. Language models: cross-entropy loss in nats per token,
+    bits per character, and perplexity. Tagging: precision, recall and F1 of named entities. Speech: word and
+    character error rates (WER, CER) of raw and normalised text, and the utterances with most errors. Word vectors:
+    the accuracy of analogies (questions-words.txt), or Spearman's correlation with human similarity scores
     (WordSim-353, SimLex-999, MEN).
 
-    The scores are kept in the package, with how they came about and the name of the test set.
+    The scores are stored in the package, with their signature and the name of the test set.
     """
     console.set_quiet(quiet)
-    options = {
-        "output": output,
-        "beam_size": beam_size,
-        "tokenize": tokenize,
-        "alignments": alignments,
-        "restrict": restrict,
-        "method": method,
-        "against": against,
-        "language": language,
-        "normalize": normalize,
-        "worst": worst,
-        "engine": engine,
-        "device": device,
-        "threads": threads,
-    }
+    options = {name: value for name, value in context.params.items() if name not in COMMON}
     from tx.evaluate.runner import applicable, find_model, run
 
     package = find_model(model)
