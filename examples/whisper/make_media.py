@@ -19,7 +19,7 @@ import numpy as np
 
 from tx.speech.media import RATE, decode
 from tx.speech.subtitles import Cue
-from tx.speech.transcript_formats import caption_lines
+from tx.speech.transcript_formats import transcript_lines
 
 PAUSE = 0.8  # seconds between two clips
 PICTURES = 5  # per second
@@ -43,7 +43,7 @@ def write_video(path: Path, clips: list[tuple[np.ndarray, str]]) -> float:
         parts += [sound, np.zeros(round(PAUSE * RATE), np.float32)]
         cues.append(Cue(round(at, 3), round(at + len(sound) / RATE, 3), text))
         at += len(sound) / RATE + PAUSE
-    lines = caption_lines(cues, "srt")
+    lines = transcript_lines(cues, "srt")
     path.with_suffix(".srt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     with av.open(str(path), "w") as container:
         picture: Any = container.add_stream("libx264", rate=PICTURES)

@@ -1,4 +1,4 @@
-"""`tx data check` as people call it, on sets with known faults: what it says, and its exit status."""
+"""`tx data check` on datasets with known faults: its report and its exit status."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ def check(*args: str | Path) -> Result:
     return CliRunner().invoke(app, ["data", "check", *map(str, args)])
 
 
-def told(done: Result) -> TxError:
+def error_of(done: Result) -> TxError:
     assert isinstance(done.exception, TxError), done.output
     return done.exception
 
@@ -30,40 +30,40 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_without_pyav_no_item_is_to_blame(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyav_the_error_is_not_a_problem_of_an_item(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     done = check(folder)
     assert done.exit_code == 1 and done.stdout == ""
-    error = told(done)
+    error = error_of(done)
     assert (error.message, error.hint) == ("reading audio and video needs PyAV", "pip install 'tx[whisper]'")
 
 
-def test_what_a_shell_brings_along_is_a_problem_and_no_stop(folder: Path) -> None:
+def test_other_files_of_a_shell_pattern_are_problems(folder: Path) -> None:
     (folder / "lone.srt").write_text(SRT)
     (folder / "notes.docx").write_bytes(b"PK")
     given = sorted(folder.glob("*"))
     done = check(*given)
     assert done.exit_code == 0, done.output
     assert "2 skipped: no speech" in done.stdout
-    assert f"  {folder / 'lone.srt'} has no audio or video of its name beside it" in done.stdout
-    assert f"  {folder / 'notes.docx'} is no set of speech" in done.stdout
+    assert f"  {folder / 'lone.srt'} has no audio or video of the same name" in done.stdout
+    assert f"  {folder / 'notes.docx'} is not a speech dataset" in done.stdout
     assert check(*given, "--strict").exit_code == 1
     for stray in ("lone.srt", "notes.docx"):
-        assert str(folder / stray) in told(check(folder / stray)).message
-    assert "lone.srt" in told(check(folder / "lone.srt", folder / "notes.docx")).message
-    assert "there is no" in told(check(*given, folder / "typo.wav")).message
+        assert str(folder / stray) in error_of(check(folder / stray)).message
+    assert "lone.srt" in error_of(check(folder / "lone.srt", folder / "notes.docx")).message
+    assert "there is no" in error_of(check(*given, folder / "typo.wav")).message
 
 
-def test_a_set_without_anything_usable_is_an_error(folder: Path) -> None:
+def test_a_dataset_without_usable_items_is_an_error(folder: Path) -> None:
     table = folder / "set.tsv"
     table.write_text("path\ttext\ngone.wav\ta\n")
     done = check(table)
     assert done.exit_code == 1 and "1 skipped: missing media" in done.stdout
-    assert told(done).message == f"there is nothing usable in {table}"
+    assert error_of(done).message == f"no usable items in {table}"
 
 
-def test_a_language_that_is_none_is_refused(folder: Path) -> None:
-    error = told(check(folder, "--language", "xx"))
+def test_an_unknown_language_is_an_error(folder: Path) -> None:
+    error = error_of(check(folder, "--language", "xx"))
     assert error.exit_code == 2 and error.message == "Whisper knows no language 'xx'"
-    assert told(check(folder, "--language", "deutsh")).hint == "did you mean 'deutsch'?"
+    assert error_of(check(folder, "--language", "deutsh")).hint == "did you mean 'deutsch'?"
     assert check(folder, "--language", "de_DE").exit_code == 0

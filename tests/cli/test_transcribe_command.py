@@ -1,7 +1,7 @@
-"""`tx transcribe` as a user runs it, on generated media and a tiny model, and the converted model beside it.
+"""`tx transcribe` on generated media and a tiny model, with both engines.
 
-What the tiny model says is noise, so what is held to be true is where it goes, in which form, and that engines,
-files, pipes and folders agree.
+The transcripts of the tiny model are noise, so the tests check where they are written, in which format, and that
+engines, files, pipes and folders agree.
 """
 
 import json
@@ -26,7 +26,7 @@ from whisper import write_tiny_whisper
 
 SWELL = 0.3 + np.abs(
     np.sin(np.arange(3 * RATE) * 4 * np.pi / RATE)
-)  # as voices are: even noise is not listened to
+)  # like speech: steady noise is not transcribed
 SOUND = (np.random.default_rng(0).normal(0, 0.1, 3 * RATE) * SWELL).astype(np.float32)
 
 
@@ -56,7 +56,7 @@ def tx(capsys, monkeypatch, tiny):  # type: ignore[no-untyped-def]
     return lambda *words: run(capsys, monkeypatch, "-m", tiny, "--no-fallback", *words)
 
 
-def test_every_format_tells_the_same(tx, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_all_formats_have_the_same_content(tx, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     status, text, err = tx(talk)
     assert (status, err) == (0, "") and text.strip()
     records = [json.loads(line) for line in tx(talk, "--json")[1].splitlines()]
@@ -76,7 +76,7 @@ def test_every_format_tells_the_same(tx, talk: Path, tmp_path: Path) -> None:  #
     assert len(tx(talk, "-f", "tsv")[1].splitlines()) == len(records) + 1
 
 
-def test_the_name_of_the_output_says_its_format(tx, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_suffix_of_the_output_chooses_the_format(tx, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert tx(talk, "-o", tmp_path / "talk.srt")[:2] == (0, "")
     assert (tmp_path / "talk.srt").read_text() == tx(talk, "-f", "srt")[1]
 
@@ -90,11 +90,11 @@ def test_a_folder_of_media_becomes_a_folder_of_subtitles(tx, talk: Path, tmp_pat
     status, out, err = tx(videos, "-f", "srt", "-o", tmp_path / "subtitles")
     assert (status, out) == (0, "") and err.count("->") == 2
     assert sorted(path.name for path in (tmp_path / "subtitles").iterdir()) == ["a.srt", "b.srt"]
-    assert (tmp_path / "subtitles" / "b.srt").read_text() == ""  # digital silence says nothing
+    assert (tmp_path / "subtitles" / "b.srt").read_text() == ""  # digital silence has no text
     assert (tmp_path / "subtitles" / "a.srt").read_text() == tx(talk, "-f", "srt")[1]
 
 
-def test_a_language_that_nobody_named_is_told(  # type: ignore[no-untyped-def]
+def test_a_detected_language_is_reported(  # type: ignore[no-untyped-def]
     capsys, monkeypatch, talk: Path, tmp_path: Path
 ) -> None:
     guessing = write_tiny_whisper(tmp_path / "guessing")
@@ -103,7 +103,7 @@ def test_a_language_that_nobody_named_is_told(  # type: ignore[no-untyped-def]
     name = {"en": "English", "zh": "Chinese", "de": "German", "fr": "French"}[
         json.loads(out.splitlines()[0])["language"]
     ]
-    assert f"understood as {name}" in run(capsys, monkeypatch, *words)[2]
+    assert f"detected language: {name}" in run(capsys, monkeypatch, *words)[2]
     assert run(capsys, monkeypatch, *words, "--language", "de")[2] == ""
     assert run(capsys, monkeypatch, *words, "-q")[2] == ""
 
@@ -127,22 +127,22 @@ def test_stdin_is_a_file_like_any_other(tiny: Path, talk: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "status", "message", "hint"),
     [
-        ((), 2, "there is nothing to transcribe", "tx transcribe FILE..."),
+        ((), 2, "missing FILE: the audio to transcribe", "tx transcribe FILE..."),
         (("nowhere.mp3",), 1, "there is no file nowhere.mp3", "check the path"),
         (("empty/",), 1, "there is no audio or video file in empty/", "name the files"),
-        (("silent.mp4",), 1, "silent.mp4 is a video without sound", "give a file that holds speech"),
-        (("a.wav", "b.wav", "-f", "srt"), 2, "the times of 2 files would stand in one srt file", "add -o FOLDER/"),
-        (("a.wav", "b.wav", "-f", "tsv"), 2, "the times of 2 files would stand in one tsv file", "add -o FOLDER/"),
-        (("a.wav", "--json", "-f", "srt"), 2, "--json and --format srt are two formats", "leave one of them away"),
-        (("a.wav", "b.wav", "-f", "srt", "-o", "."), 2, "a.srt stands beside a.wav already", "another folder"),
-        (("a.wav", "b.wav", "-o", "a.wav"), 2, "a.wav is a file, and there are 2 transcripts", "name a folder"),
+        (("silent.mp4",), 1, "silent.mp4 is a video without audio", "give a file with speech"),
+        (("a.wav", "b.wav", "-f", "srt"), 2, "one srt file cannot hold the times of 2 files", "add -o FOLDER/"),
+        (("a.wav", "b.wav", "-f", "tsv"), 2, "one tsv file cannot hold the times of 2 files", "add -o FOLDER/"),
+        (("a.wav", "--json", "-f", "srt"), 2, "--json and --format srt are two formats", "omit one of them"),
+        (("a.wav", "b.wav", "-f", "srt", "-o", "."), 2, "a.srt exists next to a.wav", "another folder"),
+        (("a.wav", "b.wav", "-o", "a.wav"), 2, "a.wav is a file, but there are 2 transcripts", "name a folder"),
         (("a.wav", "--language", "klingon"), 2, "the model knows no language 'klingon'", "give a code"),
         (("a.wav", "-b", "0"), 2, "--beam-size: expected 1 or more, got 0", "--help"),
         (("a.wav", "-o", "nowhere/a.srt"), 1, "cannot write nowhere/a.srt: there is no folder nowhere", "mkdir"),
         (("a.wav", "--check", "x"), 2, "--check compares the engines", "add --engine ctranslate2"),
     ],
 )  # fmt: skip
-def test_faults_are_told_in_two_lines(  # type: ignore[no-untyped-def]
+def test_errors_have_a_message_and_a_hint(  # type: ignore[no-untyped-def]
     tx,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -163,10 +163,10 @@ def test_faults_are_told_in_two_lines(  # type: ignore[no-untyped-def]
     assert message in first and hint in second and not rest
 
 
-# --- the fast engine ---
+# --- the CTranslate2 engine ---
 
 
-def test_the_converted_model_is_kept_beside_and_made_again_for_another(tmp_path: Path) -> None:
+def test_the_converted_model_is_saved_and_made_again_if_the_model_changes(tmp_path: Path) -> None:
     pytest.importorskip("ctranslate2")
     folder = write_tiny_whisper(tmp_path / "tiny", language="<|de|>")
     said: list[str] = []
@@ -206,7 +206,7 @@ def test_a_read_only_model_is_converted_into_the_cache(
     assert find_converted(open_hf_folder(folder)) == place
 
 
-def test_both_engines_and_faster_whisper_hear_the_same(
+def test_both_engines_and_faster_whisper_agree(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faster_whisper = pytest.importorskip("faster_whisper")
@@ -214,11 +214,11 @@ def test_both_engines_and_faster_whisper_hear_the_same(
 
     monkeypatch.setattr(
         ctranslate2_engine, "COMPUTE_TYPES", {"cpu": "float32"}
-    )  # eight bits would change what a noisy model says
+    )  # eight bits would change the text of a noisy model
     folder = write_tiny_whisper(tmp_path / "tiny", multilingual=False)  # CTranslate2 goes by the size
     options = Options(temperatures=(0.0,), activity="none")
     native, quick = open_transcriber(folder), open_transcriber(folder, "ctranslate2")
-    # A window without padding, which faster-whisper makes in its own way; one in which the model hears letters.
+    # A window without padding, which faster-whisper computes differently, that gives letters.
     full = np.random.default_rng(3).normal(0, 0.4, 30 * RATE).astype(np.float32)
     expected = [(s.start, s.end, s.text) for s in native.transcribe(full, options)]
     assert [(s.start, s.end, s.text) for s in quick.transcribe(full, options)] == expected and expected

@@ -18,9 +18,8 @@ from typer.testing import CliRunner, Result
 from media import beeps, write_media, write_silent_video
 from tx.cli.app import app
 from tx.errors import TxError, UsageError
-from tx.evaluate.edits import align
-from tx.evaluate.error_rates import basic, error_rates
-from tx.evaluate.speech import Heard, by_cue, changes, measure, worst
+from tx.evaluate.error_rates import align, basic, error_rates
+from tx.evaluate.speech import Transcript, score, split_by_cue, word_differences, worst_utterances
 from tx.package import Package, add_scores, write_package
 from tx.package.hf_folder import open_hf_folder
 from tx.speech.items import Item
@@ -82,8 +81,8 @@ def test_items_are_heard_in_batches_of_one_language(folder: Path, tmp_path: Path
         Item(folder / "2.wav", "3 seconds"),
     ]
     transcriber = StandIn()
-    found = measure(transcriber, items, Options())  # type: ignore[arg-type]
-    assert [one.text for one in found.heard] == [
+    found = score(transcriber, items, Options())  # type: ignore[arg-type]
+    assert [one.text for one in found.transcripts] == [
         "1 seconds",
         "2 seconds",
         "1.5 seconds",
@@ -99,11 +98,11 @@ def test_items_are_heard_in_batches_of_one_language(folder: Path, tmp_path: Path
     ]
     assert [options.temperatures[1:] == () for _, options in transcriber.batches] == [True, True, False, True]
     assert (found.raw.wer, found.normalizer) == (pytest.approx(2 / 10), "basic")
-    measure(transcriber, items[:3], Options(language="de"), batch_size=2)  # type: ignore[arg-type]
+    score(transcriber, items[:3], Options(language="de"), batch_size=2)  # type: ignore[arg-type]
     assert [lengths for lengths, _ in transcriber.batches[4:]] == [[1.0, 2.0], [1.5]]
-    with pytest.raises(TxError, match="nothing could be read: a:4"):
-        measure(transcriber, items[3:4], Options())  # type: ignore[arg-type]
-    assert measure(transcriber, items[4:], Options(language="en")).normalizer == "english"  # type: ignore[arg-type]
+    with pytest.raises(TxError, match="no item could be read: a:4"):
+        score(transcriber, items[3:4], Options())  # type: ignore[arg-type]
+    assert score(transcriber, items[4:], Options(language="en")).normalizer == "english"  # type: ignore[arg-type]
 
 
 texts = st.lists(st.sampled_from(["a", "b,", "B", "c", "–"]), max_size=6).map(" ".join)
@@ -113,7 +112,7 @@ texts = st.lists(st.sampled_from(["a", "b,", "B", "c", "–"]), max_size=6).map(
 def test_a_talk_is_cut_where_its_cues_are(said: list[str], heard: str) -> None:
     cues = tuple(Cue(i, i + 1, text) for i, text in enumerate(said))
     item = Item(Path("talk.mp4"), " ".join(said), cues=cues, origin="talk.srt", lines=tuple(range(len(said))))
-    parts = by_cue(Heard(item, heard))
+    parts = split_by_cue(Transcript(item, heard))
     assert [part.item.text for part in parts] == said
     assert [part.item.origin for part in parts] == [f"talk.srt:{i}" for i in range(len(said))]
     assert " ".join(part.text for part in parts if part.text) == heard
@@ -128,9 +127,9 @@ def test_a_talk_is_cut_where_its_cues_are(said: list[str], heard: str) -> None:
 def test_the_worst_and_what_differs() -> None:
     refs = ["a b c d", "a b", "x", "a b c"]
     rates = error_rates(refs, ["a b c d", "c d", "y z", "a b d"])
-    assert worst(rates, 5) == [2, 1, 3]  # two errors in one word, two in two, one in three
-    assert worst(rates, 1) == [2]
-    assert changes("Guten Tag – Welt, du!", "guten Abend Welt du da", basic) == [
+    assert worst_utterances(rates, 5) == [2, 1, 3]  # two errors in one word, two in two, one in three
+    assert worst_utterances(rates, 1) == [2]
+    assert word_differences("Guten Tag – Welt, du!", "guten Abend Welt du da", basic) == [
         ("Guten", "guten", True),
         ("Tag", "Abend", False),
         ("–", "", True),
@@ -172,7 +171,7 @@ def test_evaluate_shows_the_worst_and_keeps_the_scores(folder: Path, tmp_path: P
     assert done.exit_code == 0, done.output
     rows = [line.split("\t") for line in done.stdout.splitlines()[:5]]
     assert [row[:3] for row in rows] == [
-        ["data", "measure", "text"],
+        ["data", "metric", "text"],
         ["set.tsv", "WER", "normalized"],
         ["set.tsv", "WER", "raw"],
         ["set.tsv", "CER", "normalized"],

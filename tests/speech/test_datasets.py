@@ -156,7 +156,7 @@ def test_problems_are_named_by_file_and_line(folder: Path) -> None:
     ]
     clips = folder / "clips"
     assert [problem.what for problem in found.problems if problem.kind == "duplicate"] == [
-        f"{clips / '0.wav'} stands in {table}:2, too",
+        f"{clips / '0.wav'} is also in {table}:2",
         f"{clips / 'copy.wav'} is the same as {clips / '0.wav'} in {table}:2",
     ]
     report = "\n".join(report_problems(found.problems, shown=1))
@@ -170,11 +170,11 @@ def test_problems_are_named_by_file_and_line(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.csv", "name,text\nx,y\n", r"a\.csv:1 names no column with the sound: it has name, text"),
-        ("a.tsv", "path\tlabel\nx\ty\n", r"a\.tsv:1 names no column with the text"),
-        ("a.csv", "", "holds no items"),
-        ("a.csv", 'path,text\nx,"' + "y" * 200_000, r"a\.csv:2 is no CSV"),
-        ("a.xlsx", "PK", "is no set of speech"),
+        ("a.csv", "name,text\nx,y\n", r"a\.csv:1 has no column for the audio: its columns are name, text"),
+        ("a.tsv", "path\tlabel\nx\ty\n", r"a\.tsv:1 has no column for the text"),
+        ("a.csv", "", "has no items"),
+        ("a.csv", 'path,text\nx,"' + "y" * 200_000, r"a\.csv:2 is not CSV"),
+        ("a.xlsx", "PK", "is not a speech dataset"),
         ("a.tsv", "path\ttext\nx\t\0", r"a\.tsv:2 holds a NUL byte"),
     ],
 )
@@ -307,13 +307,13 @@ def test_common_voice_is_checked_by_its_splits(folder: Path) -> None:
         ("train.tsv", 2),
     ]
     assert [str(problem) for each in found.values() for problem in each.problems] == [
-        f"{folder / 'dev.tsv'} holds no items"
+        f"{folder / 'dev.tsv'} has no items"
     ]
     assert has_split(folder, "test") and not has_split(folder, "valid")
     for name in ("other", "other.tsv"):
         assert pairs(read_set(folder / name)) == [("3.wav", "d")]
         assert [len(each.items) for each in read_splits([folder / name]).values()] == [1]
-    with pytest.raises(TxError, match=r"dev\.tsv holds no items"):
+    with pytest.raises(TxError, match=r"dev\.tsv has no items"):
         read_set(folder, split="valid")
     for table in ("train", "test", "dev"):
         (folder / f"{table}.tsv").unlink()
@@ -322,7 +322,7 @@ def test_common_voice_is_checked_by_its_splits(folder: Path) -> None:
 
 def test_folders_without_anything_are_refused(folder: Path) -> None:
     (folder / "nothing").mkdir()
-    with pytest.raises(TxError, match="holds no audio or video"):
+    with pytest.raises(TxError, match="has no audio or video"):
         read_set(folder / "nothing")
     with pytest.raises(TxError, match=r"there is no .*elsewhere"):
         read_set(folder / "elsewhere")
@@ -375,10 +375,10 @@ print(sorted({{"torchcodec", "torch"}} & set(sys.modules)))
         str([("all/test, row 0", "b", 2 * RATE, 2.0), ("all/test, row 1", "a", 2 * RATE, 2.0)]),
         "",
         str([(str(sounds[1]), "b", 2 * RATE, 2.0)]),
-        "paths, row 1: holds neither sound nor the path of a file that is there",
-        "the column 'audio' of decoded holds array, sampling_rate, not sound as it is in files",
-        "mute has no column of sound: it has sentence",
-        "torn, row 0 is no audio or video file, or a damaged or truncated one",
+        "paths, row 1: has neither audio nor the path of an existing file",
+        "the column 'audio' of decoded has the fields array, sampling_rate, not encoded audio",
+        "mute has no column for the audio: its columns are sentence",
+        "torn, row 0 is not an audio or video file, or it is damaged or truncated",
         "torn, row 1 is the same as torn, row 0",
         f"{['one, row 0', 'one, row 1', 'mono.tsv:3']} 3 mono.tsv:2: {sounds[0]} is the same as one, row 0",
         "[]",

@@ -108,15 +108,15 @@ def test_a_pipe_is_read_whatever_it_carries(folder: Path) -> None:
 
 def test_what_comes_by_a_pipe_is_called_so(folder: Path) -> None:
     for data in (b"<html>no such page</html>" * 99, (folder / "a.flac").read_bytes()[:9]):
-        with pytest.raises(TxError, match=r"^standard input is no audio or video file") as error:
+        with pytest.raises(TxError, match=r"^standard input is not an audio or video file") as error:
             decode(io.BytesIO(data))
-        assert error.value.hint == "see what comes: COMMAND | head -c 200"
+        assert error.value.hint == "check the output of the command: COMMAND | head -c 200"
     code = "import sys; from tx.speech.media import decode; decode(sys.stdin.buffer)"
     done = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True)
-    assert b"TxError: nothing came on standard input\n" in done.stderr
+    assert b"TxError: standard input is empty\n" in done.stderr
     with (folder / "a.wav").open("rb") as file:
         assert len(decode(file)) == SECONDS * RATE
-    with Path("/dev/null").open("rb") as file, pytest.raises(TxError, match="nothing came on /dev/null"):
+    with Path("/dev/null").open("rb") as file, pytest.raises(TxError, match="/dev/null is empty"):
         decode(file)
 
 
@@ -162,11 +162,11 @@ def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(1).bytes(50_000))
     (tmp_path / "no such").mkdir()
     expected = {
-        silent: "is a video without sound",
-        tmp_path / "notes.txt": "is no audio or video file",
-        tmp_path / "notes.mp3": "is no audio or video file",
-        tmp_path / "empty.wav": "is no audio or video file",
-        tmp_path / "noise.mp4": "is no audio or video file",
+        silent: "is a video without audio",
+        tmp_path / "notes.txt": "is not an audio or video file",
+        tmp_path / "notes.mp3": "is not an audio or video file",
+        tmp_path / "empty.wav": "is not an audio or video file",
+        tmp_path / "noise.mp4": "is not an audio or video file",
         tmp_path / "no such": "is a folder",
         tmp_path / "missing.wav": "there is no file",
     }

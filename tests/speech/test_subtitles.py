@@ -128,8 +128,8 @@ def test_missing_empty_lines_and_numbers_do_no_harm(tmp_path: Path) -> None:
     [
         ("1\n00:00:01,000 --> 00:0x:02,000\nEins\n", ":2 has no times"),
         ("1\n00:00:05,000 --> 00:00:02,000\nEins\n", ":2 ends before it starts"),
-        ("Eins\nZwei\n", "holds no subtitles"),
-        ("", "holds no subtitles"),
+        ("Eins\nZwei\n", "has no subtitles"),
+        ("", "has no subtitles"),
     ],
 )
 def test_faults_are_named_by_line(tmp_path: Path, text: str, words: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tx.speech.subtitles import Cue, read_cues
-from tx.speech.transcript_formats import FORMATS, Layout, caption_lines, readable, sentences, wrap
+from tx.speech.transcript_formats import FORMATS, Layout, readable, sentences, transcript_lines, wrap
 
 SAID = [
     Cue(0.0, 2.5, "Guten Abend."),
@@ -21,7 +21,7 @@ texts = st.lists(words, min_size=1, max_size=60).map(" ".join)
 
 
 def written(format: str, said: list[Cue] = SAID, layout: Layout | None = None) -> str:
-    return "".join(f"{line}\n" for line in caption_lines(said, format, layout))
+    return "".join(f"{line}\n" for line in transcript_lines(said, format, layout))
 
 
 def test_srt_is_written_as_players_want_it() -> None:
@@ -76,7 +76,7 @@ def test_sentences_come_as_soon_as_they_are_whole() -> None:
 
     for format in FORMATS:
         taken.clear()
-        lines = iter(caption_lines(said(), format))
+        lines = iter(transcript_lines(said(), format))
         while "Eins" not in next(lines):
             pass
         assert len(taken) == 1, format

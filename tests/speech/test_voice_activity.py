@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from tx.speech.features import WINDOW
 from tx.speech.media import RATE
-from tx.speech.voice_activity import FARTHEST, PACK, Interval, detect_speech, detect_speech_silero, pack
+from tx.speech.voice_activity import (
+    MAX_PACK,
+    MAX_SILENCE,
+    Interval,
+    detect_speech,
+    detect_speech_silero,
+    pack,
+)
 
 DATA = os.environ.get("TX_TEST_DATA")
 HISS = np.tile(np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32), 100)
@@ -88,8 +95,8 @@ def test_packs_fit_a_window_and_lose_nothing(gaps: list[tuple[int, int]]) -> Non
         speech.append(Interval(start, at))
     groups = pack(HISS, speech)
     parts = [part for group in groups for part in group]
-    assert all(group[-1].end - group[0].start <= PACK < WINDOW for group in groups)
-    assert all(b.start - a.end <= FARTHEST for group in groups for a, b in pairwise(group))
+    assert all(group[-1].end - group[0].start <= MAX_PACK < WINDOW for group in groups)
+    assert all(b.start - a.end <= MAX_SILENCE for group in groups for a, b in pairwise(group))
     joined: list[Interval] = []
     for part in parts:  # cuts lie inside a stretch, so joining what touches gives the stretches again
         if joined and joined[-1].end == part.start:

@@ -79,7 +79,7 @@ def test_languages(tokenizer: Tokenizer) -> None:
     with pytest.raises(TxError, match="knows no language 'dee'") as error:
         Labels(tokenizer, "dee")
     assert error.value.hint == "did you mean 'de'?"
-    with pytest.raises(TxError, match=r"a\.tsv:4 does not say which language"):
+    with pytest.raises(TxError, match=r"a\.tsv:4 does not name its language"):
         Labels(tokenizer).ids(Window(Path("a.wav"), 0.0, 1.0, "x", origin="a.tsv:4"))
 
 

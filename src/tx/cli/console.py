@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.cells import cell_len
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+T = TypeVar("T")
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Model = Annotated[
@@ -79,6 +80,15 @@ def stderr() -> Console:
 def stdout() -> Console:
     """A Rich console on stdout, for what is shown to people."""
     return _console()
+
+
+def track(items: Sequence[T], description: str) -> Iterable[T]:
+    """Iterate with a progress bar, if stderr is a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn()
+    with Progress(*columns, console=_stderr, transient=True, disable=not is_terminal()) as bar:
+        yield from bar.track(items, description=description)
 
 
 def print_json(value: Any) -> None:

@@ -1,21 +1,16 @@
 """`tx evaluate`: the scores of a model on test data, by the metrics of its task."""
 
-from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.evaluate_speech import evaluate_speech
 from tx.evaluate.metrics import NORMALIZERS
 from tx.evaluate.report import Example
 
-T = TypeVar("T")
 COMMON = ("files", "model", "store", "as_json", "quiet")  # parameters that apply to every task
 
 
@@ -105,13 +100,10 @@ def evaluate(
     """
     console.set_quiet(quiet)
     options = {name: value for name, value in context.params.items() if name not in COMMON}
-    from tx.evaluate.runner import applicable, find_model, run
+    from tx.evaluate.runner import run
 
-    package = find_model(model)
-    if isinstance(package, Path) or package.task == "speech":  # until tx.evaluate.speech has `evaluate`
-        evaluate_speech(package, files, store, as_json, **applicable(evaluate_speech, "speech", options))
-        return
-    report = run(model, files, store=store, track=_track, **options)
+
+    report = run(model, files, store=store, track=console.track, **options)
     for note in report.notes:
         console.note(note)
     for warning in report.warnings:
@@ -122,14 +114,6 @@ def evaluate(
     console.print_table(report.columns, report.rows)
     for example in report.examples:
         _print_example(example)
-
-
-def _track(items: Sequence[T], description: str) -> Iterable[T]:
-    """Iterate with a progress bar, if stderr is a terminal."""
-    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn()
-    hidden = not console.is_terminal()
-    with Progress(*columns, console=console.stderr(), transient=True, disable=hidden) as bar:
-        yield from bar.track(items, description=description)
 
 
 def _print_example(example: Example) -> None:

@@ -2,9 +2,8 @@
 
 import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,46 +16,63 @@ from tx.text.lines import LineWriter
 
 if TYPE_CHECKING:
     from tx.speech.transcribe import Options, Segment, Transcriber
+    from tx.speech.transcript_formats import Layout
 
-SPEECH, CUES, BELIEF = "Speech", "Subtitles", "What is believed"
-SUFFIX = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv", "json": ".jsonl"}
+SPEECH, SUBTITLES, THRESHOLDS = "Speech", "Subtitles", "Decoding thresholds"
 
 
 def transcribe(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="Audio, video, or folders of them; - is stdin."),
+        typer.Argument(metavar="FILE", help="Audio or video files, or folders of them; - is stdin."),
     ] = None,
     model: console.Model = None,
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="FILE|FOLDER", help="Write here, not to stdout; see below."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER",
+            help="Write the output to FILE, or one file each to FOLDER.",
+        ),
     ] = "-",
     format: Annotated[
         Literal["text", "srt", "vtt", "tsv", "json"] | None,
-        typer.Option("--format", "-f", help="What to write (text, or what the name in -o says)."),
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="text|srt|vtt|tsv|json",
+            help="Output format (default: from the suffix of -o, else text).",
+        ),
     ] = None,
     as_json: console.Json = False,
     language: Annotated[
         str | None,
         typer.Option(
             metavar="LANG",
-            help="As in de or German; else the model's own, else detected.",
+            help="Language of the speech, such as de or German (default: the model's, else detected).",
             rich_help_panel=SPEECH,
         ),
     ] = None,
     task: Annotated[
         Literal["transcribe", "translate"] | None,
-        typer.Option(help="translate: into English.", rich_help_panel=SPEECH),
+        typer.Option(
+            metavar="transcribe|translate",
+            help="Transcribe, or translate into English (default: the model's task).",
+            rich_help_panel=SPEECH,
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Names and spellings to expect.", rich_help_panel=SPEECH),
+        typer.Option(
+            metavar="WORDS", help="Names and spellings to expect, as initial prompt.", rich_help_panel=SPEECH
+        ),
     ] = None,
     activity: Annotated[
         Literal["energy", "silero", "none"],
         typer.Option(
-            help="Who finds the speech: the level of the sound, Silero's network, nobody.",
+            metavar="energy|silero|none",
+            help="Voice activity detector: energy, silero or none.",
             rich_help_panel=SPEECH,
         ),
     ] = "energy",
@@ -64,54 +80,94 @@ def transcribe(
         bool,
         typer.Option(
             "--condition-on-previous",
-            help="The text so far is the prompt of what follows.",
+            help="Prompt each window with the text before it.",
             rich_help_panel=SPEECH,
         ),
     ] = False,
     beam_size: Annotated[
-        int, typer.Option("--beam-size", "-b", min=1, max=100, help="1: greedy.", rich_help_panel=SPEECH)
+        int,
+        typer.Option(
+            "--beam-size",
+            "-b",
+            metavar="N",
+            min=1,
+            max=100,
+            help="Number of hypotheses; 1 is greedy search.",
+            rich_help_panel=SPEECH,
+        ),
     ] = 1,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Windows of 30 s heard together.", rich_help_panel=SPEECH)
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Windows of 30 s that are decoded together.", rich_help_panel=SPEECH
+        ),
     ] = 8,
     width: Annotated[
-        int, typer.Option(min=0, help="Characters of a line of subtitles; 0: any.", rich_help_panel=CUES)
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Characters per line of subtitles; 0: no limit.",
+            rich_help_panel=SUBTITLES,
+        ),
     ] = 42,
-    lines: Annotated[int, typer.Option(min=1, help="Lines of a cue.", rich_help_panel=CUES)] = 2,
+    lines: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Lines per subtitle.", rich_help_panel=SUBTITLES)
+    ] = 2,
     fallback: Annotated[
         bool,
         typer.Option(
             "--fallback/--no-fallback",
-            help="Hear again, more freely, what is doubtful.",
-            rich_help_panel=BELIEF,
+            help="Retry low-confidence windows at a higher temperature.",
+            rich_help_panel=THRESHOLDS,
         ),
     ] = True,
     compression_threshold: Annotated[
-        float, typer.Option(min=0, help="Doubtful: zlib shortens the text more.", rich_help_panel=BELIEF)
+        float,
+        typer.Option(
+            metavar="X",
+            min=0,
+            help="Compression ratio threshold: retry a window whose text has a higher ratio.",
+            rich_help_panel=THRESHOLDS,
+        ),
     ] = 2.4,
     logprob_threshold: Annotated[
-        float, typer.Option(help="Doubtful: fewer nats a token.", rich_help_panel=BELIEF)
+        float,
+        typer.Option(
+            metavar="X",
+            help="Average log-probability threshold (nats): retry a window with a lower average.",
+            rich_help_panel=THRESHOLDS,
+        ),
     ] = -1.0,
     no_speech_threshold: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Silence: more probable, and doubtful.", rich_help_panel=BELIEF),
-    ] = 0.6,
-    seed: Annotated[int, typer.Option(help="Of what is heard more freely.", rich_help_panel=BELIEF)] = 1,
-    engine: Annotated[
-        Literal["native", "ctranslate2"], typer.Option(help="ctranslate2: faster, in 8 bits.")
-    ] = "native",
-    check: Annotated[
-        str | None,
         typer.Option(
-            metavar="DATA",
-            help="Transcribed speech, on which the engine ctranslate2 and the native one are scored.",
+            metavar="X",
+            min=0,
+            max=1,
+            help="No-speech probability threshold: a low-confidence window with a higher probability is silence.",
+            rich_help_panel=THRESHOLDS,
         ),
-    ] = None,
+    ] = 0.6,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Random seed of sampling at higher temperatures.", rich_help_panel=THRESHOLDS
+        ),
+    ] = 1,
+    engine: Annotated[
+        Literal["native", "ctranslate2"],
+        typer.Option(
+            metavar="native|ctranslate2",
+            help="Decoding engine; ctranslate2 is faster and uses 8 bits on a CPU.",
+        ),
+    ] = "native",
+    check: Annotated[str | None, typer.Option(metavar="DATA", hidden=True)] = None,
     device: console.Device = "auto",
     threads: console.Threads = 0,
     quiet: console.Quiet = False,
 ) -> None:
-    """Write down what is said in audio and video files, as it is understood.
+    """Transcribe audio and video files, and write the text while it is decoded.
 
     ```
     $ tx transcribe -m my-whisper talk.mp4
@@ -120,26 +176,30 @@ def transcribe(
     $ tx transcribe -m my-whisper talk.mp4 | tx translate -m de-en > talk.en
     $ curl -s https://example.org/talk.mp3 | tx transcribe -m my-whisper -
     $ tx transcribe -m my-whisper talk.mp4 --json | jq -r .text
-    $ tx transcribe -m my-whisper --engine ctranslate2 --check test/ talk.mp4
+    $ tx transcribe -m my-whisper --engine ctranslate2 talk.mp4
     ```
 
-    Text has a line for each sentence; with --json each segment is a line, with its times, the file, and how far it
-    is to be believed. With several files and -o, FOLDER gets a file for each. Any Whisper model in Hugging Face's
-    form can be named with -m ./FOLDER. A language that nobody names is told once for a file, by its first speech.
-    Silence gives nothing, nor do hum and hiss alone; in music and noise --activity silero knows speech better.
+    The format text has one line per sentence. With --json, each segment is one line with its times, the file, and
+    its average log-probability, no-speech probability and compression ratio. With -m ./FOLDER, any Whisper model in
+    Hugging Face format can be used. Without --language, the language is detected from the first speech of each file.
+    Silence, hum and hiss are not transcribed; in music and noise, --activity silero detects speech more reliably.
     """
     console.set_quiet(quiet)
     if as_json and format not in (None, "json"):
-        raise UsageError(f"--json and --format {format} are two formats", "leave one of them away")
+        raise UsageError(f"--json and --format {format} are two formats", "omit one of them")
     if not files and not check:
-        raise UsageError(
-            "there is nothing to transcribe", "name files, or - for stdin: tx transcribe FILE..."
-        )
-    sources = list(_sources(files or []))
-    outputs, chosen = _outputs(sources, output, "json" if as_json else format)
-    path = find_package(model, "speech")
+        raise UsageError("missing FILE: the audio to transcribe", "tx transcribe FILE..., or - for stdin")
+    if "-" in (files or []) and sys.stdin is not None and sys.stdin.isatty():
+        raise UsageError("- reads audio from a pipe, but stdin is a terminal", "name a file, or pipe one in")
     from tx.speech.transcribe import Options, open_transcriber
+    from tx.speech.transcribe.outputs import choose_outputs, find_media
+    from tx.speech.transcript_formats import Layout
 
+    sources = list(find_media(files or []))
+    outputs, chosen = choose_outputs(sources, output, "json" if as_json else format)
+    path = find_package(model, "speech")
+    if check:
+        _check_engine(path, engine, check, language, device, threads)
     options = Options(
         language=language,
         task=task,
@@ -154,156 +214,87 @@ def transcribe(
         activity=activity,
         seed=seed,
     )
-    if check and engine == "native":
+    transcriber = open_transcriber(path, engine, device, threads, console.note)
+    _write_transcripts(transcriber, options, sources, outputs, chosen, Layout(width, lines))
+
+
+def _check_engine(
+    path: Path, engine: str, data: str, language: str | None, device: str, threads: int
+) -> None:
+    """The deprecated --check: the error rates of both engines, on stderr."""
+    if engine == "native":
         raise UsageError(
             "--check compares the engines", "add --engine ctranslate2; `tx evaluate` scores a model"
         )
-    transcriber = open_transcriber(path, engine, device, threads, console.note)
-    if check:
-        native = open_transcriber(path, "native", device, threads)
-        _compare({"native": native, "ctranslate2": transcriber}, check, options)
-    _write(transcriber, options, sources, outputs, chosen, (width, lines))
+    from tx.evaluate.runner import run
+
+    console.warn("--check is deprecated: use tx evaluate --engine ctranslate2")
+    for name in ("native", engine):
+        report = run(path, [data], engine=name, language=language, device=device, threads=threads)
+        rates = {score["metric"]: score for score in report.records if "as written" not in score["metric"]}
+        wer, cer = rates["WER"], rates["CER"]["value"]
+        n = len(report.details["sentences"])
+        norm = wer["signature"].split("|")[0].removeprefix("norm:")
+        console.note(f"{data}, {n:,} items, {name}: WER {wer['value']:.1f} %, CER {cer:.1f} % ({norm})")
 
 
-def _compare(engines: dict[str, "Transcriber"], data: str, options: "Options") -> None:
-    """Say on stderr how well the converted model does beside the one it was made of."""
-    from tx.evaluate.speech import measure
-    from tx.speech.datasets import read_set
-
-    items = read_set(data, options.language, split="test").items
-    if not items:
-        raise TxError(f"there is nothing usable in {data}", f"`tx data check {data}` names every problem")
-    for engine, one in engines.items():
-        found = measure(one, items, options)
-        wer, cer = 100 * found.normalized.wer, 100 * found.normalized.cer
-        console.note(
-            f"{data}, {len(found.heard):,} items, {engine}: WER {wer:.1f} %, CER {cer:.1f} % ({found.normalizer})"
-        )
-
-
-def _sources(files: list[str]) -> Iterator[str]:
-    """The media that were named, those in folders included. Raises TxError for a folder without any."""
-    from tx.speech.media import SUFFIXES
-
-    for name in files:
-        path = Path(name)
-        if name == "-" and sys.stdin is not None and sys.stdin.isatty():
-            raise UsageError("- is audio from a pipe, and stdin is a terminal", "name a file, or pipe one in")
-        if name == "-" or not path.is_dir():
-            if name != "-" and not path.exists():
-                raise TxError(
-                    f"there is no file {name}", "check the path; a relative one starts at this folder"
-                )
-            yield name
-            continue
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not found:
-            raise TxError(f"there is no audio or video file in {name}", "name the files themselves")
-        yield from map(str, found)
-
-
-def _outputs(sources: list[str], output: str, format: str | None) -> tuple[list[str], str]:
-    """Where the transcript of each file goes, and in which format."""
-    from tx.speech.transcript_formats import SUFFIXES
-
-    path = Path(output)
-    is_folder = output != "-" and (output.endswith("/") or path.is_dir() or len(sources) > 1)
-    if is_folder and path.exists() and not path.is_dir():
-        raise UsageError(
-            f"{output} is a file, and there are {len(sources)} transcripts", "name a folder with -o"
-        )
-    chosen = format or (
-        SUFFIXES.get(path.suffix.lower(), "text") if output != "-" and not is_folder else "text"
-    )
-    if not is_folder:
-        if len(sources) > 1 and chosen in ("srt", "vtt", "tsv"):
-            raise UsageError(
-                f"the times of {len(sources)} files would stand in one {chosen} file", "add -o FOLDER/"
-            )
-        return [output] * len(sources), chosen
-    names = ["stdin" if name == "-" else Path(name).stem for name in sources]
-    if twice := {name for name in names if names.count(name) > 1}:
-        names = ["stdin" if name == "-" else Path(name).name for name in sources]
-    if len(set(names)) < len(names):
-        raise UsageError(f"two files are called {sorted(twice)[0]}", "transcribe them into different folders")
-    path.mkdir(parents=True, exist_ok=True)
-    outputs = [path / f"{name}{SUFFIX[chosen]}" for name in names]
-    for source, made in zip(sources, outputs, strict=True):
-        if made.exists() and source != "-" and made.samefile(Path(source).with_name(made.name)):
-            raise UsageError(
-                f"{made} stands beside {Path(source).name} already, and may be somebody's work",
-                "name another folder with -o, or move it away",
-            )
-    return list(map(str, outputs)), chosen
-
-
-def _write(
+def _write_transcripts(
     transcriber: "Transcriber",
     options: "Options",
-    sources: list[str],
-    outputs: list[str],
+    sources: Sequence[str],
+    outputs: Sequence[str],
     format: str,
-    layout: tuple[int, int],
+    layout: "Layout",
 ) -> None:
-    """Transcribe each file into its output; what cannot be read is told, and the others go on."""
-    from tx.speech.transcript_formats import Layout, caption_lines
+    """Transcribe each file into its output. A file that cannot be read is reported, and the others are
+    transcribed."""
+    from tx.speech.transcript_formats import transcript_lines
 
-    failed: list[TxError] = []
-    together = (
-        LineWriter(outputs[0]) if len(set(outputs)) == 1 else None
-    )  # what is wrong with its name is told now
-    with together or nullcontext():
+    n_failed = 0
+    # One output for all files is opened before the first is transcribed: it checks the path.
+    shared = LineWriter(outputs[0]) if len(set(outputs)) == 1 else None
+    with shared or nullcontext():
         for source, output in zip(sources, outputs, strict=True):
-            said = transcriber.transcribe(_opened(source), options)
+            # stdin is read to its end, since a container may have its index there.
+            media: Any = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else source
+            segments = transcriber.transcribe(media, options)
             if options.language is None and transcriber.tokenizer.default_language is None:
-                said = _told_language(said, source)
-            said = _watched(said, source, len(sources))
-            extra: Any = lambda one, name=source: {"file": name, **_record(one)}  # noqa: E731
+                segments = _report_language(segments, source)
+            segments = _show_progress(segments, f"{source}: " if len(sources) > 1 else "")
             try:
-                with nullcontext(together) if together else LineWriter(output) as writer:
-                    for line in caption_lines(said, format, Layout(*layout), extra):
+                with nullcontext(shared) if shared else LineWriter(output) as writer:
+                    for line in transcript_lines(segments, format, layout, source):
                         writer.write([line])
             except TxError as error:
                 if len(sources) == 1 or isinstance(error, UsageError):
                     raise
-                failed.append(error)
+                n_failed += 1
                 console.error(error.message, error.hint)
                 continue
             if output != "-":
                 console.note(f"{source} -> {output}")
-    if failed:
-        raise TxError(f"{len(failed)} of {len(sources)} files could not be transcribed", "see above")
+    if n_failed:
+        raise TxError(f"{n_failed} of {len(sources)} files could not be transcribed", "see above")
 
 
-def _opened(source: str) -> Any:
-    """The path, or all that stdin holds: a container may have its index at the end."""
-    return io.BytesIO(sys.stdin.buffer.read()) if source == "-" else source
-
-
-def _told_language(said: "Iterator[Segment]", source: str) -> "Iterator[Segment]":
-    """Say which language was understood, where nobody had named it: a wrong guess is seen at once."""
+def _report_language(segments: "Iterator[Segment]", source: str) -> "Iterator[Segment]":
+    """Print the detected language before the first segment, so that a wrong guess is seen at once."""
     from tx.speech.languages import NAMES
 
-    for number, one in enumerate(said):
+    for number, segment in enumerate(segments):
         if not number:
-            name = NAMES.get(one.language, one.language).capitalize()
-            console.note(f"{source}: understood as {name}; --language names another", style="dim")
-        yield one
+            name = NAMES.get(segment.language, segment.language).capitalize()
+            console.note(f"{source}: detected language: {name}; to change it, use --language", style="dim")
+        yield segment
 
 
-def _watched(said: "Iterable[Segment]", source: str, n_sources: int) -> "Iterator[Segment]":
-    """Say on a terminal how far the transcript is."""
+def _show_progress(segments: "Iterable[Segment]", prefix: str) -> "Iterator[Segment]":
+    """Show the time and text of the last segment, if stderr is a terminal and stdout is not."""
     if not console.is_terminal() or sys.stdout.isatty():
-        yield from said
+        yield from segments
         return
-    name = f"{source}: " if n_sources > 1 else ""
-    with console.stderr().status(f"{name}listening") as status:
-        for one in said:
-            status.update(f"{name}{int(one.end) // 60}:{int(one.end) % 60:02} {one.text[:60]}")
-            yield one
-
-
-def _record(one: "Segment") -> dict[str, Any]:
-    return {
-        name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(one).items()
-    }
+    with console.stderr().status(f"{prefix}transcribing") as status:
+        for segment in segments:
+            minutes, seconds = divmod(int(segment.end), 60)
+            status.update(f"{prefix}{minutes}:{seconds:02} {segment.text[:60]}")
+            yield segment

@@ -1,89 +1,89 @@
-"""Word and character error rates of transcripts, raw and normalised, with intervals and significance.
+"""Word and character error rates (WER, CER) of transcripts, raw and normalised, with intervals and significance.
 
-WER is the number of words put in wrongly, left out or exchanged, divided by the number of words that were said; CER
-the same in characters. The numbers are jiwer's, its splitting of words included. Normalising follows Radford et al.
-(2022), appendix C: case, punctuation and what stands in brackets do not count.
+WER is the number of substituted, deleted and inserted words divided by the number of words in the reference; CER is
+the same for characters. Edits are found by rapidfuzz; the rates, and how texts are split into words, are jiwer's.
+Normalising follows Radford et al. (2022), appendix C: it removes case, punctuation and what is in brackets.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 from tx.errors import TxError, UsageError, did_you_mean
-from tx.evaluate.edits import Edit, align
 from tx.evaluate.metrics import NORMALIZERS, RATES, SEED, TESTS, Score, check
-from tx.evaluate.resample import half_width, p_value, resampled_sums
+from tx.evaluate.significance import bootstrap, confidence_interval, p_value
 
 Normalizer = Callable[[str], str]
+Edit = tuple[Literal["hit", "substitution", "deletion", "insertion"], int, int]
+
+
+def align(ref: Sequence[Hashable], hyp: Sequence[Hashable]) -> list[Edit]:
+    """The shortest alignment of two sequences, in order, as (kind, index in `ref`, index in `hyp`).
+
+    A deletion has the index of the next symbol of `hyp`, and an insertion that of the next symbol of `ref`.
+    """
+    edits: list[Edit] = []
+    for op in Levenshtein.opcodes(ref, hyp):
+        i, j = op.src_start, op.dest_start
+        if op.tag == "delete":
+            edits += [("deletion", k, j) for k in range(i, op.src_end)]
+        elif op.tag == "insert":
+            edits += [("insertion", i, k) for k in range(j, op.dest_end)]
+        else:
+            kind: Literal["hit", "substitution"] = "hit" if op.tag == "equal" else "substitution"
+            edits += [(kind, i + k, j + k) for k in range(op.src_end - i)]
+    return edits
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The edits that each utterance needs. `words` and `characters` have shape (utterances, 4): hits,
-    substitutions, deletions, insertions."""
+    """The edits of each utterance. `words` and `characters` have shape (utterances, 4): hits, substitutions,
+    deletions, insertions."""
 
     words: np.ndarray
     characters: np.ndarray
 
     @property
     def wer(self) -> float:
-        """Errors per word that was said: 0.1 is 10 %."""
+        """Errors per word of the reference: 0.1 is 10 %."""
         return rate(self.words)
 
     @property
     def cer(self) -> float:
-        """Errors per character that was said."""
+        """Errors per character of the reference."""
         return rate(self.characters)
-
-    @cached_property
-    def _sums(self) -> list[int]:
-        return [int(n) for n in self.words.sum(axis=0)]
-
-    @property
-    def hits(self) -> int:
-        return self._sums[0]
-
-    @property
-    def substitutions(self) -> int:
-        return self._sums[1]
-
-    @property
-    def deletions(self) -> int:
-        return self._sums[2]
-
-    @property
-    def insertions(self) -> int:
-        return self._sums[3]
 
 
 def error_rates(refs: Sequence[str], hyps: Sequence[str], normalizer: Normalizer | None = None) -> Rates:
-    """The rates of transcripts `hyps` of what `refs` say. Raises TxError as `tx.evaluate.metrics.check` does."""
+    """The rates of the transcripts `hyps` against `refs`. Raises TxError as `tx.evaluate.metrics.check` does."""
     check({"the transcripts": hyps}, {"the references": refs})
     if normalizer is not None:
         refs, hyps = [normalizer(text) for text in refs], [normalizer(text) for text in hyps]
     pairs = list(zip(refs, hyps, strict=True))
-    words = [_counts(align(split_words(ref), split_words(hyp))) for ref, hyp in pairs]
-    characters = [_counts(align(ref.strip(), hyp.strip())) for ref, hyp in pairs]
+    words = [_counts(split_words(ref), split_words(hyp)) for ref, hyp in pairs]
+    characters = [_counts(ref.strip(), hyp.strip()) for ref, hyp in pairs]
     return Rates(np.array(words), np.array(characters))
 
 
 def split_words(text: str) -> list[str]:
-    """Words as jiwer cuts them: at spaces, and where two or more characters of white space meet."""
+    """The words of a text as jiwer splits it: at spaces, and at two or more white-space characters in a row."""
     return [word for word in re.sub(r"\s\s+", " ", text).strip().split(" ") if word]
 
 
-def _counts(edits: Sequence[Edit]) -> tuple[int, ...]:
-    kinds = [kind for kind, _, _ in edits]
-    return tuple(kinds.count(kind) for kind in ("hit", "substitution", "deletion", "insertion"))
+def _counts(ref: Sequence[str], hyp: Sequence[str]) -> tuple[int, int, int, int]:
+    """Hits, substitutions, deletions and insertions."""
+    n = Counter(edit.tag for edit in Levenshtein.editops(ref, hyp))
+    return len(ref) - n["replace"] - n["delete"], n["replace"], n["delete"], n["insert"]
 
 
 def rate(counts: np.ndarray) -> float:
-    """Errors per unit that was said, of counts of shape (utterances, 4); their number if none was, as in jiwer."""
+    """Errors per unit of the reference, of counts of shape (utterances, 4); with an empty reference, their number."""
     hits, substitutions, deletions, insertions = (int(n) for n in counts.sum(axis=0))
     return (substitutions + deletions + insertions) / (hits + substitutions + deletions or 1)
 
@@ -92,11 +92,11 @@ def rate(counts: np.ndarray) -> float:
 
 
 def normalizer(name: str, spelling: Mapping[str, str] | None = None) -> Normalizer | None:
-    """The normaliser called "none", "basic" or "english"; a language ("en", "de") stands for the one that fits it.
+    """The normaliser called "none", "basic" or "english"; a language code ("en", "de") gives the one for it.
 
-    "basic" is Whisper's for every language but English; "english" also writes numbers, titles and contractions in
-    one way and, with the table `spelling` of a model, British words as American ones; it needs transformers. Raises
-    TxError where that is missing, and UsageError for a name that is neither.
+    "basic" is Whisper's normaliser for all languages except English; "english" also unifies numbers, titles and
+    contractions and, with the table `spelling` of a model, British and American spelling; it needs transformers.
+    Raises TxError if transformers is missing, and UsageError for an unknown name.
     """
     if name == "none":
         return None
@@ -111,10 +111,10 @@ def normalizer(name: str, spelling: Mapping[str, str] | None = None) -> Normaliz
 
 
 def basic(text: str) -> str:
-    """Lower case, nothing in brackets, and a space for each mark, symbol and punctuation sign."""
+    """Whisper's basic normalisation: lower case, no brackets, a space for each mark, symbol or punctuation sign."""
     text = re.sub(r"\([^)]+\)", "", re.sub(r"[<\[][^>\]]*[>\]]", "", text.lower()))
-    kept = (" " if unicodedata.category(c)[0] in "MSP" else c for c in unicodedata.normalize("NFKC", text))
-    return re.sub(r"\s+", " ", "".join(kept).lower()).strip()
+    plain = (" " if unicodedata.category(c)[0] in "MSP" else c for c in unicodedata.normalize("NFKC", text))
+    return re.sub(r"\s+", " ", "".join(plain).lower()).strip()
 
 
 def _english(spelling: Mapping[str, str]) -> Normalizer:
@@ -122,7 +122,8 @@ def _english(spelling: Mapping[str, str]) -> Normalizer:
         from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
     except ImportError as error:
         raise TxError(
-            "normalising English needs transformers", "pip install 'tx[whisper]', or normalise as 'basic'"
+            "the normaliser for English needs transformers",
+            "pip install 'tx[whisper]', or use --normalize basic",
         ) from error
     english = EnglishTextNormalizer(dict(spelling))
     return lambda text: str(english(text)).strip()
@@ -145,23 +146,23 @@ def rate_scores(
 ) -> dict[str, list[Score]]:
     """WER and CER of several systems as `Score`s in percent, in the order of `metrics`.
 
-    `n_bootstrap` > 1 adds 95% intervals; `test`, "bootstrap" or "randomization", compares each system with the first
-    by `n_samples` samples of the utterances (0: as many as `tx.evaluate.metrics.paired_scores` takes). Raises as
-    `error_rates` and `normalizer` do.
+    `n_bootstrap` > 1 adds 95% confidence intervals. `test`, "bootstrap" or "randomization", compares each system
+    with the first by `n_samples` samples of the utterances; 0 is the default of `tx.evaluate.metrics.paired_scores`.
+    Raises as `error_rates` and `normalizer` do.
     """
-    prepared = _prepared(normalize, lowercase)
-    found = {name: error_rates(ref, hyp, prepared) for name, hyp in systems.items()}
-    baseline = next(iter(found.values()))
+    prepare = _preparation(normalize, lowercase)
+    rates = {name: error_rates(ref, hyp, prepare) for name, hyp in systems.items()}
+    baseline = next(iter(rates.values()))
     signature = f"nrefs:1|case:{'lc' if lowercase else 'mixed'}|norm:{normalize}|n:{len(ref)}"
     scores: dict[str, list[Score]] = {}
-    for name, rates in found.items():
+    for name, found in rates.items():
         scores[name] = []
         for metric in metrics:
-            counts, base = _of(rates, metric), _of(baseline, metric)
+            counts, base = counts_of(found, metric), counts_of(baseline, metric)
             score = replace(rate_score(counts, metric, n_bootstrap, seed), signature=signature)
-            if test is not None and rates is not baseline:
-                p_value = significance(base, counts, test, n_samples or TESTS[test][1], seed)
-                score = replace(score, p_value=p_value)
+            if test is not None and found is not baseline:
+                p = significance(base, counts, test, n_samples or TESTS[test][1], seed)
+                score = replace(score, p_value=p)
             scores[name].append(score)
     return scores
 
@@ -174,35 +175,31 @@ def sentence_rates(
     normalize: str = "none",
     lowercase: bool = False,
 ) -> list[Score]:
-    """The rate of each line by itself, in percent. Raises as `rate_scores` does."""
-    counts = _of(error_rates(ref, hyp, _prepared(normalize, lowercase)), metric)
+    """The rate of each line, in percent. Raises as `rate_scores` does."""
+    counts = counts_of(error_rates(ref, hyp, _preparation(normalize, lowercase)), metric)
     return [rate_score(counts[i : i + 1], metric) for i in range(len(counts))]
 
 
-def _prepared(normalize: str, lowercase: bool) -> Normalizer:
+def _preparation(normalize: str, lowercase: bool) -> Normalizer:
     normalized = normalizer(normalize) or str
     return lambda text: normalized(text.lower() if lowercase else text)
 
 
-def _of(rates: Rates, metric: str) -> np.ndarray:
+def counts_of(rates: Rates, metric: str) -> np.ndarray:
+    """The counts that a metric, "wer" or "cer", is computed from."""
     return rates.words if metric == "wer" else rates.characters
 
 
 def rate_score(counts: np.ndarray, metric: str, n_bootstrap: int = 0, seed: int = SEED) -> Score:
-    """One rate in percent, of counts of shape (utterances, 4), with what it is made of and its interval."""
-    hits, substitutions, deletions, insertions = (int(n) for n in counts.sum(axis=0))
-    details: dict[str, Any] = {
-        "substitutions": substitutions,
-        "deletions": deletions,
-        "insertions": insertions,
-        "hits": hits,
-        "ref_len": hits + substitutions + deletions,
-    }
+    """One rate in percent, of counts of shape (utterances, 4), with their sums and a confidence interval."""
+    names = ("hits", "substitutions", "deletions", "insertions")
+    details: dict[str, Any] = dict(zip(names, (int(n) for n in counts.sum(axis=0)), strict=True))
+    details["ref_len"] = int(counts[:, :3].sum())
     score = Score(metric.upper(), 100 * rate(counts), "", details=details)
     if n_bootstrap < 2:
         return score
     samples = 100 * _resampled(counts, n_bootstrap, seed)
-    return replace(score, mean=float(samples.mean()), ci=half_width(samples))
+    return replace(score, mean=float(samples.mean()), ci=confidence_interval(samples))
 
 
 def _errors(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -211,8 +208,8 @@ def _errors(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resampled(counts: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """The rate of `n` samples of the utterances, drawn with replacement; the same ones for the same seed."""
-    errors, lengths = _errors(resampled_sums(counts, n, seed))
+    """The rates of `n` bootstrap samples of the utterances."""
+    errors, lengths = _errors(bootstrap(counts, n, seed))
     return errors / np.maximum(lengths, 1)  # type: ignore[no-any-return]
 
 
@@ -221,8 +218,8 @@ def significance(
 ) -> float:
     """The two-sided p-value of the difference of two systems on the same utterances (counts of shape (N, 4)).
 
-    "bootstrap" is that of Koehn (2004), as sacreBLEU does it; "randomization" (Riezler and Maxwell, 2005) exchanges
-    the systems' outputs at random.
+    "bootstrap" is that of Koehn (2004), as in sacreBLEU; "randomization" (Riezler and Maxwell, 2005) exchanges the
+    outputs of the two systems at random. Raises UsageError for an unknown test.
     """
     observed = rate(counts) - rate(baseline)
     if test == "bootstrap":

@@ -1,28 +1,46 @@
-"""A speech recogniser on sets of speech: what it hears, and what it gets wrong."""
+"""Evaluating a speech recogniser: the error rates of its transcripts of test sets, as written and normalised."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from itertools import accumulate, chain
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
-from tx.errors import TxError
-from tx.evaluate.edits import align
-from tx.evaluate.error_rates import Normalizer, Rates, basic, error_rates, normalizer
-from tx.speech.items import Item, Problem
+from tx.errors import TxError, UsageError
+from tx.evaluate.error_rates import (
+    Normalizer,
+    Rates,
+    align,
+    basic,
+    counts_of,
+    error_rates,
+    normalizer,
+    rate_score,
+    significance,
+)
+from tx.evaluate.report import Example, Report, Track, record, untracked
+from tx.package import Package, find_package
+from tx.package.hf_folder import open_hf_folder
+from tx.speech.datasets import read_set
+from tx.speech.items import Item, Problem, report_problems
 from tx.speech.media import RATE, decode
+from tx.speech.transcribe import Options, Transcriber, open_transcriber
+from tx.speech.transcribe.transcriber import EngineName
+from tx.speech.whisper_tokenizer import WhisperTokenizer
 from tx.speech.windows import SECONDS
+from tx.text.lines import LineWriter
 
-if TYPE_CHECKING:
-    from tx.speech.transcribe import Options, Transcriber
-
-SPELLING = "normalizer.json"  # in a model's folder
+N_BOOTSTRAP = 1000
+ENGINES = ("native", "ctranslate2")
+SPELLING = "normalizer.json"  # British and American words, in a model's folder
+COLUMNS = ("data", "model", "metric", "text", "%", "± 95%", "p", "sub", "del", "ins", "ref")
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was made of one item, or why nothing could be."""
+class Transcript:
+    """The transcript of an item, or the reason why there is none."""
 
     item: Item
     text: str = ""
@@ -30,107 +48,147 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a recogniser made of a set, with its error rates: as it stands, and normalised by `normalizer`."""
+class ScoredSet:
+    """The transcripts of a test set, and their error rates as written (`raw`) and normalised by `normalizer`."""
 
-    heard: list[Heard]
+    transcripts: list[Transcript]
     problems: list[Problem]
     raw: Rates
     normalized: Rates
     normalizer: str
 
 
-def measure(
-    transcriber: "Transcriber",
+def evaluate(
+    model: Package | Path,
+    files: Sequence[str],
+    *,
+    output: str | None = None,
+    language: str | None = None,
+    normalize: str | None = None,
+    against: str | None = None,
+    worst: int = 5,
+    engine: str = "native",
+    beam_size: int = 1,
+    device: str = "auto",
+    threads: int = 0,
+    track: Track = untracked,
+) -> Report:
+    """Transcribe each test set and compute WER and CER, as written and normalised.
+
+    `against` names a second model, whose difference is tested for significance; it transcribes the same language.
+    `output` is a file to write the transcripts to. The report shows the `worst` utterances. Raises UsageError for an
+    unknown engine, normaliser or language, and TxError for a set without usable items.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"there is no engine '{engine}'", f"the engines are {' and '.join(ENGINES)}")
+    if normalize is not None:
+        normalizer(normalize)  # an unknown name is reported before hours of transcribing
+    paths = [model if isinstance(model, Path) else model.path]
+    if against is not None:
+        paths.append(find_package(against, ""))
+    code = None
+    if (
+        language is not None or against is not None
+    ):  # a model that has to detect the language is at a disadvantage
+        tokenizer = WhisperTokenizer(open_hf_folder(paths[0]))
+        code = tokenizer.default_language if language is None else tokenizer.language(language)
+    writer = LineWriter(output) if output else None  # before transcribing: it checks the path
+    notes: list[str] = []
+    sets: dict[str, list[Item]] = {}
+    for file in files:
+        found = read_set(file, code, split="test")
+        notes += report_problems(found.problems)
+        if not found.items:
+            raise TxError(f"{file} has no usable items", f"`tx data check {file}` lists all problems")
+        sets[file] = found.items
+    options = Options(language=code, beam_size=beam_size)
+    results: list[list[ScoredSet]] = []
+    for path in paths:
+        transcriber = open_transcriber(path, cast("EngineName", engine), device, threads, notes.append)
+        results.append([score(transcriber, track(sets[f], Path(f).name), options, normalize) for f in sets])
+    if writer is not None:
+        with writer:
+            writer.write(transcript.text for each in results[0] for transcript in each.transcripts)
+    names = [path.resolve().name for path in paths]
+    signature = f"beam:{beam_size}|engine:{engine}|lang:{code or 'own'}"
+    by_set = dict(zip(sets, zip(*results, strict=True), strict=True))
+    notes += [f"{file}: {len(first.transcripts):,} utterances" for file, (first, *_) in by_set.items()]
+    scores = [*chain(*(_scores(Path(file).name, each, signature) for file, each in by_set.items()))]
+    sentences = [*chain(*(_sentences(each) for each in by_set.values()))]
+    shown = [i for i, column in enumerate(COLUMNS) if against or column not in ("model", "p")]
+    rows = [_row(each, names) for each in scores]
+    return Report(
+        [_record(each) for each in scores if not each["model"]],
+        {"models": names, "scores": scores, "sentences": sentences},
+        [COLUMNS[i] for i in shown],
+        [[row[i] for i in shown] for row in rows],
+        notes,
+        [str(problem) for each in results[0] for problem in each.problems],
+        [*chain(*(_examples(each, worst) for each in results[0]))],
+    )
+
+
+def score(
+    transcriber: Transcriber,
     items: Iterable[Item],
-    options: "Options",
+    options: Options,
     normalize: str | None = None,
     batch_size: int = 8,
-) -> Measured:
-    """Transcribe `items` and count the errors. Without `normalize`, English is normalised as such.
+) -> ScoredSet:
+    """Transcribe `items` and compute the error rates. By default, English is normalised as such, the rest as "basic".
 
-    An item with subtitles is transcribed as a whole, and counts as many utterances as it has cues. Raises TxError
-    if none of them can be read, and as `tx.evaluate.error_rates.normalizer` does.
+    An item with subtitles is transcribed as a whole and counts as one utterance for each cue. Raises TxError if none
+    of the items can be read, and as `tx.evaluate.error_rates.normalizer` does.
     """
     found = list(transcribe_items(transcriber, items, options, batch_size))
-    heard = [part for one in found if one.problem is None for part in by_cue(one)]
     problems = [one.problem for one in found if one.problem is not None]
-    if not heard:
-        raise TxError(f"nothing could be read: {problems[0]}", "`tx data check` names every problem")
-    spoken = {
-        options.language or one.item.language or transcriber.tokenizer.default_language for one in heard
-    }
-    name = normalize or ("english" if spoken == {"en"} else "basic")
-    refs, hyps = [one.item.text for one in heard], [one.text for one in heard]
-    normalized = error_rates(refs, hyps, normalizer(name, _spelling(transcriber)))
-    return Measured(heard, problems, error_rates(refs, hyps), normalized, name)
-
-
-def by_cue(heard: Heard) -> list[Heard]:
-    """What was heard of each cue of an item: the whole is aligned once, and cut where the cues are."""
-    cues = heard.item.cues
-    if len(cues) < 2:
-        return [heard]
-    starts = list(accumulate((len(cue.text.split()) for cue in cues), initial=0))
-    words = heard.text.split()
-    parts: list[list[str]] = [[] for _ in cues]
-    cue = 0
-    for kind, i, j in align(
-        [basic(word) for word in heard.item.text.split()], [basic(word) for word in words]
-    ):
-        # What was put in between two cues belongs to the earlier one.
-        while i >= starts[cue + 1] + (kind == "insertion") and cue + 1 < len(cues):
-            cue += 1
-        if kind != "deletion":
-            parts[cue].append(words[j])
-    places = zip(cues, heard.item.cue_origins(), parts, strict=True)
-    return [
-        Heard(replace(heard.item, text=c.text, cues=(), origin=origin), " ".join(part))
-        for c, origin, part in places
-    ]
-
-
-def _spelling(transcriber: "Transcriber") -> dict[str, str]:
-    """The model's table of British and American words, where it has one."""
+    transcripts = [part for one in found if one.problem is None for part in split_by_cue(one)]
+    if not transcripts:
+        raise TxError(f"no item could be read: {problems[0]}", "`tx data check` lists all problems")
+    default = transcriber.tokenizer.default_language
+    languages = {options.language or one.item.language or default for one in transcripts}
+    name = normalize or ("english" if languages == {"en"} else "basic")
     folder = transcriber.folder
-    table = folder.read_json(SPELLING) if folder.has(SPELLING) else {}
-    return {str(british): str(american) for british, american in table.items()}
+    spelling: dict[str, str] = folder.read_json(SPELLING) if folder.has(SPELLING) else {}
+    refs, hyps = [one.item.text for one in transcripts], [one.text for one in transcripts]
+    normalized = error_rates(refs, hyps, normalizer(name, spelling))
+    return ScoredSet(transcripts, problems, error_rates(refs, hyps), normalized, name)
 
 
 def transcribe_items(
-    transcriber: "Transcriber", items: Iterable[Item], options: "Options", batch_size: int = 8
-) -> Iterator[Heard]:
-    """Transcribe each item, in order; the language is the one in `options`, else the item's, else the model's own.
+    transcriber: Transcriber, items: Iterable[Item], options: Options, batch_size: int = 8
+) -> Iterator[Transcript]:
+    """Transcribe each item, in order, in the language of `options`, else of the item, else of the model.
 
-    Up to 30 s are heard as they are, greedily or with a beam; longer sound by windows, as `tx transcribe` does.
+    Up to 30 s are decoded as one window, greedily or with a beam; longer audio as by `tx transcribe`.
     """
     batch: list[tuple[Item, np.ndarray]] = []
     for item in items:
         try:
-            sound = decode(item.media, item.start, item.end)
+            audio = decode(item.media, item.start, item.end)
         except TxError as error:
-            yield from _flush(transcriber, batch, options)
-            yield Heard(item, problem=Problem(item.origin, "media that cannot be read", error.message))
+            yield from _transcribe_batch(transcriber, batch, options)
+            yield Transcript(item, problem=Problem(item.origin, "media that cannot be read", error.message))
             continue
-        if batch and (len(batch) == batch_size or batch[0][0].language != item.language or _is_long(sound)):
-            yield from _flush(transcriber, batch, options)
-        batch.append((item, sound))
-        if _is_long(sound):
-            yield from _flush(transcriber, batch, options)
-    yield from _flush(transcriber, batch, options)
+        if batch and (len(batch) == batch_size or batch[0][0].language != item.language or _is_long(audio)):
+            yield from _transcribe_batch(transcriber, batch, options)
+        batch.append((item, audio))
+        if _is_long(audio):
+            yield from _transcribe_batch(transcriber, batch, options)
+    yield from _transcribe_batch(transcriber, batch, options)
 
 
-def _is_long(sound: np.ndarray) -> bool:
-    return len(sound) > SECONDS * RATE
+def _is_long(audio: np.ndarray) -> bool:
+    return len(audio) > SECONDS * RATE
 
 
-def _flush(
-    transcriber: "Transcriber", batch: list[tuple[Item, np.ndarray]], options: "Options"
-) -> Iterator[Heard]:
-    """Transcribe what has gathered, and empty it."""
+def _transcribe_batch(
+    transcriber: Transcriber, batch: list[tuple[Item, np.ndarray]], options: Options
+) -> Iterator[Transcript]:
+    """Transcribe the items of `batch`, which share a language, and empty it."""
     if not batch:
         return
-    items, sounds = [item for item, _ in batch], [sound for _, sound in batch]
+    items, sounds = [item for item, _ in batch], [audio for _, audio in batch]
     batch.clear()
     if options.language is None and items[0].language is not None and transcriber.tokenizer.languages:
         options = replace(options, language=items[0].language)
@@ -139,30 +197,109 @@ def _flush(
     else:
         texts = transcriber.transcribe_batch(sounds, replace(options, temperatures=(0.0,)))
     for item, text in zip(items, texts, strict=True):
-        yield Heard(item, " ".join(text.split()))
+        yield Transcript(item, " ".join(text.split()))
 
 
-def worst(rates: Rates, n: int) -> list[int]:
-    """The utterances with the most errors, of those the ones with the higher rate first."""
+def split_by_cue(transcript: Transcript) -> list[Transcript]:
+    """The transcript of each cue of an item: the whole is aligned once, and split where the cues are."""
+    cues = transcript.item.cues
+    if len(cues) < 2:
+        return [transcript]
+    starts = list(accumulate((len(cue.text.split()) for cue in cues), initial=0))
+    words = transcript.text.split()
+    parts: list[list[str]] = [[] for _ in cues]
+    cue = 0
+    ref = [basic(word) for word in transcript.item.text.split()]
+    for kind, i, j in align(ref, [basic(word) for word in words]):
+        # An insertion between two cues belongs to the earlier one.
+        while i >= starts[cue + 1] + (kind == "insertion") and cue + 1 < len(cues):
+            cue += 1
+        if kind != "deletion":
+            parts[cue].append(words[j])
+    return [
+        Transcript(replace(transcript.item, text=cue.text, cues=(), origin=origin), " ".join(part))
+        for cue, origin, part in zip(cues, transcript.item.cue_origins(), parts, strict=True)
+    ]
+
+
+# --- the report ---
+
+
+def _scores(data: str, results: Sequence[ScoredSet], signature: str) -> list[dict[str, Any]]:
+    """The scores of each model on a set; `model` is the number of the model, 0 for the one that is evaluated."""
+    scores = []
+    for number, result in enumerate(results):
+        for metric in ("wer", "cer"):
+            for text in ("normalized", "raw"):
+                counts, base = (counts_of(getattr(each, text), metric) for each in (result, results[0]))
+                found = rate_score(counts, metric, N_BOOTSTRAP)
+                norm = result.normalizer if text == "normalized" else "none"
+                scores.append(
+                    {"data": data, "model": number, "metric": found.name, "text": text, "value": found.value}
+                    | {
+                        "ci": found.ci,
+                        "p_value": significance(base, counts, n_samples=N_BOOTSTRAP) if number else None,
+                        "signature": f"norm:{norm}|n:{len(counts)}|{signature}",
+                    }
+                    | found.details
+                )
+    return scores
+
+
+def _record(score: Mapping[str, Any]) -> dict[str, Any]:
+    name = score["metric"] + ("" if score["text"] == "normalized" else " as written")
+    return record(name, score["value"], score["signature"], score["data"], score["ci"])
+
+
+def _row(score: Mapping[str, Any], names: Sequence[str]) -> tuple[str, ...]:
+    p = "-" if score["p_value"] is None else f"{score['p_value']:.4f}"
+    counts = (f"{score[name]:,}" for name in ("substitutions", "deletions", "insertions", "ref_len"))
+    value, ci = f"{score['value']:.2f}", f"{score['ci']:.2f}"
+    return (score["data"], names[score["model"]], score["metric"], score["text"], value, ci, p, *counts)
+
+
+def _sentences(results: Sequence[ScoredSet]) -> list[dict[str, Any]]:
+    """Each utterance with the transcript of each model, and the number of word errors in it."""
+    sentences = []
+    for i, transcript in enumerate(results[0].transcripts):
+        errors = [int(result.normalized.words[i, 1:].sum()) for result in results]
+        hyps, item = [result.transcripts[i].text for result in results], transcript.item
+        sentences.append({"origin": item.origin, "ref": item.text, "hyps": hyps, "errors": errors})
+    return sentences
+
+
+def _examples(result: ScoredSet, n: int) -> Iterator[Example]:
+    """The `n` utterances with the most errors."""
+    normalize = normalizer(result.normalizer)
+    for i in worst_utterances(result.normalized, n):
+        hits, *errors = (int(number) for number in result.normalized.words[i])
+        transcript = result.transcripts[i]
+        n_errors, n_words = sum(errors), hits + errors[0] + errors[1]
+        heading = f"{n_errors} error{'s' * (n_errors != 1)} in {n_words} words  {transcript.item.origin}"
+        yield Example(heading, word_differences(transcript.item.text, transcript.text, normalize))
+
+
+def worst_utterances(rates: Rates, n: int) -> list[int]:
+    """The indices of the `n` utterances with the most errors; of equal ones, those with the higher rate first."""
     errors, lengths = rates.words[:, 1:].sum(axis=1), rates.words[:, :3].sum(axis=1)
     order = sorted(range(len(errors)), key=lambda i: (-errors[i], lengths[i]))
     return [i for i in order if errors[i]][:n]
 
 
-def changes(ref: str, hyp: str, normalize: Normalizer | None = None) -> list[tuple[str, str, bool]]:
-    """The words of both as they are written, side by side, and whether they count as the same.
+def word_differences(ref: str, hyp: str, normalize: Normalizer | None = None) -> list[tuple[str, str, bool]]:
+    """The aligned words of both as they are written, and whether they count as equal.
 
-    What normalising takes away altogether, a dash for instance, is no error.
+    A word that is empty after normalising, such as a dash, is not an error.
     """
-    said, heard = ref.split(), hyp.split()
-    keys: Callable[[str], str] = normalize or str
-    said_keys, heard_keys = [keys(word) for word in said], [keys(word) for word in heard]
+    normalize = normalize or str
+    refs, hyps = ref.split(), hyp.split()
+    ref_keys, hyp_keys = [normalize(word) for word in refs], [normalize(word) for word in hyps]
     found = []
-    for kind, i, j in align(said_keys, heard_keys):
+    for kind, i, j in align(ref_keys, hyp_keys):
         if kind == "deletion":
-            found.append((said[i], "", not said_keys[i]))
+            found.append((refs[i], "", not ref_keys[i]))
         elif kind == "insertion":
-            found.append(("", heard[j], not heard_keys[j]))
+            found.append(("", hyps[j], not hyp_keys[j]))
         else:
-            found.append((said[i], heard[j], kind == "hit"))
+            found.append((refs[i], hyps[j], kind == "hit"))
     return found

@@ -1,6 +1,7 @@
-"""The same sound twice: in one file, or with the same content, where text and times agree as well.
+"""Duplicates in speech datasets: excerpts of the same file, or of files with equal content, with the same text and
+times.
 
-Sizes are compared where texts are the same, and contents only where sizes are, so that little is read.
+File sizes are compared only if the texts are equal, and contents only if the sizes are, so that little is read.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from tx.speech.media import StoredAudio
 
 
 class Excerpt(Protocol):
-    """An item or a window: a part of some sound, and its text."""
+    """An item or a window: a part of some audio, and its text."""
 
     @property
     def media(self) -> Path | StoredAudio: ...
@@ -29,15 +30,15 @@ E = TypeVar("E", bound=Excerpt)
 
 
 class DuplicateIndex(Generic[E]):
-    """The excerpts so far, to find one again."""
+    """The excerpts so far, to find duplicates of them."""
 
     def __init__(self) -> None:
-        self._first: dict[object, E] = {}  # by file, and by text, then also size, then also content
-        self._refined: set[object] = set()  # the keys whose first excerpt stands under a longer one, too
+        self._first: dict[object, E] = {}  # by file; and by text, then by text and size, then also by content
+        self._refined: set[object] = set()  # the keys whose first excerpt is also stored under a longer key
         self._digests: dict[object, str] = {}
 
     def find_duplicate(self, item: E) -> E | None:
-        """An earlier excerpt with the same sound, else None; the excerpt is seen then."""
+        """An earlier excerpt with the same audio, or None; then the excerpt is added to the index."""
         same = self._first.setdefault((media_key(item.media), item.start, item.end), item)
         if same is not item:
             return same
@@ -51,7 +52,7 @@ class DuplicateIndex(Generic[E]):
                     self._refined.add(key)
                     self._first.setdefault((*key, refine(first.media)), first)
                 key = (*key, refine(item.media))
-        except OSError:  # it is told when the file is to be heard
+        except OSError:  # reported when the audio is decoded
             return None
         first = self._first.setdefault(key, item)
         return None if first is item else first
@@ -63,16 +64,16 @@ class DuplicateIndex(Generic[E]):
         return self._digests[media]
 
 
-def describe_duplicate(item: Excerpt, twin: Excerpt) -> str:
-    """What is said of an excerpt that is the same as an earlier one."""
-    if media_key(item.media) == media_key(twin.media):
-        return f"{item.media} stands in {twin.origin}, too"
-    place = f" in {twin.origin}" if twin.origin != str(twin.media) else ""
-    return f"{item.media} is the same as {twin.media}{place}"
+def describe_duplicate(item: Excerpt, first: Excerpt) -> str:
+    """Says where the excerpt that `item` is a duplicate of comes from."""
+    if media_key(item.media) == media_key(first.media):
+        return f"{item.media} is also in {first.origin}"
+    place = f" in {first.origin}" if first.origin != str(first.media) else ""
+    return f"{item.media} is the same as {first.media}{place}"
 
 
 def media_key(media: Path | StoredAudio) -> object:
-    """What is the same for the same file, however it is written."""
+    """A key that is equal for all paths of the same file."""
     return media.resolve() if isinstance(media, Path) else media
 
 

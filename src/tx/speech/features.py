@@ -1,8 +1,8 @@
-"""What Whisper hears: the log-mel spectrogram of Radford et al. 2022, in numpy.
+"""The features of Whisper (Radford et al., 2022): a log-mel spectrogram, in numpy.
 
-Frames of 25 ms every 10 ms, power spectrum, triangles on Slaney's mel scale (Auditory Toolbox, 1998) of equal
-area, log10, at most 8 (80 dB) below the loudest. Equal to transformers' WhisperFeatureExtractor, in a fifth of
-its time for a short clip, since the frames of padding are all alike and need not be computed.
+Frames of 25 ms every 10 ms, power spectrum, triangular filters of equal area on Slaney's mel scale (Auditory Toolbox,
+1998), log10, clipped at 8 (80 dB) below the maximum. Equal to transformers' WhisperFeatureExtractor, in a fifth of
+its time for a short clip, since the frames of padding are all equal and need not be computed.
 
 Shape letters: M mel bins, T frames.
 """
@@ -14,32 +14,32 @@ from numpy.typing import NDArray
 
 from tx.speech.media import RATE
 
-N_FFT, HOP = 400, 160  # samples of a frame, and from one to the next
-WINDOW = 30 * RATE  # what the encoder hears at a time
+N_FFT, HOP = 400, 160  # samples of a frame, and from one frame to the next
+WINDOW = 30 * RATE  # samples of the encoder's input
 
 Audio = NDArray[np.float32]
 
 
 def log_mel(audio: Audio, n_mels: int = 80, n_samples: int = WINDOW) -> NDArray[np.float32]:
-    """The features `[M, T]` of mono audio at 16 kHz, cut or padded with silence to `n_samples`."""
+    """The features `[M, T]` of mono audio at 16 kHz, truncated or padded with silence to `n_samples`."""
     audio = audio[:n_samples]
     n_frames = n_samples // HOP
-    heard = min(n_frames, -(-(len(audio) + N_FFT // 2) // HOP))  # the frames in which any of it is
-    needed = (heard - 1) * HOP + N_FFT // 2
+    n_used = min(n_frames, -(-(len(audio) + N_FFT // 2) // HOP))  # frames with any of the audio
+    needed = (n_used - 1) * HOP + N_FFT // 2
     audio = np.pad(audio, (0, max(0, min(n_samples, needed) - len(audio))))
     padded = np.pad(audio, (N_FFT // 2, max(0, needed - len(audio))), mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][:heard]
+    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][:n_used]
     spectrum = np.fft.rfft(frames * _hann())
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    mel = np.full((n_mels, n_frames), -10.0, dtype=np.float32)  # log10 of the least that is told from nothing
-    mel[:, :heard] = np.log10(np.maximum(_mel_filters(n_mels) @ power.T, 1e-10))
+    mel = np.full((n_mels, n_frames), -10.0, dtype=np.float32)  # log10 of the smallest power, 1e-10
+    mel[:, :n_used] = np.log10(np.maximum(_mel_filters(n_mels) @ power.T, 1e-10))
     scaled: NDArray[np.float32] = (np.maximum(mel, mel.max() - np.float32(8)) + 4) / 4
     return scaled
 
 
 @cache
 def _hann() -> NDArray[np.float32]:
-    """The periodic window: its first value is 0, and the one after its last would be."""
+    """The periodic Hann window `[N_FFT]`."""
     return np.hanning(N_FFT + 1)[:-1].astype(np.float32)
 
 
@@ -56,7 +56,7 @@ def _to_hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @cache
 def _mel_filters(n_mels: int) -> NDArray[np.float32]:
-    """`[M, N_FFT / 2 + 1]`: triangles between each three neighbouring points of the mel scale."""
+    """`[M, N_FFT / 2 + 1]`: triangular filters between neighbouring points of the mel scale."""
     bins = np.linspace(0, RATE / 2, N_FFT // 2 + 1)
     top = _to_mel(np.array([RATE / 2.0]))[0]
     points = _to_hertz(np.linspace(0, top, n_mels + 2))

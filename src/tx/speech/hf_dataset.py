@@ -1,7 +1,7 @@
-"""A `datasets` folder saved on disk: its sound is decoded by tx, so that the library's own decoder is never needed.
+"""Reads a folder saved by the library `datasets`; its audio is decoded by `tx.speech.media`.
 
-The library wants torchcodec, which wants a system FFmpeg of a fitting version; read with `decode=False`, a column of
-sound gives the bytes or the path that it holds.
+The library's own decoder, torchcodec, needs a fitting FFmpeg on the system. With `decode=False`, an audio column
+gives the bytes or the path that it stores.
 """
 
 import io
@@ -21,7 +21,7 @@ DATASET, DATASETS = "state.json", "dataset_dict.json"
 
 @dataclass(frozen=True)
 class DatasetAudio:
-    """The sound in one row of a saved dataset; picklable, read where it is needed."""
+    """The audio in one row of a saved dataset; picklable, read when it is needed."""
 
     folder: str
     column: str
@@ -43,41 +43,41 @@ def split_names(folder: Path) -> list[str]:
 
 
 def read_saved(folder: Path) -> Iterator[Item | Problem]:
-    """The items of a saved `Dataset`, in its order. Raises TxError where it holds no sound or no text."""
+    """The items of a saved `Dataset`, in its order. Raises TxError if it has no audio or no text."""
     dataset = _load(folder)
     by_name = {name.lower(): name for name in dataset.column_names}
-    audio = next(iter(_audio_columns(dataset)), _named(by_name, PATH))
-    text, language = _named(by_name, TEXT), _named(by_name, LANGUAGE)
+    audio = next(iter(_audio_columns(dataset)), _find_column(by_name, PATH))
+    text, language = _find_column(by_name, TEXT), _find_column(by_name, LANGUAGE)
     if audio is None or text is None:
-        what, name = ("sound", "audio") if audio is None else ("text", "text")
+        name = "audio" if audio is None else "text"
         raise TxError(
-            f"{folder} has no column of {what}: it has {', '.join(dataset.column_names)}",
-            f"rename it: dataset.rename_column(NAME, '{name}').save_to_disk(FOLDER)",
+            f"{folder} has no column for the {name}: its columns are {', '.join(dataset.column_names)}",
+            f"rename one: dataset.rename_column(NAME, '{name}').save_to_disk(FOLDER)",
         )
-    # Without the sound, so that reading the texts does not read everything.
+    # Without the audio, so that reading the texts does not read all bytes.
     texts = dataset.select_columns([name for name in (text, language) if name])
     for row, (media, values) in enumerate(zip(_media(folder, audio), texts, strict=True)):
         origin = f"{folder}, row {row}"
         if media is None:
-            yield Problem(origin, "missing media", "holds neither sound nor the path of a file that is there")
+            yield Problem(origin, "missing media", "has neither audio nor the path of an existing file")
             continue
         words, named = str(values[text] or "").split(), values[language] if language else None
         yield Item(media, " ".join(words), language=parse_language(named), origin=origin)
 
 
-def _named(columns: Mapping[str, str], known: tuple[str, ...]) -> str | None:
+def _find_column(columns: Mapping[str, str], known: tuple[str, ...]) -> str | None:
     return next((columns[name] for name in known if name in columns), None)
 
 
 def _media(folder: Path, column: str) -> Iterator[Path | DatasetAudio | None]:
-    """The sound of each row: looks which rows hold bytes, without reading them."""
+    """The audio of each row; rows with bytes are found without reading the bytes."""
     row = 0
     for chunk in _open(str(folder), column).data.column(column).chunks:
         names = [chunk.type.field(i).name for i in range(chunk.type.num_fields)]
         if names and not {"bytes", "path"} <= set(names):
             raise TxError(
-                f"the column '{column}' of {folder} holds {', '.join(names)}, not sound as it is in files",
-                "save it with the feature Audio(), before the sound is decoded",
+                f"the column '{column}' of {folder} has the fields {', '.join(names)}, not encoded audio",
+                "save it with the feature Audio(), before the audio is decoded",
             )
         held = chunk.field("bytes").is_valid() if names else [None] * len(chunk)
         for has_bytes, value in zip(held, chunk.field("path") if names else chunk, strict=True):
@@ -91,7 +91,7 @@ def _media(folder: Path, column: str) -> Iterator[Path | DatasetAudio | None]:
 
 @lru_cache(maxsize=8)
 def _open(folder: str, column: str) -> Any:
-    """The rows of a dataset with nothing but the undecoded sound."""
+    """The rows of a dataset with only the undecoded audio."""
     return _load(Path(folder)).select_columns([column])
 
 
@@ -101,9 +101,9 @@ def _load(folder: Path) -> Any:
         dataset = datasets.load_from_disk(str(folder))
         for name in _audio_columns(dataset):
             dataset = dataset.cast_column(name, datasets.Audio(decode=False))
-    except Exception as error:  # whatever is wrong with the files of another library
+    except Exception as error:  # the library raises many kinds of errors for damaged files
         reason = (str(error).split("\n") or [""])[0] or type(error).__name__
-        raise TxError(f"cannot read the dataset in {folder}: {reason}", "save it again") from error
+        raise TxError(f"cannot read the dataset in {folder}: {reason}", "save the dataset again") from error
     return dataset
 
 
@@ -115,5 +115,7 @@ def _datasets() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise TxError("a saved dataset needs the library datasets", "pip install 'tx[whisper]'") from error
+        raise TxError(
+            "reading a saved dataset needs the library datasets", "pip install 'tx[whisper]'"
+        ) from error
     return datasets

@@ -1,7 +1,6 @@
-"""What a set of speech consists of: sound with its text, and what is wrong with the rest.
+"""The items of a speech dataset (audio with its text), and the problems of those that cannot be used.
 
-`tx.speech.datasets.read_set` makes items of whatever people have; `tx.speech.windows` cuts them into what Whisper is
-trained on.
+`tx.speech.datasets.read_set` reads datasets into items; `tx.speech.windows` cuts them into training windows.
 """
 
 from collections import Counter
@@ -16,11 +15,10 @@ from tx.speech.subtitles import Cue
 
 @dataclass(frozen=True)
 class Item:
-    """Sound and its text. `start` and `end` (seconds) name an excerpt of `media`; None is its end.
+    """Audio and its text: `media` from `start` to `end` in seconds, or to its end if that is None.
 
-    The times of `cues`, where there are any, are those of the file, not of the excerpt; `text` is then their texts in
-    one line. `language` is Whisper's code ("de") where the set names one. `origin` is "file:line" or a file, with
-    `lines` those of the cues in it.
+    The times of `cues`, if any, are those of the whole file, and `text` joins their texts. `language` is Whisper's
+    code ("de") if the dataset names it. `origin` is "file:line" or a file, with `lines` those of the cues in it.
     """
 
     media: Path | StoredAudio
@@ -39,8 +37,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in a set that cannot be used. `kind` groups them ("empty text"); `what` says it in full, and `hint`
-    what can be done about it, where that is known."""
+    """The reason why a part of a dataset cannot be used. `kind` groups problems ("empty text"), `what` describes
+    this one, and `hint`, if any, says what to do."""
 
     origin: str
     kind: str
@@ -48,25 +46,25 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        told = self.what.startswith((f"{self.origin} ", f"cannot read {self.origin}: "))
-        return self.what if told else f"{self.origin}: {self.what}"
+        has_origin = self.what.startswith((f"{self.origin} ", f"cannot read {self.origin}: "))
+        return self.what if has_origin else f"{self.origin}: {self.what}"
 
 
 @dataclass
 class SpeechSet:
-    """The items of one or more sets, and the problems met on reading them."""
+    """The items of one or more datasets, and the problems found while reading them."""
 
     items: list[Item] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
 class NoSpeechError(TxError):
-    """A path that could be a set of speech, but holds none: a problem where there are others, else an error."""
+    """A path that is not a speech dataset: a problem if other paths are, otherwise an error."""
 
 
 def report_problems(problems: Iterable[Problem], shown: int = 3) -> list[str]:
-    """A report in lines: the number of problems of each kind, the most frequent first, and examples below it, with
-    the hint of the first that has one."""
+    """A report in lines: the number of problems of each kind, the most frequent first, with `shown` examples and the
+    first hint."""
     by_kind: dict[str, list[Problem]] = {}
     for problem in problems:
         by_kind.setdefault(problem.kind, []).append(problem)
@@ -81,12 +79,12 @@ def report_problems(problems: Iterable[Problem], shown: int = 3) -> list[str]:
 
 
 def raise_for_problems(problems: Sequence[Problem]) -> None:
-    """Raise TxError that counts the problems by kind and names the first, if there is one: for `--strict`."""
+    """Raise TxError if there are problems, with their number by kind and the first of them: for `--strict`."""
     if problems:
         counts = Counter(problem.kind for problem in problems)
-        told = ", ".join(f"{n:,} {kind}" for kind, n in counts.most_common())
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in counts.most_common())
         items = f"{len(problems):,} items" if len(problems) > 1 else "1 item"
         raise TxError(
-            f"{items} cannot be used ({told}); the first: {problems[0]}",
-            "`tx data check` names them all; without --strict they are left out",
+            f"{items} cannot be used ({kinds}); the first: {problems[0]}",
+            "`tx data check` lists all of them; omit --strict to skip them",
         )

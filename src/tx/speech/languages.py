@@ -1,11 +1,11 @@
-"""The languages of Whisper: their codes, and the names by which people call them."""
+"""The languages of Whisper: their codes, and their names in English and in the languages themselves."""
 
 import re
 import unicodedata
 
 from tx.errors import did_you_mean
 
-# By code: those of ISO 639, with three of Whisper's own.
+# By code: those of ISO 639, and three that only Whisper uses.
 NAMES = {
     "en": "english", "zh": "chinese", "de": "german", "es": "spanish", "ru": "russian", "ko": "korean",
     "fr": "french", "ja": "japanese", "pt": "portuguese", "tr": "turkish", "pl": "polish", "ca": "catalan",
@@ -25,7 +25,7 @@ NAMES = {
     "bo": "tibetan", "tl": "tagalog", "mg": "malagasy", "as": "assamese", "tt": "tatar", "haw": "hawaiian",
     "ln": "lingala", "ha": "hausa", "ba": "bashkir", "jw": "javanese", "su": "sundanese", "yue": "cantonese",
 }  # fmt: skip
-OWN_NAMES = {
+NATIVE_NAMES = {
     "deutsch": "de", "français": "fr", "español": "es", "castellano": "es", "italiano": "it", "português": "pt",
     "nederlands": "nl", "русский": "ru", "українська": "uk", "中文": "zh", "汉语": "zh", "漢語": "zh",
     "普通话": "zh", "日本語": "ja", "한국어": "ko", "polski": "pl", "türkçe": "tr", "čeština": "cs",
@@ -37,23 +37,23 @@ OWN_NAMES = {
 
 
 def _folded(name: str) -> str:
-    """Without case and accents, which people leave away."""
+    """The name without case and accents."""
     marked = unicodedata.normalize("NFKD", name.strip().casefold())
     return "".join(character for character in marked if not unicodedata.combining(character))
 
 
 _CODES = {code: code for code in NAMES} | {name: code for code, name in NAMES.items()}
-_CODES |= {_folded(name): code for name, code in OWN_NAMES.items()}
+_CODES |= {_folded(name): code for name, code in NATIVE_NAMES.items()}
 
 
 def language_code(name: str) -> str | None:
-    """Whisper's code of a language given as `de`, `de-DE`, `German`, `Deutsch` or `<|de|>`; None for no such one."""
+    """Whisper's code of a language given as `de`, `de-DE`, `German`, `Deutsch` or `<|de|>`; None if it is unknown."""
     plain = _folded(name).removeprefix("<|").removesuffix("|>")
     without_region = re.split("[-_]", plain)[0]
     return _CODES.get(plain) or (without_region if without_region in NAMES else None)
 
 
 def suggest_language(name: str) -> str:
-    """A hint for one who named no language."""
-    near = did_you_mean(name.strip().casefold(), [*NAMES, *NAMES.values(), *OWN_NAMES])
-    return near or "give a code, as in de, or a name, as in German"
+    """A hint for an unknown language: the most similar name, if any."""
+    near = did_you_mean(name.strip().casefold(), [*NAMES, *NAMES.values(), *NATIVE_NAMES])
+    return near or "give a code such as de, or a name such as German"

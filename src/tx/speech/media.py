@@ -1,8 +1,8 @@
-"""Sound out of any audio or video file, as Whisper hears it: one channel, 16 kHz, floats between -1 and 1.
+"""Decodes audio from any audio or video file, as Whisper needs it: mono, 16 kHz, floats between -1 and 1.
 
-PyAV brings FFmpeg's libraries in its own wheel, so nothing has to be installed on the system (faster-whisper made the
-same choice). Samples stand where the file's clock puts them: sound that starts after the picture, and sound that is
-missing in between, leave silence, so that the times of subtitles stay true to the end of a long recording.
+PyAV includes FFmpeg's libraries in its wheel, so nothing has to be installed on the system. Samples are placed by the
+file's timestamps: if audio starts after the video, or is missing in between, there is silence, so that the times of
+subtitles stay correct until the end of a long recording.
 """
 
 import errno
@@ -20,37 +20,21 @@ from tx.text.lines import STDIN
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-RATE = 16_000  # samples a second, everywhere in tx.speech
-SUFFIXES = frozenset(
-    {
-        ".wav",
-        ".mp3",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".m4a",
-        ".m4b",
-        ".aac",
-        ".aif",
-        ".aiff",
-        ".wma",
-        ".amr",
-    }
-    | {".ac3", ".caf", ".au", ".mp4", ".m4v", ".mkv", ".mka", ".webm", ".mov", ".avi", ".wmv", ".flv", ".ts"}
-    | {".mts", ".m2ts", ".mpg", ".mpeg", ".3gp", ".ogv", ".vob"}
-)
-_GAP = 0.1  # s; a smaller step of the file's clock is rounding
-_LONGEST_GAP = 3600.0  # s; a larger one is a broken clock
+RATE = 16_000  # samples per second, everywhere in tx.speech
+_AUDIO = "wav mp3 flac ogg oga opus m4a m4b aac aif aiff wma amr ac3 caf au"
+_VIDEO = "mp4 m4v mkv mka webm mov avi wmv flv ts mts m2ts mpg mpeg 3gp ogv vob"
+MEDIA_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_AUDIO} {_VIDEO}".split())
+_MIN_GAP = 0.1  # s; a smaller step between timestamps is a rounding error
+_MAX_GAP = 3600.0  # s; a larger one is a wrong timestamp
 _PREROLL = 1.0  # s decoded before the start of an excerpt: codecs need some packets to settle
-_NO_VIDEO = frozenset({"tty", "image2", "png_pipe", "jpeg_pipe", "gif", "webp_pipe"})  # text and pictures
+_NO_VIDEO = frozenset({"tty", "image2", "png_pipe", "jpeg_pipe", "gif", "webp_pipe"})  # text and images
 _BLOCK = 1 << 16  # samples resampled at a time
-_ESTIMATED = frozenset({"aac", "mpegts", "ac3", "eac3", "amr"})  # formats whose length is an estimate
+_ESTIMATED = frozenset({"aac", "mpegts", "ac3", "eac3", "amr"})  # formats whose duration is an estimate
 
 
 @runtime_checkable
 class StoredAudio(Protocol):
-    """Sound that is no file of its own, such as a row of a table; `str` names it."""
+    """Audio that is not a file, such as a row of a table; `str` describes it."""
 
     def open_audio(self) -> BinaryIO: ...
 
@@ -59,45 +43,45 @@ Media = str | Path | StoredAudio | BinaryIO
 
 
 def decode(media: Media, start: float = 0.0, end: float | None = None) -> np.ndarray:
-    """The sound of a file from `start` to `end` (seconds), as float32 of shape (samples,) at `RATE`.
+    """The audio of a file, or of an open file, from `start` to `end` (seconds), as float32 `[samples]` at `RATE`.
 
-    An open file may be given too, a pipe for instance. What lies behind the end of the sound is left away. Raises
-    TxError, with the path, for what holds no sound, is no media file, cannot be read or is truncated.
+    The result is shorter if the audio ends before `end`. Raises TxError, with the path, if the file has no audio, is
+    not a media file, cannot be read or is truncated.
     """
     with _opened(media) as (container, name):
-        line = _TimeLine(start, float("inf") if end is None else end)
-        line.read(container)
+        timeline = _Timeline(start, float("inf") if end is None else end)
+        timeline.read(container)
         announced = _announced(container)
         if announced is not None and start >= announced:
-            return line.samples()
-        if not line.held:
-            raise TxError(f"{name} has a sound track in which nothing can be decoded", "play it to see")
+            return timeline.samples()
+        if not timeline.position:
+            raise TxError(f"{name} has an audio track that cannot be decoded", "try to play it")
         if announced is not None:
-            _check_complete(name, line.held, min(announced, line.end))
-        return line.samples()
+            _check_complete(name, timeline.position, min(announced, timeline.end))
+        return timeline.samples()
 
 
 def duration(media: str | Path | StoredAudio) -> float:
-    """The seconds of sound that a file announces; where it announces none, those that it holds.
+    """The duration of the audio in seconds, from the header of the file if it has it.
 
-    Reads little of the file. Raises TxError as `decode` does, except for what only shows further in.
+    Reads little of the file. Raises TxError as `decode` does, except for faults that only decoding finds.
     """
     with _opened(media) as (container, _):
         seconds = _announced(container)
-        return _held(container) if seconds is None else seconds
+        return _demuxed_duration(container) if seconds is None else seconds
 
 
 def measure(media: str | Path | StoredAudio) -> float:
-    """The seconds of sound that a file holds, read through without decoding it.
+    """The duration of the audio in seconds, found by reading the whole file without decoding it.
 
     Raises TxError as `decode` does, so that a truncated file is found before a long run needs it.
     """
     with _opened(media) as (container, name):
-        held = _held(container)
-        if not held:
-            raise TxError(f"{name} has a sound track without any sound", "play it to see what it holds")
-        _check_complete(name, held, _announced(container) or 0.0)
-        return held
+        seconds = _demuxed_duration(container)
+        if not seconds:
+            raise TxError(f"{name} has an empty audio track", "try to play it")
+        _check_complete(name, seconds, _announced(container) or 0.0)
+        return seconds
 
 
 # --- opening ---
@@ -105,15 +89,15 @@ def measure(media: str | Path | StoredAudio) -> float:
 
 @contextmanager
 def _opened(media: Media) -> "Iterator[tuple[InputContainer, str]]":
-    """The open container and its name for messages; what FFmpeg says becomes a TxError."""
+    """The open container and its name for messages; errors of FFmpeg become a TxError."""
     av = pyav()
     name = _name(media)
     try:
         with av.open(_source(media, name), options={"protocol_whitelist": "file"}) as container:
             if not container.streams.audio:
                 is_video = container.streams.video and container.format.name not in _NO_VIDEO
-                what = "a video without sound" if is_video else "no audio or video file"
-                raise TxError(f"{name} is {what}", _hint(name, "give a file that holds speech"))
+                what = "a video without audio" if is_video else "not an audio or video file"
+                raise TxError(f"{name} is {what}", _hint(name, "give a file with speech"))
             yield container, name
     except av.FFmpegError as error:
         raise _unreadable(name, error) from error
@@ -124,19 +108,19 @@ def _opened(media: Media) -> "Iterator[tuple[InputContainer, str]]":
 
 
 def _name(media: Media) -> str:
-    """What messages call it; an open file without a name of its own is what came in by a pipe."""
+    """The name for messages; an open file without a name is standard input."""
     if isinstance(media, str | Path | StoredAudio):
         return str(media)
     name = getattr(media, "name", None)
     return name if isinstance(name, str) and name != "<stdin>" else STDIN
 
 
-def _hint(name: str, of_a_file: str) -> str:
-    return "see what comes: COMMAND | head -c 200" if name == STDIN else of_a_file
+def _hint(name: str, for_file: str) -> str:
+    return "check the output of the command: COMMAND | head -c 200" if name == STDIN else for_file
 
 
 def pyav() -> Any:
-    """The library. Raises TxError, with what to install, where it is missing."""
+    """The library PyAV. Raises TxError if it is not installed."""
     try:
         import av
     except ImportError as error:
@@ -145,12 +129,12 @@ def pyav() -> Any:
 
 
 def _source(media: Media, name: str) -> Any:
-    """What PyAV opens: a path that is never taken for an address, or something that can be sought in."""
+    """The argument of `av.open`: a path that is never interpreted as a URL, or a seekable file."""
     if isinstance(media, StoredAudio):
         return media.open_audio()
     if isinstance(media, str | Path):
         if not Path(media).exists():
-            raise TxError(f"there is no file {name}", "check the path; a relative one starts at this folder")
+            raise TxError(f"there is no file {name}", "check the path; relative paths start at this folder")
         if Path(media).is_dir():
             raise TxError(f"{name} is a folder, not an audio or video file", "name the files in it")
         _check_riff(Path(media))
@@ -158,9 +142,7 @@ def _source(media: Media, name: str) -> Any:
     file = media if media.seekable() else io.BytesIO(media.read())  # an MP4 may have its index at the end
     start = file.tell()
     if not file.read(1):
-        raise TxError(
-            f"nothing came on {name}", "look at what the command before the pipe says, or name a file"
-        )
+        raise TxError(f"{name} is empty", "check the command before the pipe, or name a file")
     file.seek(start)
     return file
 
@@ -170,35 +152,35 @@ def _unreadable(name: str, error: Any) -> TxError:
         return TxError(f"cannot read {name}: {error.strerror}", "check its permissions")
     if isinstance(error, ValueError) or error.errno in (errno.EINVAL, errno.EIO):
         return TxError(
-            f"{name} is no audio or video file, or a damaged or truncated one",
-            _hint(name, "play it to see; fetch or write it again"),
+            f"{name} is not an audio or video file, or it is damaged or truncated",
+            _hint(name, "try to play it; download or write it again"),
         )
-    hint = _hint(name, "play it to see what is wrong with it")
+    hint = _hint(name, "try to play it")
     return TxError(f"cannot read {name}: {error.strerror}", hint)
 
 
-# --- how long it is ---
+# --- duration ---
 
 
 def _announced(container: "InputContainer") -> float | None:
-    """The seconds of sound that the headers speak of, where they know."""
+    """The duration of the audio in seconds according to the headers, or None."""
     stream = container.streams.audio[0]
     if container.format.name in _ESTIMATED:
         return None
-    if tag := stream.metadata.get("DURATION"):  # Matroska keeps it there
+    if tag := stream.metadata.get("DURATION"):  # in Matroska files
         with suppress(ValueError):
             hours, minutes, seconds = tag.split(":")
             return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     if stream.duration is not None and stream.time_base is not None:
         length = float(stream.duration * stream.time_base)
-        return None if _goes_by_size(container, length) else length
+        return None if _is_guessed(container, length) else length
     if container.duration is not None and not container.streams.video:
         return float(container.duration) / 1e6
-    return None  # of a video, the container's length may be that of the pictures alone
+    return None  # the duration of a video container may be that of the images
 
 
-def _goes_by_size(container: "InputContainer", seconds: float) -> bool:
-    """Whether the length of an MP3 may be FFmpeg's guess from size and bit rate, far off where that varies."""
+def _is_guessed(container: "InputContainer", seconds: float) -> bool:
+    """Whether the duration of an MP3 may be FFmpeg's guess from size and bit rate, which is wrong if that varies."""
     rate = container.streams.audio[0].bit_rate
     return (
         container.format.name == "mp3"
@@ -207,48 +189,49 @@ def _goes_by_size(container: "InputContainer", seconds: float) -> bool:
     )
 
 
-def _held(container: "InputContainer") -> float:
-    """The second at which the last packet of sound ends."""
-    stream, held = container.streams.audio[0], 0.0
+def _demuxed_duration(container: "InputContainer") -> float:
+    """The second at which the last packet of audio ends."""
+    stream, seconds = container.streams.audio[0], 0.0
     origin = _origin(container)
     with _end_of_file():
         for packet in container.demux(stream):
             if packet.pts is not None and packet.time_base is not None:
-                held = max(held, float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin)
-    return held
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin
+                seconds = max(seconds, end)
+    return seconds
 
 
-def _check_complete(name: str, held: float, announced: float) -> None:
-    if held < announced - max(0.5, 0.02 * announced):  # a header may count what an encoder pads
+def _check_complete(name: str, seconds: float, announced: float) -> None:
+    if seconds < announced - max(0.5, 0.02 * announced):  # headers may include the padding of the encoder
         raise TxError(
-            f"{name} is truncated: it holds {held:.1f} of the {announced:.1f} seconds that it announces",
-            "fetch or write it again",
+            f"{name} is truncated: it has {seconds:.1f} of {announced:.1f} seconds of audio",
+            "download or write it again",
         )
 
 
 def _check_riff(path: Path) -> None:
-    """Refuse a truncated WAV file: FFmpeg goes by what is there, so that it would look whole."""
+    """Raise TxError for a truncated WAV file, which FFmpeg does not detect."""
     with path.open("rb") as file:
         head = file.read(1 << 12)
     at = head.find(b"data", 12)
     if not head.startswith(b"RIFF") or at < 0:
         return
-    announced, held = int.from_bytes(head[at + 4 : at + 8], "little"), path.stat().st_size - at - 8
-    if held < announced < 0x7FFF_0000:  # pipes write larger numbers, for "unknown"
+    announced, size = int.from_bytes(head[at + 4 : at + 8], "little"), path.stat().st_size - at - 8
+    if size < announced < 0x7FFF_0000:  # larger numbers mean "unknown" when a pipe was written
         raise TxError(
-            f"{path} is truncated: it holds {held:,} of the {announced:,} bytes of sound that it announces",
-            "fetch or write it again",
+            f"{path} is truncated: it has {size:,} of {announced:,} bytes of audio",
+            "download or write it again",
         )
 
 
 def _origin(container: "InputContainer") -> float:
-    """Where the file's clock starts, in seconds: what subtitles call zero."""
+    """The first timestamp of the file in seconds, at which the times of subtitles start."""
     return (container.start_time or 0) / 1e6
 
 
 @contextmanager
 def _end_of_file() -> Iterator[None]:
-    """Take a file that breaks off for one that ends there; whether it may is `_check_complete`'s affair."""
+    """Treat the end of a truncated file as its end; `_check_complete` decides whether that is an error."""
     with suppress(EOFError, pyav().error.InvalidDataError):
         yield
 
@@ -257,27 +240,27 @@ def _end_of_file() -> Iterator[None]:
 
 
 class _Segment:
-    """Sound without a gap, resampled in blocks, since each call costs as much as thousands of samples."""
+    """Audio without a gap, resampled in blocks, since each call costs as much as thousands of samples."""
 
     def __init__(self, time: float) -> None:
         av = pyav()
-        self.time = time  # of its first sample, s
-        self.seconds = 0.0  # that came in
+        self.time = time  # of the first sample, s
+        self.seconds = 0.0  # of audio so far
         self.blocks: list[np.ndarray] = []
         self._fifo: Any = av.AudioFifo()
-        # 16 bits are what Whisper was trained on, and with them FFmpeg mixes channels without overdriving.
+        # Whisper was trained on 16-bit audio, and with it FFmpeg mixes channels without clipping.
         self._resampler: Any = av.AudioResampler(format="s16", layout="mono", rate=RATE)
 
     def add(self, frame: Any) -> None:
-        """Raises ValueError if the frame is of another rate or layout than those before it."""
-        frame.pts = None  # gaps are `_TimeLine`'s affair
+        """Raises ValueError if the frame has another rate or layout than those before it."""
+        frame.pts = None  # `_Timeline` handles gaps
         self._fifo.write(frame)
         self.seconds += frame.samples / frame.sample_rate
         if self._fifo.samples >= _BLOCK:
             self._resample(self._fifo.read())
 
     def samples(self) -> np.ndarray:
-        """All of it, as int16; nothing can be added then."""
+        """All samples as int16; no more frames can be added."""
         if self._fifo.samples:
             self._resample(self._fifo.read())
         self._resample(None)
@@ -287,26 +270,26 @@ class _Segment:
         self.blocks += [done.to_ndarray()[0] for done in self._resampler.resample(frame)]
 
 
-class _TimeLine:
-    """The sound from `start` to `end`, each frame at its time."""
+class _Timeline:
+    """The audio from `start` to `end`, each frame at its time."""
 
     def __init__(self, start: float, end: float) -> None:
         self.start, self.end = start, end
-        self.held = 0.0  # where the sound ends, as far as it was read, s
+        self.position = 0.0  # the end of the last frame, s
         self._segments: list[_Segment] = []
 
     def read(self, container: "InputContainer") -> None:
         for time, frame in _frames(container, self.start):
-            time = self.held if time is None or time - self.held > _LONGEST_GAP else time
+            time = self.position if time is None or time - self.position > _MAX_GAP else time
             if time >= self.end:
                 break
-            self.held = time + frame.samples / frame.sample_rate
-            if self.held > self.start:
+            self.position = time + frame.samples / frame.sample_rate
+            if self.position > self.start:
                 self._add(time, frame)
 
     def _add(self, time: float, frame: Any) -> None:
         last = self._segments[-1] if self._segments else None
-        if last is not None and abs(time - last.time - last.seconds) <= _GAP:
+        if last is not None and abs(time - last.time - last.seconds) <= _MIN_GAP:
             with suppress(ValueError):
                 return last.add(frame)
         self._segments.append(_Segment(time))
@@ -317,26 +300,23 @@ class _TimeLine:
         parts: list[np.ndarray] = []
         n = 0
         for segment in self._segments:
-            sound, gap = segment.samples(), round((segment.time - self.start) * RATE) - n
+            samples, gap = segment.samples(), round((segment.time - self.start) * RATE) - n
             if gap > 0:
                 parts.append(np.zeros(gap, np.int16))
             elif not n:
-                sound = sound[-gap:]
-            parts.append(sound)
-            n += max(gap, 0) + len(sound)
+                samples = samples[-gap:]
+            parts.append(samples)
+            n += max(gap, 0) + len(samples)
         whole = np.concatenate(parts or [np.zeros(0, np.int16)])
-        return whole[: _n_samples(self.end - self.start)].astype(np.float32) / 32768
-
-
-def _n_samples(seconds: float) -> int | None:
-    return None if seconds == float("inf") else round(seconds * RATE)
+        n_samples = None if self.end == float("inf") else round((self.end - self.start) * RATE)
+        return whole[:n_samples].astype(np.float32) / 32768
 
 
 def _frames(container: "InputContainer", start: float) -> Iterator[tuple[float | None, Any]]:
-    """Each frame of sound from a little before `start` on, with its time; damaged packets are left away."""
+    """Each frame of audio from a little before `start` on, with its time; damaged packets are skipped."""
     stream, origin = container.streams.audio[0], _origin(container)
     if start > _PREROLL and stream.time_base is not None:
-        with suppress(OSError, ValueError):  # what cannot be sought in is read from its beginning
+        with suppress(OSError, ValueError):  # a file without an index is read from its beginning
             container.seek(int((start - _PREROLL + origin) / stream.time_base), stream=stream)
     with _end_of_file():
         for packet in container.demux(stream):

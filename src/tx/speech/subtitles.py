@@ -1,7 +1,8 @@
-"""Subtitle files as people have them: SubRip (.srt) and WebVTT (.vtt), read into cues.
+"""Reads SubRip (.srt) and WebVTT (.vtt) subtitles into cues, with the line of each fault.
 
-SubRip has no standard, so what is taken for a cue is what players take: a line with two times, and the lines below
-it up to an empty one. Numbers, hours and the form of the decimal point are optional; markup is dropped.
+SubRip has no standard, so a cue is what players accept: a line with two times, and the lines of text below it up to
+an empty line. Cue numbers, hours and the form of the decimal point are optional; markup is removed. (pysubs2 skips a
+line of times that it cannot read and does not give line numbers, so a damaged cue would be lost without a message.)
 """
 
 import html
@@ -13,20 +14,20 @@ from pathlib import Path
 from tx.errors import TxError
 from tx.text.lines import read_lines
 
-SUFFIXES = (".srt", ".vtt")
-TEXTS = (*SUFFIXES, ".txt")  # what may say the text of a media file; in this order where there are several
+SUBTITLE_SUFFIXES = (".srt", ".vtt")
+TEXT_SUFFIXES = (*SUBTITLE_SUFFIXES, ".txt")  # of the text of a media file; the first one found is used
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
-_NEARLY = re.compile(rf"\s*{_TIME}\s*[-–—=>]+\s*{_TIME}")  # a mistyped arrow
+_MISTYPED_ARROW = re.compile(rf"\s*{_TIME}\s*[-–—=>]+\s*{_TIME}")
 _MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")  # <i>, <v Anna>, <00:01.000>; {\an8}
-_INLINE = re.compile(r"<\d\d:\d\d")  # the time of a word
+_WORD_TIME = re.compile(r"<\d\d:\d\d")
 _EXAMPLE = "00:00:01,000 --> 00:00:04,000"
 _LANGUAGE = re.compile(r"(.+)\.([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")  # talk.de, talk.pt-BR, talk.en-orig
 
 
 @dataclass(frozen=True)
 class Cue:
-    """A line of subtitles; times in seconds."""
+    """A subtitle; times in seconds."""
 
     start: float
     end: float
@@ -34,33 +35,33 @@ class Cue:
 
 
 def read_cues(path: str | Path) -> list[Cue]:
-    """The cues of an .srt or .vtt file in the order of their times, those without text left away.
+    """The cues of an .srt or .vtt file, sorted by time, without empty ones.
 
-    Raises TxError, with the line, where a time cannot be read, a cue ends before it starts, or the file holds none.
+    Raises TxError, with the line, if a time cannot be read or a cue ends before it starts, and if there are no cues.
     """
     cues, faults = parse_cues(path)
     for number, fault in faults:
-        raise TxError(f"{path}:{number} {fault}", "mend the line")
+        raise TxError(f"{path}:{number} {fault}", "correct the line")
     if not cues:
-        raise TxError(f"{path} holds no subtitles", f"a cue is a line like {_EXAMPLE} above its text")
+        raise TxError(f"{path} has no subtitles", f"a subtitle is a line like {_EXAMPLE} above its text")
     return [cue for _, cue in cues]
 
 
 def parse_cues(path: str | Path) -> tuple[list[tuple[int, Cue]], list[tuple[int, str]]]:
-    """The cues with the lines (from 1) of their times, and what is wrong with others, with their lines.
+    """The cues with the line numbers (from 1) of their times, and the faults of other cues with theirs.
 
-    Captions that roll, as those that are made by machine for the web, show each line twice or three times: it is
-    taken once. Raises TxError only for what is no text.
+    Automatic captions of web videos show each line two or three times while they scroll: each is taken once. Raises
+    TxError only if the file is not text.
     """
     is_vtt = Path(path).suffix.lower() == ".vtt"
     blocks = list(_blocks(path, is_vtt))
-    rolls = is_vtt and any(_INLINE.search(line) for _, _, below in blocks for line in below)
+    is_scrolling = is_vtt and any(_WORD_TIME.search(line) for _, _, below in blocks for line in below)
     cues: list[tuple[int, Cue]] = []
     faults: list[tuple[int, str]] = []
-    shown: list[str] = []  # the lines on the screen before
+    shown: list[str] = []  # the lines of the cue before
     for number, line, below in blocks:
         lines = [_plain(text, is_vtt) for text in below]
-        text = " ".join(text for text in lines if text and not (rolls and text in shown))
+        text = " ".join(text for text in lines if text and not (is_scrolling and text in shown))
         shown = lines
         if (times := _TIMES.fullmatch(line)) is None:
             faults.append((number, f"has no times like {_EXAMPLE}"))
@@ -72,9 +73,9 @@ def parse_cues(path: str | Path) -> tuple[list[tuple[int, Cue]], list[tuple[int,
 
 
 def media_stems(path: Path) -> dict[Path, str | None]:
-    """The names, without suffix, of media whose text `path` may be: talk.de.srt belongs to talk.de, or to talk.
+    """The paths, without suffix, of the media that `path` may be the text of: talk.de.srt belongs to talk.de or talk.
 
-    The values are the languages, None where the name says nothing about it.
+    The values are the languages, None if the name does not include one.
     """
     stem = path.with_suffix("")
     found: dict[Path, str | None] = {stem: None}
@@ -84,12 +85,12 @@ def media_stems(path: Path) -> dict[Path, str | None]:
 
 
 def _blocks(path: str | Path, is_vtt: bool) -> Iterator[tuple[int, str, list[str]]]:
-    """Each line of times with its number and the lines below it."""
+    """Each line of times with its number and the lines of text below it."""
     at, times = 0, ""
     below: list[str] = []
     for number, line in enumerate((*read_lines(path), ""), start=1):
-        is_times = "-->" in line or _NEARLY.match(line) is not None
-        if not is_times and (line if is_vtt else line.strip()):  # in WebVTT a blank is text
+        is_times = "-->" in line or _MISTYPED_ARROW.match(line) is not None
+        if not is_times and (line if is_vtt else line.strip()):  # a line of blanks is text in WebVTT
             below.append(line)
             continue
         if at:

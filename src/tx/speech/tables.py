@@ -1,13 +1,12 @@
-"""Tables that name sound and say its text: .tsv, .csv and .jsonl as people and other tools write them.
+"""Tables of audio files and their texts: .tsv, .csv and .jsonl.
 
-The names of columns are those met in the wild: Common Voice's, audiofolder's, NeMo's. Without a header a table is
-taken for path and text.
+The names of columns are those of Common Voice, audiofolder and NeMo. Without a header, the columns are path and text.
 """
 
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tx.speech.languages import language_code
 from tx.speech.subtitles import Cue
 from tx.text.lines import read_lines
 
-SUFFIXES = (".tsv", ".csv", ".jsonl", ".ndjson")
+TABLE_SUFFIXES = (".tsv", ".csv", ".jsonl", ".ndjson")
 PATH = ("path", "file_name", "file", "filename", "audio", "audio_path", "audio_file", "audio_filepath", "wav")
 TEXT = ("text", "sentence", "transcription", "transcript", "raw_transcription", "normalized_text", "caption")
 LANGUAGE = ("language", "lang", "locale")
@@ -27,29 +26,29 @@ CUES = ("cues", "segments", "sentences")
 Row = Mapping[str, Any]
 
 
-def kind_of(path: Path) -> str:
-    """The suffix that tells a table from other files, a .gz behind it left away; empty for no table."""
+def table_suffix(path: Path) -> str:
+    """The suffix of a table, without .gz; empty for a file that is not a table."""
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    return suffix if suffix in SUFFIXES else ""
+    return suffix if suffix in TABLE_SUFFIXES else ""
 
 
-def read_table(path: Path, media: Path | None = None) -> Iterator[Item | Problem]:
-    """The items of a table, its paths relative to the folder `media`, else to the table's own.
+def read_table(path: Path) -> Iterator[Item | Problem]:
+    """The items of a table, with paths relative to the folder of the table or to `clips` in it.
 
-    Raises NoSpeechError where there are none, and TxError, with file and line, where the table has no column of sound
-    or of text, or is no text.
+    Raises NoSpeechError if there are none, and TxError, with file and line, if the table has no column of audio or of
+    text, or if the file is not text.
     """
-    bases = [media or path.parent, path.parent / "clips"]
+    bases = [path.parent, path.parent / "clips"]
     n = 0
     for origin, row in _rows(path, bases):
         n += 1
         yield row if isinstance(row, Problem) else _item(row, origin, bases)
     if not n:
-        raise NoSpeechError(f"{path} holds no items", "each of its lines names sound and its text")
+        raise NoSpeechError(f"{path} has no items", "each line names an audio file and its text")
 
 
-def is_bare(path: Path) -> bool:
-    """Whether a table has a header at most."""
+def is_empty(path: Path) -> bool:
+    """Whether a table has no rows, or only a header."""
     return len(list(islice((line for line in read_lines(path) if line.strip()), 2))) < 2
 
 
@@ -58,7 +57,7 @@ def _item(row: Row, origin: str, bases: Sequence[Path]) -> Item | Problem:
     if isinstance(name, Mapping):  # {"audio": {"path": ...}}
         name = name.get("path")
     if not isinstance(name, str) or not name:
-        return Problem(origin, "no path", "names no sound")
+        return Problem(origin, "no path", "names no audio file")
     media = _resolved(name, bases)
     if media is None:
         return Problem(origin, "missing media", f"there is no file {bases[0] / name}")
@@ -70,24 +69,17 @@ def _item(row: Row, origin: str, bases: Sequence[Path]) -> Item | Problem:
             end = None if length is None else start + length
         cues = _cues(row)
     except (ValueError, TypeError, KeyError):
-        return Problem(origin, "unreadable times", "its times are no numbers")
+        return Problem(origin, "unreadable times", "has times that are not numbers")
     if end is not None and end <= start:
         return Problem(origin, "unreadable times", "ends before it starts")
     if cues:
         text = " ".join(cue.text for cue in cues)
-    return Item(
-        media,
-        " ".join(str(text or "").split()),
-        start,
-        end,
-        cues,
-        parse_language(language),
-        origin,
-    )
+    words = " ".join(str(text or "").split())
+    return Item(media, words, start, end, cues, parse_language(language), origin)
 
 
 def parse_language(value: Any) -> str | None:
-    """The code of a language in a table: "sv" for sv-SE or Swedish; what Whisper does not know as it is written."""
+    """The code of a language in a table: "sv" for sv-SE or Swedish; an unknown language in lower case."""
     return language_code(value) or value.strip().lower() if isinstance(value, str) and value.strip() else None
 
 
@@ -101,7 +93,7 @@ def _seconds(row: Row, keys: Sequence[str]) -> float | None:
 
 
 def _cues(row: Row) -> tuple[Cue, ...]:
-    """The cues of a line of JSON; a text without times among them makes them one text."""
+    """The cues in a line of JSON, sorted by time. Raises an error if one has no times."""
     found = _first(row, CUES)
     if not isinstance(found, list):
         return ()
@@ -111,7 +103,7 @@ def _cues(row: Row) -> tuple[Cue, ...]:
 
 def _resolved(name: str, bases: Sequence[Path]) -> Path | None:
     for base in bases:
-        for suffix in ("", ".mp3"):  # old releases of Common Voice leave it away
+        for suffix in ("", ".mp3"):  # old releases of Common Voice omit it
             if (path := base / (name + suffix)).is_file():
                 return path
     return None
@@ -121,10 +113,8 @@ def _resolved(name: str, bases: Sequence[Path]) -> Path | None:
 
 
 def _rows(path: Path, bases: Sequence[Path]) -> Iterator[tuple[str, Row | Problem]]:
-    """Each row with its "file:line", by the names of its columns."""
-    if kind_of(path) in (".tsv", ".csv"):
-        return _cells(path, bases)
-    return _objects(path)
+    """Each row with its "file:line", as a mapping from column names."""
+    return _cells(path, bases) if table_suffix(path) in (".tsv", ".csv") else _objects(path)
 
 
 def _objects(path: Path) -> Iterator[tuple[str, Row | Problem]]:
@@ -135,16 +125,19 @@ def _objects(path: Path) -> Iterator[tuple[str, Row | Problem]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield origin, Problem(origin, "unreadable line", f"is no JSON: {error}")
+            yield origin, Problem(origin, "unreadable line", f"is not JSON: {error}")
             continue
         if not isinstance(row, dict):
-            yield origin, Problem(origin, "unreadable line", "is JSON, but no object with a path and a text")
+            yield (
+                origin,
+                Problem(origin, "unreadable line", "is JSON, but not an object with a path and a text"),
+            )
         else:
             yield origin, {str(key).lower(): value for key, value in row.items()}
 
 
 def _cells(path: Path, bases: Sequence[Path]) -> Iterator[tuple[str, Row | Problem]]:
-    records = _tabbed(path) if kind_of(path) == ".tsv" else _separated(path)
+    records = _tabbed(path) if table_suffix(path) == ".tsv" else _separated(path)
     header: list[str] = []
     for number, cells in records:
         origin = f"{path}:{number}"
@@ -153,35 +146,34 @@ def _cells(path: Path, bases: Sequence[Path]) -> Iterator[tuple[str, Row | Probl
             if header == cells or [cell.strip().lower() for cell in cells] == header:
                 continue
         if len(cells) != len(header):
-            what = f"has {len(cells)} columns instead of {len(header)}"
+            what = f"has {len(cells)} columns, but the header has {len(header)}"
             yield origin, Problem(origin, "unreadable line", what)
         else:
             yield origin, dict(zip(header, cells, strict=True))
 
 
 def _header(path: Path, number: int, cells: list[str], bases: Sequence[Path]) -> list[str]:
-    """The names of the columns: those of the first line, or path and text where it already is an item."""
+    """The names of the columns: those in the first line, or path and text if that is an item."""
     names = [cell.strip().lower() for cell in cells]
     if set(names) & set(PATH) and set(names) & {*TEXT, *CUES}:
         return names
     if len(cells) >= 2 and _resolved(cells[0], bases):
         return ["path", "text", *(f"column {i}" for i in range(3, len(cells) + 1))]
-    missing = "the text" if set(names) & set(PATH) else "the sound"
-    known = TEXT if missing == "the text" else PATH
+    missing, known = ("text", TEXT) if set(names) & set(PATH) else ("audio", PATH)
     raise TxError(
-        f"{path}:{number} names no column with {missing}: it has {', '.join(names)}",
-        f"call the column {known[0]}; {', '.join(known[1:5])} are known as well",
+        f"{path}:{number} has no column for the {missing}: its columns are {', '.join(names)}",
+        f"name the column {known[0]}, or one of {', '.join(known[1:5])}",
     )
 
 
 def _tabbed(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Lines of tab-separated cells; quotation marks belong to the text, unless they wrap it as CSV writers do."""
+    """Lines of tab-separated cells; quotation marks belong to the text unless they quote it as CSV writers do."""
     for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
-            yield number, [_unwrapped(cell) for cell in line.split("\t")]
+            yield number, [_unquoted(cell) for cell in line.split("\t")]
 
 
-def _unwrapped(cell: str) -> str:
+def _unquoted(cell: str) -> str:
     inner = cell[1:-1]
     if len(cell) > 1 and cell[0] == cell[-1] == '"' and '""' in inner and '"' not in inner.replace('""', ""):
         return inner.replace('""', '"')
@@ -189,11 +181,11 @@ def _unwrapped(cell: str) -> str:
 
 
 def _separated(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Records of comma-separated or, as spreadsheets in many countries write them, semicolon-separated cells."""
+    """Records of cells separated by commas or, as some spreadsheets write them, by semicolons."""
     lines = read_lines(path)
     first = next(lines, "")
     delimiter = max(",;\t|", key=first.count)
-    reader = csv.reader((line + "\n" for line in _chained(first, lines)), delimiter=delimiter)
+    reader = csv.reader((line + "\n" for line in chain([first], lines)), delimiter=delimiter)
     number = 1
     try:
         for cells in reader:
@@ -202,10 +194,5 @@ def _separated(path: Path) -> Iterator[tuple[int, list[str]]]:
             number = reader.line_num + 1
     except csv.Error as error:
         raise TxError(
-            f"{path}:{number} is no CSV: {error}", "mend the line, or write the table anew"
+            f"{path}:{number} is not CSV: {error}", "correct the line, or write it again"
         ) from error
-
-
-def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest

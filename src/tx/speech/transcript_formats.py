@@ -1,29 +1,36 @@
-"""Subtitles and transcripts, written cue by cue as they come: text, SubRip, WebVTT, TSV and JSON lines.
+"""Transcripts as text, SubRip, WebVTT, TSV and JSON lines, written segment by segment while they are decoded.
 
-Cues are made readable first, as the guides of broadcasters ask: lines of at most 42 characters, two of them at a
-time. A longer one is cut into several, at the end of a sentence or clause where there is one near, and gets its time
-by its share of the characters.
+Subtitles are made readable first, as the guidelines of broadcasters recommend: at most two lines of 42 characters. A
+longer segment is split into several cues, if possible at the end of a sentence or clause, which share its time in
+proportion to their characters. (pysubs2 writes whole files only, and interprets braces and backslashes in the text.)
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tx.speech.subtitles import Cue
 
-SUFFIXES = {".txt": "text", ".srt": "srt", ".vtt": "vtt", ".tsv": "tsv", ".json": "json", ".jsonl": "json"}
 FORMATS = ("text", "srt", "vtt", "tsv", "json")
-LONGEST_LINE = 600  # characters of text without the end of a sentence
+FORMAT_OF_SUFFIX = {
+    ".txt": "text",
+    ".srt": "srt",
+    ".vtt": "vtt",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "json",
+}
+SUFFIX_OF_FORMAT = {format: suffix for suffix, format in FORMAT_OF_SUFFIX.items()}
+MAX_LINE = 600  # characters of a line of text that has no end of a sentence
 PAUSE = 2.0  # seconds of silence that end a line of text
 _SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’»)\]]*$")
 _PUNCTUATION = ".,:;!?…–—"
-_SPACES = re.compile(r"\s+")
 
 
 class Timed(Protocol):
-    """Something said at some time: a `Cue`, or a segment of a transcript."""
+    """A text with its times in seconds: a `Cue`, or a segment of a transcript."""
 
     @property
     def start(self) -> float: ...
@@ -35,131 +42,131 @@ class Timed(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """How large a cue may be, in characters and lines; a `width` of 0 leaves cues as they are."""
+    """The largest size of a cue, in characters and lines; with a `width` of 0, segments are not split."""
 
     width: int = 42
     lines: int = 2
 
 
-def caption_lines(
-    said: Iterable[Timed],
-    format: str,
-    layout: Layout | None = None,
-    extra: Callable[[Timed], dict[str, Any]] = vars,
+def transcript_lines(
+    segments: Iterable[Timed], format: str, layout: Layout | None = None, file: str | None = None
 ) -> Iterator[str]:
-    """The lines of a transcript in a format of `FORMATS`, each cue's as soon as it can be had.
+    """The lines of a transcript in one of `FORMATS`, each as soon as its segment is complete.
 
-    In JSON each segment is a line of what `extra` tells of it. Text is a line for each sentence, so that a translator
-    can read it.
+    JSON has a line with all fields of each segment, and the name of the `file`. Text has a line for each sentence, so
+    that it can be translated line by line.
     """
     if format == "text":
-        return sentences(said)
+        return sentences(segments)
     if format == "json":
-        return (_json(extra(one)) for one in said)
+        return _json(segments, file)
     if format == "tsv":
-        return _tsv(said)
-    cues = (cue for one in said for cue in readable(one, layout or Layout()))
+        return _tsv(segments)
+    cues = (cue for segment in segments for cue in readable(segment, layout or Layout()))
     return _srt(cues) if format == "srt" else _vtt(cues)
 
 
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _json(segments: Iterable[Timed], file: str | None) -> Iterator[str]:
+    for segment in segments:
+        record: dict[str, Any] = {} if file is None else {"file": file}
+        for name, value in vars(segment).items():
+            record[name] = round(value, 4) if isinstance(value, float) else value
+        yield json.dumps(record, ensure_ascii=False)
 
 
 def _srt(cues: Iterable[Timed]) -> Iterator[str]:
     for number, cue in enumerate(cues, 1):
-        yield from (str(number), f"{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}")
-        yield from _shown(cue)
-        yield ""
+        times = f"{_timestamp(cue.start)} --> {_timestamp(cue.end)}".replace(".", ",")
+        yield from (str(number), times, *_text_lines(cue), "")
 
 
 def _vtt(cues: Iterable[Timed]) -> Iterator[str]:
     yield from ("WEBVTT", "")
     for cue in cues:
-        yield f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
-        for line in _shown(cue):
+        yield f"{_timestamp(cue.start)} --> {_timestamp(cue.end)}"
+        for line in _text_lines(cue):
             yield line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         yield ""
 
 
-def _shown(cue: Timed) -> list[str]:
-    """The lines of a cue; none may look like the line of times of the next."""
+def _text_lines(cue: Timed) -> list[str]:
+    """The lines of a cue; an arrow in one would be read as the line of times of the next cue."""
     return [line.replace("-->", "->") for line in cue.text.split("\n") if line.strip()]
 
 
-def _tsv(said: Iterable[Timed]) -> Iterator[str]:
+def _tsv(segments: Iterable[Timed]) -> Iterator[str]:
     yield "start\tend\ttext"
-    for one in said:
-        yield f"{one.start:.3f}\t{one.end:.3f}\t{_plain(one.text)}"
+    for segment in segments:
+        yield f"{segment.start:.3f}\t{segment.end:.3f}\t{_one_line(segment.text)}"
 
 
-def _plain(text: str) -> str:
-    return _SPACES.sub(" ", text).strip()
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
-def _clock(seconds: float, point: str) -> str:
-    """`01:02:03,450`."""
+def _timestamp(seconds: float) -> str:
+    """`01:02:03.450`."""
     rest = round(seconds * 1000)
     hours, rest = divmod(rest, 3_600_000)
     minutes, rest = divmod(rest, 60_000)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02}{point}{rest % 1000:03}"
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
 
 
-def sentences(said: Iterable[Timed]) -> Iterator[str]:
-    """What was said, a line for each sentence or until a pause: segments are joined up to where one ends."""
-    held, ended = "", 0.0
-    for one in said:
-        if held and one.start - ended >= PAUSE:
-            yield held
-            held = ""
-        held, ended = f"{held} {_plain(one.text)}".strip(), one.end
-        if _SENTENCE_END.search(held) or len(held) >= LONGEST_LINE:
-            yield held
-            held = ""
-    if held:
-        yield held
+def sentences(segments: Iterable[Timed]) -> Iterator[str]:
+    """The text, a line for each sentence or until a pause: segments are joined until a sentence ends."""
+    line, end = "", 0.0
+    for segment in segments:
+        if line and segment.start - end >= PAUSE:
+            yield line
+            line = ""
+        line, end = f"{line} {_one_line(segment.text)}".strip(), segment.end
+        if _SENTENCE_END.search(line) or len(line) >= MAX_LINE:
+            yield line
+            line = ""
+    if line:
+        yield line
 
 
 # --- readable cues ---
 
 
-def readable(one: Timed, layout: Layout) -> list[Cue]:
-    """A segment as cues of at most `layout.lines` lines of `layout.width` characters, its time shared out."""
-    text = _plain(one.text)
+def readable(segment: Timed, layout: Layout) -> list[Cue]:
+    """A segment as cues of at most `layout.lines` lines of `layout.width` characters, which share its time."""
+    text = _one_line(segment.text)
     if not layout.width:
-        return [Cue(one.start, one.end, text)]
+        return [Cue(segment.start, segment.end, text)]
     lines = wrap(text, layout.width)
     n_cues = -(-len(lines) // layout.lines)
-    parts = _balanced(text, n_cues, layout) if n_cues > 1 else [text]
+    parts = _split_text(text, n_cues, layout) if n_cues > 1 else [text]
     cues, begin, total = [], 0, sum(map(len, parts))
     for part in parts:
-        start = one.start + (one.end - one.start) * begin / total
+        start = segment.start + (segment.end - segment.start) * begin / total
         begin += len(part)
-        end = one.start + (one.end - one.start) * begin / total
-        cues.append(Cue(round(start, 3), round(end, 3), "\n".join(_even(part, layout.width))))
+        end = segment.start + (segment.end - segment.start) * begin / total
+        cues.append(Cue(round(start, 3), round(end, 3), "\n".join(_balanced_lines(part, layout.width))))
     return cues
 
 
-def _balanced(text: str, n_cues: int, layout: Layout) -> list[str]:
-    """The text in parts of about the same length that each fit a cue, broken after punctuation where it can be."""
+def _split_text(text: str, n_cues: int, layout: Layout) -> list[str]:
+    """The text in parts of about the same length that each fit a cue, split after punctuation if possible."""
     parts, rest = list[str](), text
     while rest:
         wrapped = wrap(rest, layout.width)
         if len(wrapped) <= layout.lines:
             return [*parts, rest]
-        most = 0
+        limit = 0
         for line in wrapped[: layout.lines]:
-            most = rest.index(line, most) + len(line)
-        aim = min(most, max(len(text) // n_cues, 1))
-        cut = _break_near(rest, aim, most)
+            limit = rest.index(line, limit) + len(line)
+        aim = min(limit, max(len(text) // n_cues, 1))
+        cut = _split_position(rest, aim, limit)
         parts.append(rest[:cut].strip())
         rest = rest[cut:].strip()
     return parts
 
 
-def _break_near(text: str, aim: int, most: int) -> int:
-    """Where to break `text`, at most `most` characters in: near `aim`, rather after punctuation."""
-    places = [found.end() for found in re.finditer(r"\s", text[: most + 1])] or [most]
+def _split_position(text: str, aim: int, limit: int) -> int:
+    """Where to split `text`: after at most `limit` characters, near `aim`, preferably after punctuation."""
+    places = [found.end() for found in re.finditer(r"\s", text[: limit + 1])] or [limit]
 
     def cost(place: int) -> float:
         before = text[: place - 1][-1:]
@@ -169,14 +176,14 @@ def _break_near(text: str, aim: int, most: int) -> int:
     return min(places, key=cost)
 
 
-def _even(text: str, width: int) -> list[str]:
-    """The text in as few lines as `width` allows, about equally long, or broken after punctuation."""
+def _balanced_lines(text: str, width: int) -> list[str]:
+    """The text in as few lines as `width` allows, of about equal length or split after punctuation."""
     n_lines = len(wrap(text, width))
     ways = [wrap(text, w) for w in range(max(1, len(text) // n_lines), width + 1)]
 
     def cost(lines: list[str]) -> float:
-        broken_well = sum(line[-1] in _PUNCTUATION for line in lines[:-1])
-        return (len(max(lines, key=len)) - len(min(lines, key=len))) / width - 0.35 * broken_well
+        good_breaks = sum(line[-1] in _PUNCTUATION for line in lines[:-1])
+        return (len(max(lines, key=len)) - len(min(lines, key=len))) / width - 0.35 * good_breaks
 
     return min((lines for lines in ways if len(lines) <= n_lines), key=cost)
 

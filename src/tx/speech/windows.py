@@ -1,7 +1,7 @@
-"""What Whisper is trained on: windows of up to 30 seconds, and the token ids of their text (Radford et al., 2022).
+"""Training examples of Whisper: windows of up to 30 seconds, and the token ids of their text (Radford et al., 2022).
 
-Cues are packed into windows as in the paper: as many whole cues as fit, their times in steps of 0.02 s from the
-start of the window; a cue that crosses its end opens the next one.
+Cues are packed into windows as in the paper: as many whole cues as fit, with timestamps in steps of 0.02 s from the
+start of the window; a cue that crosses the end of a window starts the next one.
 """
 
 import re
@@ -18,22 +18,22 @@ from tx.speech.media import RATE, StoredAudio, decode, duration, pyav
 from tx.speech.subtitles import Cue
 
 SECONDS = 30.0
-STEP = 0.02  # s, of a timestamp token
-MAX_LABELS = 448  # what the decoder has positions for
-SHORTEST = 0.1  # s of sound in which something can be said
+STEP = 0.02  # s between timestamp tokens
+MAX_LABELS = 448  # the positions of the decoder
+MIN_SECONDS = 0.1  # s of audio
 _MAX_PREVIOUS = 223  # tokens of earlier text: half of the positions, less its start token
-_KEPT_PREVIOUS = 1000  # characters of earlier text that are carried along
-_TRAILING = 1.0  # s of sound kept behind the last cue: what follows may be speech that nobody wrote down
-_NO_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})  # languages whose words nothing parts
+_PREVIOUS_CHARACTERS = 1000  # of earlier text that are stored
+_TRAILING = 1.0  # s of audio after the last cue; more of it may be speech that was not transcribed
+_NO_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})  # languages without spaces between words
 
 
 @dataclass(frozen=True)
 class Window:
-    """Up to 30 s of sound and what is said in them. Times in seconds of the file.
+    """Up to 30 s of audio and its text. Times are in seconds of the file.
 
-    `crossing` is the start of a cue that begins in the 30 s and ends beyond them. With timestamps the sound then
-    goes on to the full 30 s, and that start is the last token, so that decoding learns where to go on; without
-    them the sound ends before it. `previous` is the text before the window in the same file.
+    `crossing` is the start of a cue that starts within the 30 s and ends after them. With timestamps, the audio then
+    has the full 30 s, and that start is the last token, so that the model learns where the next window starts;
+    without timestamps, the audio ends before it. `previous` is the text before the window in the same file.
     """
 
     media: Path | StoredAudio
@@ -47,17 +47,18 @@ class Window:
     origin: str = ""
 
     def sound(self, timestamps: bool = False) -> np.ndarray:
-        """float32 of shape (samples,) at 16 kHz, at most 30 s. Raises TxError as `tx.speech.media.decode` does."""
-        to_the_full = timestamps and self.crossing is not None
-        end = self.start + SECONDS if to_the_full else min(self.end, self.start + SECONDS)
+        """The audio as float32 `[samples]` at 16 kHz, at most 30 s. Raises TxError as `tx.speech.media.decode`
+        does."""
+        is_full = timestamps and self.crossing is not None
+        end = self.start + SECONDS if is_full else min(self.end, self.start + SECONDS)
         return decode(self.media, self.start, end)[: round(SECONDS * RATE)]
 
 
 class Labels:
-    """Token ids for Whisper. `tokenizer` is transformers' WhisperTokenizer, or a `tokenizers.Tokenizer`.
+    """Encodes windows as token ids. `tokenizer` is transformers' WhisperTokenizer, or a `tokenizers.Tokenizer`.
 
-    `language` None takes each window's own; an English-only model (`multilingual` False) has no tokens for language
-    and task. Raises TxError for a language that the tokenizer does not know.
+    Without `language`, each window has its own; an English-only model (`multilingual` False) has no tokens for
+    language and task. Raises TxError for a language that the tokenizer does not know.
     """
 
     def __init__(
@@ -67,17 +68,17 @@ class Labels:
         self._language, self._multilingual = language, multilingual
         self._task = [self._id(f"<|{task}|>")] if multilingual else []
         self._start, self._end = self._id("<|startoftranscript|>"), self._id("<|endoftext|>")
-        self._no_times = self._id("<|notimestamps|>")  # the token of 0.00 s is the next
+        self._no_times = self._id("<|notimestamps|>")  # followed by the token of 0.00 s
         if language is not None and multilingual:
             self._prefix(language)
 
     def ids(self, window: Window, timestamps: bool = False, previous: bool = False) -> tuple[list[int], int]:
-        """The whole sequence that the decoder sees and predicts, and where its <|startoftranscript|> stands.
+        """The whole token sequence, and the index of <|startoftranscript|> in it.
 
             [<|startofprev|> previous] <|startoftranscript|> <|de|> <|transcribe|> <|notimestamps|> text <|endoftext|>
 
-        ids[:-1] is the decoder's input and ids[1:] its labels, of which those before index n stay out of the loss; n,
-        the second value, is 0 without previous text. With timestamps, a window without cues is one cue.
+        ids[:-1] is the input of the decoder and ids[1:] its labels; the labels before that index are excluded from
+        the loss. It is 0 without previous text. With timestamps, a window without cues is one cue.
         """
         prefix = self._prefix(self._language or window.language, window.origin)
         if timestamps:
@@ -92,19 +93,19 @@ class Labels:
         return ids, 0
 
     def knows(self, language: str | None) -> bool:
-        """Whether a window in `language` can be labelled; one of which nobody says it can, once it is named."""
+        """Whether windows in `language` can be encoded; unknown languages (None) are decided later."""
         code = self._language or language
         return (
             not self._multilingual or code is None or self._tokenizer.token_to_id(f"<|{code}|>") is not None
         )
 
     def count(self, cues: Iterable[str], language: str | None = None) -> int:
-        """How many labels a window of cues with these texts has, timestamps included."""
-        around = 1 + 2 * len(self._task)  # language and task before the text, the end behind it
-        return around + sum(len(self._text(text, language)) + 2 for text in cues)
+        """The number of labels of a window of cues with these texts, with timestamps."""
+        n_special = 1 + 2 * len(self._task)  # language and task before the text, the end after it
+        return n_special + sum(len(self._text(text, language)) + 2 for text in cues)
 
     def count_of(self, window: Window) -> int:
-        """How many labels a window has with timestamps, which is the most it can have."""
+        """The number of labels of a window with timestamps, which is its largest."""
         texts = [cue.text for cue in window.cues] or [window.text]
         return self.count(texts, window.language) + (window.crossing is not None)
 
@@ -122,7 +123,7 @@ class Labels:
         return self._no_times + 1 + round(min(max(seconds, 0.0), SECONDS) / STEP)
 
     def _text(self, text: str, language: str | None) -> list[int]:
-        """Text as Whisper writes it, with a space before its first word."""
+        """The ids of a text with a space before its first word, as Whisper writes it."""
         space = "" if (self._language or language) in _NO_SPACES else " "
         ids: list[int] = self._tokenizer.encode(space + text.strip(), add_special_tokens=False).ids
         return ids
@@ -131,7 +132,7 @@ class Labels:
         if not self._multilingual:
             return [self._start]
         if language is None:
-            raise TxError(f"{origin} does not say which language is spoken", "name it: --language de")
+            raise TxError(f"{origin} does not name its language", "add --language, such as --language de")
         return [self._start, self._language_id(language), *self._task]
 
     def _language_id(self, language: str) -> int:
@@ -141,14 +142,14 @@ class Labels:
             known = sorted(token[2:-2] for token in tokens if re.fullmatch(r"<\|[a-z]{2,3}\|>", token))
             raise TxError(
                 f"the model knows no language '{language}'",
-                did_you_mean(language, known) or f"it knows {', '.join(known)}",
+                did_you_mean(language, known) or f"its languages are: {', '.join(known)}",
             )
         return int(found)
 
     def _id(self, token: str) -> int:
         found = self._tokenizer.token_to_id(token)
         if found is None:
-            raise TxError(f"the tokenizer has no token {token}", "is it the tokenizer of a Whisper model?")
+            raise TxError(f"the tokenizer has no token {token}", "use the tokenizer of a Whisper model")
         return int(found)
 
 
@@ -157,11 +158,11 @@ def cut_windows(
     labels: Labels | None = None,
     seconds: Callable[[Path | StoredAudio], float] = duration,
 ) -> tuple[list[Window], list[Problem]]:
-    """The windows of `items`, and what cannot be used: sound over 30 s without times, labels over 448 tokens, media
-    that cannot be read, cues behind the end of their sound.
+    """The windows of `items`, and the problems: audio over 30 s without times, more than 448 labels, media that
+    cannot be read, cues after the end of the audio.
 
-    Without `labels` nothing is counted. `seconds` tells how long a file is: `tx.speech.media.measure` reads it to its
-    end and so finds truncated ones. Raises TxError where PyAV is missing, which is no fault of the items.
+    Without `labels`, tokens are not counted. `seconds` gives the duration of a file; `tx.speech.media.measure` reads
+    it to its end and so finds truncated files. Raises TxError if PyAV is missing.
     """
     pyav()
     windows: list[Window] = []
@@ -182,7 +183,7 @@ def cut_windows(
             if isinstance(found, Problem):
                 problems.append(found)
             elif labels is not None and (n := labels.count_of(found)) > MAX_LABELS:
-                what = f"{n:,} tokens of text, and Whisper takes {MAX_LABELS}"
+                what = f"has {n:,} tokens, and Whisper has {MAX_LABELS} positions"
                 problems.append(Problem(found.origin, "label too long", what))
             else:
                 windows.append(found)
@@ -190,41 +191,41 @@ def cut_windows(
 
 
 def _clip(item: Item, seconds: float) -> Iterator[Window | Problem]:
-    """An item without times, as one window."""
+    """The window of an item without cues."""
     end = seconds if item.end is None else min(item.end, seconds)
     if item.end is not None and item.end > seconds + 0.5:
         yield Problem(
             item.origin,
             "times beyond the sound",
-            f"ends at {item.end:.1f} s, but {item.media} lasts {seconds:.1f} s",
+            f"ends at {item.end:.1f} s, but {item.media} has {seconds:.1f} s of audio",
         )
-    elif end - item.start < SHORTEST:
-        yield Problem(item.origin, "too short", f"{item.media}: {max(end - item.start, 0):.2f} s of sound")
+    elif end - item.start < MIN_SECONDS:
+        yield Problem(item.origin, "too short", f"{item.media} has {max(end - item.start, 0):.2f} s of audio")
     elif end - item.start > SECONDS + STEP:
         yield Problem(
             item.origin,
             "over 30 s without times",
-            f"{item.media} has {end - item.start:.1f} s of sound and no times for its text: subtitles would do",
+            f"{item.media} has {end - item.start:.1f} s of audio and no times for its text; add subtitles",
         )
     else:
         yield Window(item.media, item.start, end, item.text, language=item.language, origin=item.origin)
 
 
 def _packed(item: Item, seconds: float, labels: Labels | None) -> Iterator[Window | Problem]:
-    """An item with cues, in windows of as many as fit by time and by tokens."""
+    """The windows of an item with cues, each with as many as fit by time and by tokens."""
     usable: list[tuple[str, Cue]] = []
     for origin, cue in zip(item.cue_origins(), item.cues, strict=True):
         if cue.start > seconds or cue.end > seconds + 5:
             yield Problem(
                 origin,
                 "times beyond the sound",
-                f"at {cue.end:.1f} s, but {item.media} lasts {seconds:.1f} s",
+                f"ends at {cue.end:.1f} s, but {item.media} has {seconds:.1f} s of audio",
             )
         elif cue.end - cue.start > SECONDS:
             yield Problem(origin, "cue over 30 s", f"the cue lasts {cue.end - cue.start:.1f} s")
         else:
             usable.append((origin, replace(cue, end=min(cue.end, seconds))))
-    usable = list(_apart(usable))
+    usable = list(_without_overlaps(usable))
     costs = [0 if labels is None else labels.count([cue.text], item.language) for _, cue in usable]
     previous, first = "", 0
     while first < len(usable):
@@ -249,13 +250,13 @@ def _packed(item: Item, seconds: float, labels: Labels | None) -> Iterator[Windo
             item.language,
             origin,
         )
-        previous = f"{previous} {text}".strip()[-_KEPT_PREVIOUS:]
+        previous = f"{previous} {text}".strip()[-_PREVIOUS_CHARACTERS:]
         first = after
 
 
-def _apart(cues: Iterable[tuple[str, Cue]]) -> Iterator[tuple[str, Cue]]:
-    """The cues without overlaps, since timestamps never go back: the earlier one ends where the next starts; cues
-    that start together become one."""
+def _without_overlaps(cues: Iterable[tuple[str, Cue]]) -> Iterator[tuple[str, Cue]]:
+    """The cues without overlaps, since timestamps never decrease: each ends at the latest where the next one starts,
+    and cues that start together become one."""
     last: tuple[str, Cue] | None = None
     for origin, cue in cues:
         if last is None:
