@@ -69,7 +69,7 @@ def test_an_empty_split_stops_nothing_but_training_on_it(folder: Path) -> None:
     config.data.valid = [str(folder)]
     assert numbers(read(config)[0].valid["valid"]) == [6, 7, 8]  # of the test set, as there is no other
     write_tables(folder, N | {"train": 0})
-    with pytest.raises(TxError, match=r"train\.tsv holds no items"):
+    with pytest.raises(TxError, match=r"train\.tsv has no items"):
         read(config_of(folder))
 
 
