@@ -30,7 +30,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_without_pyav_the_error_is_not_a_problem_of_an_item(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyav_the_error_is_not_a_problem_of_an_item(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     done = check(folder)
     assert done.exit_code == 1 and done.stdout == ""

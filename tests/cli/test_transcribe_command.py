@@ -206,9 +206,7 @@ def test_a_read_only_model_is_converted_into_the_cache(
     assert find_converted(open_hf_folder(folder)) == place
 
 
-def test_both_engines_and_faster_whisper_agree(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_both_engines_and_faster_whisper_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faster_whisper = pytest.importorskip("faster_whisper")
     from tx.speech.transcribe import ctranslate2_engine
 

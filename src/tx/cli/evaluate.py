@@ -102,7 +102,6 @@ def evaluate(
     options = {name: value for name, value in context.params.items() if name not in COMMON}
     from tx.evaluate.runner import run
 
-
     report = run(model, files, store=store, track=console.track, **options)
     for note in report.notes:
         console.note(note)
