@@ -1,10 +1,13 @@
-"""The words of the example corpus: nouns with gender and plural, adjectives, verbs with their objects, times.
+"""The words of the example corpus, read from words.toml: nouns with gender and plural, adjectives, verbs; and times.
 
 The tags behind a noun say what may be done with it (`food` is eaten, `public` is nobody's own), those behind
 an adjective or a verb say which nouns it goes with. They are what keeps dogs from reading newspapers.
 """
 
+import tomllib
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -57,224 +60,35 @@ class Verb:
         return f"{self.english[0]} {self.particle}".strip()
 
 
-def _nouns(table: str) -> tuple[Noun, ...]:
-    nouns = []
-    for line in table.strip().split("\n"):
-        english, english_plural, gender, german, german_plural, *tags = line.split()
-        possessive = next((tag for tag in tags if tag in ("his", "her")), "")
-        if {"adult", "kid", "kin"} & set(tags):
-            tags.append("person")
-        nouns.append(
-            Noun(
-                english,
-                english_plural.strip("-"),
-                german,
-                german_plural.strip("-"),
-                gender,
-                "weak" in tags,
-                frozenset(tags),
-                possessive,
-            )
-        )
-    return tuple(nouns)
+def _noun(line: str) -> Noun:
+    english, english_plural, gender, german, german_plural, *tags = line.split()
+    possessive = next((tag for tag in tags if tag in ("his", "her")), "")
+    if {"adult", "kid", "kin"} & set(tags):
+        tags.append("person")
+    plurals = english_plural.strip("-"), german_plural.strip("-")
+    return Noun(english, plurals[0], german, plurals[1], gender, "weak" in tags, frozenset(tags), possessive)
 
 
-NOUNS = _nouns("""
-man men m Mann Männer adult his public
-woman women f Frau Frauen adult her public
-student students m Student Studenten adult weak
-teacher teachers m Lehrer Lehrer adult
-doctor doctors m Arzt Ärzte adult
-neighbor neighbors m Nachbar Nachbarn adult weak
-friend friends m Freund Freunde adult
-guest guests m Gast Gäste adult
-child children n Kind Kinder kid
-boy boys m Junge Jungen kid weak his public
-girl girls n Mädchen Mädchen kid her public
-mother mothers f Mutter Mütter kin her parent
-father fathers m Vater Väter kin his parent
-sister sisters f Schwester Schwestern kin her sibling
-brother brothers m Bruder Brüder kin his sibling
-daughter daughters f Tochter Töchter kin her
-son sons m Sohn Söhne kin his
-dog dogs m Hund Hunde animal pet
-cat cats f Katze Katzen animal pet
-bird birds m Vogel Vögel animal
-horse horses n Pferd Pferde animal
-apple apples m Apfel Äpfel food
-egg eggs n Ei Eier food
-cake cakes m Kuchen Kuchen food
-potato potatoes f Kartoffel Kartoffeln food
-orange oranges f Orange Orangen food
-bread - n Brot - food
-cheese - m Käse - food
-soup - f Suppe - food hot
-milk - f Milch - drink
-water - n Wasser - drink
-coffee - m Kaffee - drink hot
-tea - m Tee - drink hot
-book books n Buch Bücher text thing prose
-letter letters m Brief Briefe text open prose
-newspaper newspapers f Zeitung Zeitungen text thing
-key keys m Schlüssel Schlüssel thing
-picture pictures n Bild Bilder thing
-flower flowers f Blume Blumen thing color
-present presents n Geschenk Geschenke thing open
-ball balls m Ball Bälle thing color toy
-cup cups f Tasse Tassen thing color
-glass glasses n Glas Gläser thing
-bottle bottles f Flasche Flaschen thing color open shut
-bag bags f Tasche Taschen thing color open heavy shut
-suitcase suitcases m Koffer Koffer thing color open heavy shut
-coat coats m Mantel Mäntel thing color clothes
-hat hats m Hut Hüte thing color clothes
-shirt shirts n Hemd Hemden thing color clothes
-dress dresses n Kleid Kleider thing color clothes
-table tables m Tisch Tische furniture heavy repair
-chair chairs m Stuhl Stühle furniture color heavy repair
-bed beds n Bett Betten furniture
-lamp lamps f Lampe Lampen thing color repair
-bicycle bicycles n Fahrrad Fahrräder vehicle color repair
-car cars n Auto Autos vehicle color repair
-train trains m Zug Züge transport public
-bus buses m Bus Busse transport public
-door doors f Tür Türen part open color repair shut
-window windows n Fenster Fenster part open repair shut
-room rooms n Zimmer Zimmer inside tidy
-kitchen kitchens f Küche Küchen inside tidy
-house houses n Haus Häuser inside tidy home
-garden gardens m Garten Gärten outside
-park parks m Park Parks outside public
-forest forests m Wald Wälder outside drive public
-city cities f Stadt Städte town home drive
-village villages n Dorf Dörfer town home drive
-school schools f Schule Schulen house work drive
-museum museums n Museum Museen house work drive public
-hotel hotels n Hotel Hotels house work home drive public
-restaurant restaurants n Restaurant Restaurants house work public
-office offices n Büro Büros inside tidy work drive
-""")
+def _adjective(line: str) -> Adjective:
+    english, german, stem, *tags = line.split()
+    return Adjective(english, german, stem, frozenset(tags))
 
 
-def _adjectives(table: str) -> tuple[Adjective, ...]:
-    rows = (line.split() for line in table.strip().split("\n"))
-    return tuple(Adjective(english, de, stem, frozenset(tags)) for english, de, stem, *tags in rows)
+def _verb(entry: dict[str, Any]) -> Verb:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    return Verb(**values)
 
 
-_PLACES = "inside outside town house"
-ADJECTIVES = _adjectives(f"""
-big groß groß kid animal thing furniture vehicle part {_PLACES}
-small klein klein kid animal thing furniture vehicle part {_PLACES}
-old alt alt adult animal thing furniture vehicle part transport {_PLACES}
-new neu neu text thing furniture vehicle part house inside
-young jung jung adult animal
-good gut gut text food drink house
-beautiful schön schön animal thing vehicle furniture {_PLACES}
-tired müde müd person animal
-happy glücklich glücklich person
-friendly freundlich freundlich adult kin
-sick krank krank person animal
-red rot rot color
-blue blau blau color
-green grün grün color
-black schwarz schwarz color pet
-white weiß weiß color pet
-expensive teuer teur thing vehicle furniture
-cheap billig billig thing vehicle furniture
-heavy schwer schwer heavy
-fresh frisch frisch food drink
-cold kalt kalt drink hot
-warm warm warm hot clothes
-quiet ruhig ruhig {_PLACES}
-""")
-
-_GIFT = ("thing", "text")
-_INTO, _IN = ("into", "in", "acc"), ("in", "in", "dat")
-_ANY_PLACE = ("inside", "outside", "town", "house")
-_LIVING = ("person", "animal")
-
-# fmt: off
-VERBS = (
-    Verb(("buy", "buys", "bought"), ("kaufen", "kauft", "gekauft"), company=("for",),
-         objects=("food", "drink", "thing", "furniture", "vehicle")),
-    Verb(("see", "sees", "saw"), ("sehen", "sieht", "gesehen"), subjects=_LIVING,
-         objects=("person", "animal", "vehicle", "thing")),
-    Verb(("find", "finds", "found"), ("finden", "findet", "gefunden"), willed=False,
-         objects=("text", "thing", "pet")),
-    Verb(("look", "looks", "looked"), ("suchen", "sucht", "gesucht"), particle="for",
-         objects=("person", "text", "thing", "pet")),
-    Verb(("need", "needs", "needed"), ("brauchen", "braucht", "gebraucht"), stative=True, timeless=True,
-         objects=("food", "thing", "furniture", "vehicle")),
-    Verb(("eat", "eats", "ate"), ("essen", "isst", "gegessen"), objects=("food",)),
-    Verb(("drink", "drinks", "drank"), ("trinken", "trinkt", "getrunken"), objects=("drink",)),
-    Verb(("read", "reads", "read"), ("lesen", "liest", "gelesen"), objects=("text",)),
-    Verb(("write", "writes", "wrote"), ("schreiben", "schreibt", "geschrieben"), objects=("prose",)),
-    Verb(("wear", "wears", "wore"), ("tragen", "trägt", "getragen"), objects=("clothes",)),
-    Verb(("repair", "repairs", "repaired"), ("reparieren", "repariert", "repariert"), objects=("repair",)),
-    Verb(("bring", "brings", "brought"), ("bringen", "bringt", "mitgebracht"), prefix="mit",
-         objects=("food", "drink", "text", "thing")),
-    Verb(("open", "opens", "opened"), ("machen", "macht", "aufgemacht"), prefix="auf", objects=("open",)),
-    Verb(("close", "closes", "closed"), ("machen", "macht", "zugemacht"), prefix="zu", objects=("shut",)),
-    Verb(("tidy", "tidies", "tidied"), ("räumen", "räumt", "aufgeräumt"), prefix="auf", objects=("tidy",)),
-    Verb(("visit", "visits", "visited"), ("besuchen", "besucht", "besucht"), objects=("person",)),
-    Verb(("know", "knows", "knew"), ("kennen", "kennt", "gekannt"), stative=True, timeless=True,
-         objects=("person",)),
-    Verb(("love", "loves", "loved"), ("lieben", "liebt", "geliebt"), stative=True, timeless=True,
-         objects=("person", "pet")),
-    Verb(("ask", "asks", "asked"), ("fragen", "fragt", "gefragt"), objects=("person",)),
-    Verb(("call", "calls", "called"), ("rufen", "ruft", "angerufen"), prefix="an", objects=("person",)),
-    Verb(("invite", "invites", "invited"), ("laden", "lädt", "eingeladen"), prefix="ein",
-         objects=("person",)),
-    Verb(("help", "helps", "helped"), ("helfen", "hilft", "geholfen"), receivers=("person",)),
-    Verb(("thank", "thanks", "thanked"), ("danken", "dankt", "gedankt"), receivers=("person",)),
-    Verb(("give", "gives", "gave"), ("geben", "gibt", "gegeben"), receivers=("person",), objects=_GIFT),
-    Verb(("show", "shows", "showed"), ("zeigen", "zeigt", "gezeigt"), receivers=("person",), objects=_GIFT),
-    Verb(("wait", "waits", "waited"), ("warten", "wartet", "gewartet"), link=("for", "auf", "acc"),
-         places=("person", "transport")),
-    Verb(("speak", "speaks", "spoke"), ("sprechen", "spricht", "gesprochen"), link=("with", "mit", "dat"),
-         places=("person",)),
-    Verb(("play", "plays", "played"), ("spielen", "spielt", "gespielt"), link=("with", "mit", "dat"),
-         places=("kid", "pet", "toy")),
-    Verb(("put", "puts", "put"), ("legen", "legt", "gelegt"), objects=("text", "clothes"),
-         link=("on", "auf", "acc"), places=("furniture",)),
-    Verb(("lie", "lies", "lay"), ("liegen", "liegt", "gelegen"), subjects=("text", "clothes", "pet"),
-         link=("under", "unter", "dat"), places=("furniture",)),
-    Verb(("go", "goes", "went"), ("gehen", "geht", "gegangen"), sein=True, link=_INTO, places=_ANY_PLACE,
-         company=("with", "without")),
-    Verb(("drive", "drives", "drove"), ("fahren", "fährt", "gefahren"), sein=True, link=_INTO,
-         places=("drive",), company=("with", "without")),
-    Verb(("live", "lives", "lived"), ("wohnen", "wohnt", "gewohnt"), link=_IN, places=("home",),
-         timeless=True),
-    Verb(("work", "works", "worked"), ("arbeiten", "arbeitet", "gearbeitet"), link=_IN, places=_ANY_PLACE,
-         place_optional=True),
-    Verb(("sleep", "sleeps", "slept"), ("schlafen", "schläft", "geschlafen"), subjects=_LIVING, link=_IN,
-         places=("inside", "outside"), place_optional=True),
-    Verb(("sing", "sings", "sang"), ("singen", "singt", "gesungen"), link=_IN, company=("with",),
-         places=("inside", "outside", "house"), place_optional=True),
-    Verb(("dance", "dances", "danced"), ("tanzen", "tanzt", "getanzt"), link=_IN, company=("with",),
-         places=("inside", "outside", "house"), place_optional=True),
-    Verb(("shop", "shops", "shopped"), ("kaufen", "kauft", "eingekauft"), prefix="ein", link=_IN,
-         places=("town",), place_optional=True, company=("with", "without")),
-    Verb(("watch", "watches", "watched"), ("sehen", "sieht", "ferngesehen"), prefix="fern", particle="TV"),
-    Verb(("get", "gets", "got"), ("stehen", "steht", "aufgestanden"), prefix="auf", particle="up", sein=True),
-    Verb(("arrive", "arrives", "arrived"), ("kommen", "kommt", "angekommen"), prefix="an", sein=True,
-         subjects=("person", "transport")),
-    Verb(("laugh", "laughs", "laughed"), ("lachen", "lacht", "gelacht")),
-)
-
-BE = Verb(("be", "is", "was"), ("sein", "ist", "gewesen"), first="bin", preterite=("war", "war", "waren"))
-HAVE = Verb(("have", "has", "had"), ("haben", "hat", "gehabt"), preterite=("hatte", "hatte", "hatten"),
-            objects=("pet", "vehicle", "thing", "sibling"))
-COST = Verb(("cost", "costs", "cost"), ("kosten", "kostet", "gekostet"),
-            subjects=("thing", "vehicle", "furniture"))
-KNOW_FACT = Verb(("know", "knows", "knew"), ("wissen", "weiß", "gewusst"), first="weiß")
+_words = tomllib.loads(files("tx.demo").joinpath("words.toml").read_text(encoding="utf-8"))
+NOUNS = tuple(map(_noun, _words["nouns"].splitlines()))
+ADJECTIVES = tuple(map(_adjective, _words["adjectives"].splitlines()))
+VERBS = tuple(map(_verb, _words["verbs"]))
+BE, HAVE, COST, KNOW_FACT = (_verb(_words["special"][name]) for name in ("be", "have", "cost", "know_fact"))
 ASK_WHETHER = next(verb for verb in VERBS if verb.name == "ask")
-OPINIONS = (
-    KNOW_FACT,
-    Verb(("say", "says", "said"), ("sagen", "sagt", "gesagt")),
-    Verb(("think", "thinks", "thought"), ("glauben", "glaubt", "geglaubt")),
-    Verb(("hope", "hopes", "hoped"), ("hoffen", "hofft", "gehofft")),
-)
+OPINIONS = (KNOW_FACT, *map(_verb, _words["special"]["opinions"]))
+# fmt: off
 SEQUELS = (("buy", "eat", "food"), ("buy", "drink", "drink"), ("find", "read", "text"),
            ("buy", "wear", "clothes"))  # do this and then that with one of those
 
