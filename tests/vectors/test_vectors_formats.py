@@ -81,20 +81,20 @@ FAULTS = [
     (b"2 2\na 1 2\nb 1 2 3\n", "FILE:3: 'b' needs 2 numbers and has 3"),
     (b"2 3\na 1 2\nb 1 2\n", "FILE:2: 'a' needs 3 numbers and has 2"),
     (b"2 2\na 1 2\nnew york 1 2\n", "FILE:3: the word 'new york' contains a space"),
-    (b"2 2\na 1 2\na 1 2\n", "FILE:3: the word 'a' occurs twice, first in line 2"),
+    (b"2 2\na 1 2\na 1 2\n", "FILE:3: the word 'a' occurs twice, first in FILE:2"),
     (b"2 2\na 1 2\nb nan 2\n", "FILE:3: the vector of 'b' contains nan"),
     (b"2 2\na 1 2\nb -inf 2\n", "FILE:3: the vector of 'b' contains -inf"),
     (b"2 2\na 1 2\nb 1 1e39\n", "FILE:3: the vector of 'b' contains inf"),
     (b"2 2\na 1 2\nb 1 1_0\n", "FILE:3: '1_0' in the vector of 'b' is not a number"),
     (b"2 2\na 1 2\nb 1 x\n", "FILE:3: 'x' in the vector of 'b' is not a number"),
     (b"2 2\na 1 2\n\xff 1 2\n", "FILE:3: not UTF-8"),
-    (b"2 2\na 1 2\n\n", "FILE:3: there is no word"),
+    (b"2 2\na 1 2\n\n", "FILE:3: '' is not a word"),
     (b"a 1 2\nb 1\n", "FILE:2: 'b' needs 2 numbers and has 1"),
     (b"a 1 2\n. . 1 2\n", "FILE:2: the word '. .' contains a space"),
     (b"2 2\na " + ROW + b"\nb " + ROW[:5], "FILE: the header says 2 words, and the file ends in word 2"),
     (b"3 2\na " + ROW + b"\nb " + ROW, "FILE: the header says 3 words, and the file ends in word 3"),
     (b"1 2\na " + ROW + b"\nb " + ROW, "FILE: the file continues after the 1 words"),
-    (b"2 2\na " + ROW + b"\na " + ROW, "FILE: word 2: the word 'a' occurs twice, first as word 1"),
+    (b"2 2\na " + ROW + b"\na " + ROW, "FILE: word 2: the word 'a' occurs twice, first in FILE: word 1"),
     (b"1 2\na " + np.array([1, np.inf], "<f4").tobytes(), "FILE: word 1: the vector of 'a' contains inf"),
     (b"1 2\n\xff " + ROW, "FILE: word 1: not UTF-8"),
     (b"1 2\n " + ROW, "FILE: word 1: '' is not a word"),
@@ -118,12 +118,12 @@ def test_faulty_rows_can_be_left_out() -> None:
 
 def test_a_word_that_comes_again_blocks_later_is_found() -> None:
     lines = [f"w{i} 1 2" for i in range(10_000)] + ["w17 1 2"]
-    with pytest.raises(TxError, match="FILE:10001: the word 'w17' occurs twice, first in line 18"):
+    with pytest.raises(TxError, match="FILE:10001: the word 'w17' occurs twice, first in FILE:18"):
         read("\n".join(lines).encode())
     told: list[str] = []
     lines[5000] = "w17 1 2"  # and the numbers of the lines stay right behind a fault
     assert len(read("\n".join(lines).encode(), skip_bad=True, warn=told.append)[0]) == 9999
-    assert "FILE:5001:" in told[0] and "FILE:10001:" in told[1] and "line 18;" in told[1]
+    assert "FILE:5001:" in told[0] and "FILE:10001:" in told[1] and "FILE:18;" in told[1]
 
 
 @pytest.mark.parametrize(

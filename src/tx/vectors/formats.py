@@ -9,8 +9,8 @@ NaN as a number. Here each of these is an error that names the row; the reader s
 Formats that are pickles are refused: reading one runs the code in it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
@@ -52,6 +52,7 @@ class _Source:
     unit: str = ":"  # how a place in it is written: "FILE:12" for lines, "FILE: word 12" for words
     n_words: int | None = None  # as the header says
     dim: int = 0
+    seen: dict[str, int] = field(default_factory=dict)  # words, and where they occurred first
 
     def fault(self, number: int | None, what: object) -> None:
         """Raise TxError for row `number`, or with `skip_bad` warn that it is skipped."""
@@ -59,6 +60,31 @@ class _Source:
         if not self.skip_bad:
             raise TxError(f"{where}: {what}", "correct the file, or skip such rows with --skip-bad")
         self.warn(f"{where}: {what}" if number is None else f"{where}: {what}; skipped")
+
+    def block(self, records: Iterable[tuple[int, bytes, Matrix | bytes]]) -> Block:
+        """The words and rows of the correct records: number, word, and the vector or its numbers as text."""
+        words, rows = [], []
+        for number, raw, numbers in records:
+            try:
+                word = raw.decode()
+                if not word or NOT_IN_A_WORD.search(word):
+                    raise ValueError(f"{word!r} is not a word")
+                row = _parse_numbers(word, numbers, self.dim) if isinstance(numbers, bytes) else numbers
+                if not np.isfinite(row).all():
+                    bad = row[~np.isfinite(row)][0]
+                    raise ValueError(f"the vector of '{word}' contains {bad}, not a finite number")
+                if (first := self.seen.setdefault(word, number)) != number:
+                    raise ValueError(
+                        f"the word '{word}' occurs twice, first in {self.name}{self.unit}{first}"
+                    )
+            except UnicodeDecodeError as error:
+                self.fault(number, f"not UTF-8: {error.reason} at byte {error.start + 1}")
+            except ValueError as error:
+                self.fault(number, error)
+            else:
+                words.append(word)
+                rows.append(row)
+        return words, np.stack(rows) if rows else np.zeros((0, self.dim), np.float32)
 
 
 def import_vectors(
@@ -111,7 +137,7 @@ def read_rows(
             if format not in (None, "glove"):
                 raise TxError(f"{name}:1: a {format} file begins with the number of words and dimensions")
             source.dim = len(first.split()) - 1
-            yield from _text(source, chain([first] if first else [], stream), 1)
+            yield from _text_blocks(source, chain([first] if first else [], stream), 1)
             return
         source.n_words, source.dim = header
         if not 0 < source.dim <= _MAX_DIM:
@@ -121,12 +147,15 @@ def read_rows(
         head = stream.readline(_CHUNK)
         if format == "word2vec-binary" or (format is None and _is_binary(head, source.dim)):
             source.unit = ": word "
-            yield from _binary(source, stream, head)
+            records = _binary_records(source, stream, head)
+            while block := list(islice(records, _ROWS)):
+                yield source.block(block)
         else:
-            yield from _text(source, chain([head] if head else [], stream), 2)
+            yield from _text_blocks(source, chain([head] if head else [], stream), 2)
 
 
 def _header(line: bytes) -> tuple[int, int] | None:
+    """The number of words and of dimensions, if the line is a header."""
     fields = line.split()
     if len(fields) == 2 and all(field.isdigit() and len(field) < 16 for field in fields):
         return int(fields[0]), int(fields[1])
@@ -146,74 +175,48 @@ def _is_binary(head: bytes, dim: int) -> bool:
     )
 
 
-# --- text ---
-
-
-def _text(source: _Source, lines: Iterator[bytes], start: int) -> Iterator[Block]:
-    seen: dict[str, int] = {}  # the line of each word
+def _text_blocks(source: _Source, lines: Iterator[bytes], start: int) -> Iterator[Block]:
     number = start
-    while raw := [line.replace(b"\t", b" ") for line in islice(lines, _ROWS)]:
-        block = _parse_fast(raw, source.dim)
-        if block is None or len({*block[0]}) < len(raw) or not seen.keys().isdisjoint(block[0]):
-            block = _parse_checked(source, raw, number, seen)
-        else:
-            seen.update(zip(block[0], range(number, number + len(raw)), strict=True))
+    while raw := [line.replace(b"\t", b" ").strip(b"\r\n") for line in islice(lines, _ROWS)]:
+        parts = [line.partition(b" ") for line in raw]
+        records = [(number + i, word, numbers) for i, (word, _, numbers) in enumerate(parts)]
+        block = _parse_fast(source, records) or source.block(records)
         number += len(raw)
-        if len(block[0]):
+        if block[0]:
             yield block
     if source.n_words not in (None, number - start):
         source.fault(None, f"the header says {source.n_words:,} words, and the file has {number - start:,}")
 
 
-def _parse_fast(lines: list[bytes], dim: int) -> Block | None:
-    """The words and rows of `lines`, or None if any of them is faulty."""
-    parts = [line.partition(b" ") for line in lines]
-    if not all(word and not numbers.isspace() for word, _, numbers in parts):
+def _parse_fast(source: _Source, records: Sequence[tuple[int, bytes, bytes]]) -> Block | None:
+    """What `source.block` returns if no record is faulty, else None."""
+    if not all(word and not numbers.isspace() for _, word, numbers in records):
         return None
     try:
-        words = [word.decode() for word, _, _ in parts]
+        words = {word.decode(): number for number, word, _ in records}
         with np.errstate(over="ignore"):
-            rows = np.loadtxt([numbers for _, _, numbers in parts], np.float32, comments=None, ndmin=2)
+            rows = np.loadtxt([numbers for *_, numbers in records], np.float32, comments=None, ndmin=2)
     except ValueError:
         return None
-    return (words, rows) if rows.shape == (len(lines), dim) and np.isfinite(rows).all() else None
+    if rows.shape != (len(words), source.dim) or not np.isfinite(rows).all() or source.seen.keys() & words:
+        return None
+    source.seen |= words
+    return list(words), rows
 
 
-def _parse_checked(source: _Source, lines: list[bytes], start: int, seen: dict[str, int]) -> Block:
-    """The words and rows of the correct lines; the others are reported to `source`."""
-    words, rows = [], []
-    for number, line in enumerate(lines, start):
-        try:
-            word, row = _parse_row(line, source.dim)
-            if word in seen:
-                raise ValueError(f"the word '{word}' occurs twice, first in line {seen[word]}")
-        except ValueError as error:
-            source.fault(number, error)
-            continue
-        seen[word] = number
-        words.append(word)
-        rows.append(row)
-    return words, np.stack(rows) if rows else np.zeros((0, source.dim), np.float32)
-
-
-def _parse_row(line: bytes, dim: int) -> tuple[str, Matrix]:
-    """The word and the vector [dim] of a line. Raises ValueError that says what is wrong with it."""
-    try:
-        word, _, numbers = line.strip(b"\r\n").decode().partition(" ")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8: {error.reason} at byte {error.start + 1}") from None
-    fields = numbers.split()
-    if not word:
-        raise ValueError("there is no word at the start of the line")
-    if len(fields) > dim and not _are_numbers(fields[: len(fields) - dim]):
-        raise ValueError(f"the word '{' '.join([word, *fields[: len(fields) - dim]])}' contains a space")
+def _parse_numbers(word: str, numbers: bytes, dim: int) -> Matrix:
+    """The vector [dim] written after a word. Raises ValueError that says what is wrong with it."""
+    fields = numbers.decode().split()
+    extra = fields[: max(0, len(fields) - dim)]
+    if extra and not _are_numbers(extra):
+        raise ValueError(f"the word '{' '.join([word, *extra])}' contains a space")
     if len(fields) != dim:
         raise ValueError(f"'{word}' needs {dim:,} numbers and has {len(fields):,}")
-    bad = next((field for field in fields if not _are_numbers([field])), None)
-    if bad is not None:
-        raise ValueError(f"'{bad}' in the vector of '{word}' is not a number")
+    for text in fields:
+        if not _are_numbers([text]):
+            raise ValueError(f"'{text}' in the vector of '{word}' is not a number")
     with np.errstate(over="ignore"):
-        return word, _finite(word, np.array([float(field) for field in fields]).astype(np.float32))
+        return np.array(fields, np.float64).astype(np.float32)
 
 
 def _are_numbers(fields: list[str]) -> bool:
@@ -223,43 +226,8 @@ def _are_numbers(fields: list[str]) -> bool:
         return False
 
 
-def _finite(word: str, row: Matrix) -> Matrix:
-    if not np.isfinite(row).all():
-        raise ValueError(f"the vector of '{word}' contains {row[~np.isfinite(row)][0]}, not a finite number")
-    return row
-
-
-# --- binary ---
-
-
-def _binary(source: _Source, stream: BinaryIO, head: bytes) -> Iterator[Block]:
-    words: list[str] = []
-    rows: list[Matrix] = []
-    seen: dict[str, int] = {}
-    for number, (raw, row) in enumerate(_records(source, stream, head), 1):
-        try:
-            word = raw.decode()
-            if not word or NOT_IN_A_WORD.search(word):
-                raise ValueError(f"{word!r} is not a word")
-            if word in seen:
-                raise ValueError(f"the word '{word}' occurs twice, first as word {seen[word]}")
-            rows.append(_finite(word, row))
-        except UnicodeDecodeError as error:
-            source.fault(number, f"not UTF-8: {error.reason} at byte {error.start + 1}")
-        except ValueError as error:
-            source.fault(number, error)
-        else:
-            seen[word] = number
-            words.append(word)
-        if len(words) == _ROWS:
-            yield words, np.stack(rows)
-            words, rows = [], []
-    if words:
-        yield words, np.stack(rows)
-
-
-def _records(source: _Source, stream: BinaryIO, buffer: bytes) -> Iterator[tuple[bytes, Matrix]]:
-    """Yield each word, as bytes, with its row. word2vec.c ends rows with a line end, other tools do not."""
+def _binary_records(source: _Source, stream: BinaryIO, buffer: bytes) -> Iterator[tuple[int, bytes, Matrix]]:
+    """Yield the number of each word, its bytes, and its row. Only word2vec.c ends rows with a line end."""
     at, width, n_words = 0, 4 * source.dim, source.n_words or 0
     for number in range(1, n_words + 1):
         while (end := buffer.find(b" ", at, at + _MAX_WORD)) < 0 or len(buffer) < end + 1 + width:
@@ -270,7 +238,7 @@ def _records(source: _Source, stream: BinaryIO, buffer: bytes) -> Iterator[tuple
                 source.fault(None, f"the header says {n_words:,} words, and the file ends in word {number:,}")
                 return
             buffer, at = buffer[at:] + more, 0
-        yield buffer[at:end].removeprefix(b"\n"), np.frombuffer(buffer, "<f4", source.dim, end + 1)
+        yield number, buffer[at:end].removeprefix(b"\n"), np.frombuffer(buffer, "<f4", source.dim, end + 1)
         at = end + 1 + width
     if (buffer[at:] + stream.read(_MAX_WORD)).strip(b"\n"):
         source.fault(None, f"the file continues after the {n_words:,} words that its header says")

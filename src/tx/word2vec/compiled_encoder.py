@@ -4,6 +4,7 @@ The bytes of a text are read once. The hash table uses open addressing over the 
 and Vo) of a word's bytes; words with the same hash are distinguished by their bytes.
 """
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -12,31 +13,13 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from tx.word2vec.jit import cached_jit, jit
+from tx.word2vec.jit import cached_jit
 
-_WORD, _SPACE, _MAYBE_SPACE = 0, 1, 2  # what a byte is part of; the last begins some spaces of several bytes
-_BYTE_KIND = np.zeros(256, np.uint8)
-_BYTE_KIND[[*range(9, 14), *range(28, 33)]] = _SPACE
-_BYTE_KIND[[0xC2, 0xE1, 0xE2, 0xE3]] = _MAYBE_SPACE
-
-
-@jit
-def _wide_space(text: Any, at: int) -> int:
-    """The number of bytes of the non-ASCII white space at `at`, 0 if there is none; as `str.isspace` defines it."""
-    left = len(text) - at
-    first = text[at]
-    if first == 0xC2:
-        return 2 * int(left > 1 and (text[at + 1] == 0x85 or text[at + 1] == 0xA0))
-    if left < 3:
-        return 0
-    second, third = text[at + 1], text[at + 2]
-    if first == 0xE2 and second == 0x80:  # U+2000 to U+200A, U+2028, U+2029, U+202F
-        return 3 * int(0x80 <= third <= 0x8A or third == 0xA8 or third == 0xA9 or third == 0xAF)
-    return 3 * int(
-        (first == 0xE1 and second == 0x9A and third == 0x80)  # U+1680
-        or (first == 0xE2 and second == 0x81 and third == 0x9F)  # U+205F
-        or (first == 0xE3 and second == 0x80 and third == 0x80)  # U+3000
-    )
+_IS_SPACE = np.zeros(256, np.bool_)
+_IS_SPACE[[*range(9, 14), *range(28, 33)]] = True
+_WIDE_SPACE = re.compile(  # the other characters at which `str.split` cuts, in UTF-8
+    rb"\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80"
+)
 
 
 @cached_jit
@@ -50,19 +33,14 @@ def _scan(
     """
     mask, n = uint64(len(slots) - 1), 0
     while at < len(text):
-        kind = _BYTE_KIND[text[at]]
-        wide = _wide_space(text, at) if kind == _MAYBE_SPACE else 0
-        if kind == _SPACE or wide:
+        if _IS_SPACE[text[at]]:
             if text[at] == 10:
                 ids[n] = -1
                 n += 1
-            at += max(1, wide)
+            at += 1
             continue
         start, code = at, uint64(0xCBF29CE484222325)
-        while at < len(text):
-            kind = _BYTE_KIND[text[at]]
-            if kind == _SPACE or (kind == _MAYBE_SPACE and _wide_space(text, at)):
-                break
+        while at < len(text) and not _IS_SPACE[text[at]]:
             code = (code ^ uint64(text[at])) * uint64(0x100000001B3)
             at += 1
         length = at - start
@@ -115,7 +93,7 @@ class CompiledEncoder:
 
     def encode(self, text: bytes) -> NDArray[np.int32]:
         """The ids of the words of a text, with -1 for each line end."""
-        block = np.frombuffer(text, np.uint8)
+        block = np.frombuffer(text if text.isascii() else _WIDE_SPACE.sub(b" ", text), np.uint8)
         parts, at = [np.empty(0, np.int32)], 0
         while at < len(block):
             ids = np.empty(len(block) - at, np.int32)

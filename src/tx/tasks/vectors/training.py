@@ -7,7 +7,7 @@ blocks in turn. The state of a run is therefore its matrices and the number of s
 
 import threading
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,25 +35,28 @@ LOG_SECONDS = 1.0
 MAX_LOSS = 100.0  # per output word, far above the loss of any run that converges
 
 
+@dataclass
 class Word2VecRun:
     """A run that is ready to train: see `tx.train.run.Run`."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        out: Path,
-        corpus: Corpus,
-        engine: Engine,
-        progress: VectorsProgress,
-        listener: Listener,
-    ) -> None:
-        self.config, self.out, self.corpus, self.engine, self.listener = config, out, corpus, engine, listener
-        self.progress, self.folder = progress, out / "run"
-        self.steps_per_epoch = -(-corpus.n_ids // engine.block)
-        progress.total = self.steps_per_epoch * config.word2vec.epochs
-        self.threads = n_threads(config, engine)
+    config: RunConfig
+    out: Path
+    corpus: Corpus
+    engine: Engine
+    progress: VectorsProgress
+    listener: Listener
+
+    def __post_init__(self) -> None:
+        self.folder = self.out / "run"
+        self.steps_per_epoch = -(-self.corpus.n_ids // self.engine.block)
+        self.progress.total = self.steps_per_epoch * self.config.word2vec.epochs
+        self.threads = n_threads(self.config, self.engine)
+        if self.threads > 1:
+            self.listener.info(
+                f"{self.threads} threads: no two runs are equal; --threads 1 makes them reproducible"
+            )
         self.forecast = self._forecast()
-        self._next = progress.step
+        self._next = self.progress.step
         self._loss, self._pairs = 0.0, 0
         self._lock, self._halt = threading.Lock(), threading.Event()
         self._log = Log(self.folder / "metrics.jsonl")
@@ -106,7 +109,7 @@ class Word2VecRun:
             try:
                 pending = set(workers)
                 while pending:
-                    pending = wait(workers, POLL_SECONDS, FIRST_EXCEPTION).not_done
+                    pending = wait(workers, POLL_SECONDS).not_done
                     now = time.monotonic()
                     progress.seconds = now - started
                     if stop.requested or now - begun > SAVE_SECONDS:
@@ -242,7 +245,7 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> R
         corpus = open_corpus(run / CORPUS)
         engine = make_engine(progress.engine, config, corpus.words, corpus.counts)
         engine.load(matrices)
-        return _make_run(config, out, corpus, engine, progress, listener)
+        return Word2VecRun(config, out, corpus, engine, progress, listener)
     with atomic_folder(run / NEW_CORPUS) as folder:
         corpus = read_text(config, folder, listener)
         made = new_run(config, out, corpus, listener)
@@ -274,20 +277,4 @@ def new_run(config: RunConfig, out: Path, corpus: Corpus, listener: Listener) ->
     listener.info(f"{config.arch}: {n_parameters:,} parameters, {n_words:,} words in {epochs} epochs")
     listener.info(f"engine: {name} ({reason})")
     engine = make_engine(name, config, corpus.words, corpus.counts)
-    return _make_run(config, out, corpus, engine, VectorsProgress(engine=name), listener)
-
-
-def _make_run(
-    config: RunConfig,
-    out: Path,
-    corpus: Corpus,
-    engine: Engine,
-    progress: VectorsProgress,
-    listener: Listener,
-) -> Word2VecRun:
-    run = Word2VecRun(config, out, corpus, engine, progress, listener)
-    if run.threads > 1:
-        listener.info(
-            f"{run.threads} threads: the vectors differ a little from run to run; --threads 1 makes them reproducible"
-        )
-    return run
+    return Word2VecRun(config, out, corpus, engine, VectorsProgress(engine=name), listener)
