@@ -15,10 +15,11 @@ from tx.config.schema import SPEECH, defaults
 from tx.errors import TxError, UsageError
 from tx.package import Package
 from tx.tasks.speech.dataset import EpochSampler
+from tx.tasks.speech.model import token_loss
 from tx.tasks.speech.pretrained import find_pretrained, load_model
 from tx.tasks.speech.run import plan, prepare
 from tx.tasks.speech.session import open_session
-from tx.tasks.speech.trainer import WhisperTrainer, token_loss
+from tx.tasks.speech.trainer import WhisperTrainer
 from tx.tasks.speech.validation import transcribe
 from whisper import write_tiny_whisper
 
@@ -115,7 +116,7 @@ def test_the_forecast_counts_steps_and_validations(
 ) -> None:
     """Three seconds a batch, and one second for each of the two items of a validation."""
     clock = Clock()
-    monkeypatch.setattr("tx.tasks.speech.trainer.token_loss", clock.slow_down(token_loss, 3))
+    monkeypatch.setattr("tx.tasks.speech.run.token_loss", clock.slow_down(token_loss, 3))
     monkeypatch.setattr(
         "tx.tasks.speech.run.transcribe", clock.slow_down(transcribe, lambda *args: len(args[2]))
     )

@@ -45,7 +45,7 @@ def test_items_that_prove_unreadable_are_left_out_of_a_run(
     config.finetune.also_valid = [str(speech)]
     listener = Recorder()
     run = prepare(config, tmp_path / "mine", False, listener)
-    run.args.dataloader_num_workers = workers
+    run.trainer.args.dataloader_num_workers = workers
     assert run.train().finished == "max_steps"
     assert len(listener.warnings) == 4  # two in the training set and two in the validation set
     assert all("truncated" in line and line.endswith("; it is left out") for line in listener.warnings)

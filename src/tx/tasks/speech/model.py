@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tx.config.schema import FinetuneConfig
 from tx.package import HF_WEIGHTS
 from tx.speech.whisper_tokenizer import WhisperTokenizer
+from tx.tasks.speech.dataset import IGNORED
 
 TASKS = ("transcribe", "translate")
 LORA_LR = 1e-3
@@ -99,6 +101,13 @@ def prepare_model(model: Any, config: FinetuneConfig) -> Any:
 def base_model(model: Any) -> Any:
     """The WhisperForConditionalGeneration in a model that may have adapters."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def token_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The summed cross-entropy loss of a batch, and the number of its labels."""
+    logits = logits.flatten(0, 1).float()
+    loss = F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="sum")
+    return loss, (labels != IGNORED).sum()
 
 
 def merged_weights(model: Any) -> dict[str, Tensor]:

@@ -15,11 +15,13 @@ from tx.package import update_package
 from tx.speech.whisper_tokenizer import WhisperTokenizer
 from tx.speech.windows import Labels, Window
 from tx.tasks.speech.data import SpeechData, UnreadableItems, check_readable, read_data
+from tx.tasks.speech.dataset import Collator, SpeechDataset
 from tx.tasks.speech.distributed import all_gather, rank, world_size
 from tx.tasks.speech.model import (
     complete_generation_config,
     default_learning_rate,
     n_parameters,
+    prepare_model,
     save,
     set_language_and_task,
 )
@@ -48,6 +50,9 @@ class Session:
     language: str | None
     device: torch.device
     listener: Listener
+    dataset: SpeechDataset
+    collator: Collator
+    unreadable: UnreadableItems  # of the training set
 
     @property
     def lr(self) -> float:
@@ -165,7 +170,22 @@ def open_session(config: RunConfig, listener: Listener) -> Session:
     model = load_model(folder)
     complete_generation_config(model, vocabulary)
     set_language_and_task(model, language, finetune.task if multilingual else None)
-    return Session(config, model, processor, labels, data, language, device, listener)
+    torch.manual_seed(config.seed)  # for the initial values of adapters
+    return Session(
+        config,
+        prepare_model(model, finetune),
+        processor,
+        labels,
+        data,
+        language,
+        device,
+        listener,
+        SpeechDataset(data.train, labels, finetune, config.seed),
+        Collator(
+            model.config.num_mel_bins, model.config.pad_token_id, finetune.audio_window, finetune.spec_augment
+        ),
+        UnreadableItems(data.train, listener.warn),
+    )
 
 
 def _device(config: RunConfig) -> torch.device:

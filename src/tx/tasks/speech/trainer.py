@@ -2,22 +2,20 @@
 
 `WhisperTrainer` defines an update: the order of the data, the loss, the learning rate. The loss is summed and divided
 once by the number of labels of the whole update, over accumulated batches and all processes, so that every token has
-the same weight. `RunCallback` does what follows an update: log, validation, checkpoints, and the end of the run.
+the same weight. `WhisperRun` is the callback that does the rest: log, validation, checkpoints, the end of a run.
 
 A checkpoint is the one that transformers writes and resumes from, moved to run/last once it is complete.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
@@ -26,19 +24,25 @@ from transformers.trainer_utils import get_last_checkpoint
 from tx.checksums import damaged_run_file, dump_checked, load_checked
 from tx.errors import TxError
 from tx.files import atomic_file, atomic_folder, remove, write_errors
+from tx.nn.cores import n_cores
 from tx.nn.device import peak_memory
-from tx.tasks.speech.data import UnreadableItems
-from tx.tasks.speech.dataset import IGNORED, Collator, EpochSampler, SpeechDataset
-from tx.tasks.speech.distributed import all_gather, all_max
+from tx.tasks.speech.data import write_table
+from tx.tasks.speech.dataset import EpochSampler
+from tx.tasks.speech.distributed import all_gather, all_max, world_size
+from tx.tasks.speech.model import token_loss, unsuppress_text
 from tx.tasks.speech.session import Session, SpeechProgress
 from tx.tasks.speech.validation import Validation
 from tx.train.limits import Limits
 from tx.train.log import Log
+from tx.train.run import Forecast
+from tx.train.run_folder import clear, save_inputs
 from tx.train.schedule import learning_rate
 from tx.train.signals import StopSignal
 
 PROGRESS = "progress.json"
+HELD_OUT, UNFINISHED = "valid.jsonl", "unfinished"
 SAVE_EVERY = 600.0  # seconds between checkpoints where validations are further apart
+UNLIMITED = 10**7  # steps, for transformers
 
 
 def load_progress(folder: Path) -> SpeechProgress:
@@ -62,42 +66,59 @@ class TrainingArguments(Seq2SeqTrainingArguments):
         return min(1, int(super().n_gpu))
 
 
-def token_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The summed cross-entropy loss of a batch, and the number of its labels."""
-    logits = logits.flatten(0, 1).float()
-    loss = F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="sum")
-    return loss, (labels != IGNORED).sum()
+def training_arguments(session: Session, max_steps: int, folder: Path) -> TrainingArguments:
+    """The arguments of a trainer that saves checkpoints to `folder`, and whose log and schedule are tx's."""
+    config, train = session.config, session.config.train
+    cpu, distributed = session.device.type == "cpu", world_size() > 1
+    return TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=train.batch_size,
+        gradient_accumulation_steps=train.grad_accum,
+        learning_rate=session.lr,
+        weight_decay=train.weight_decay,
+        adam_beta2=train.beta2,
+        max_grad_norm=train.clip_norm,
+        max_steps=max_steps,
+        seed=config.seed,
+        bf16=session.precision == "bf16",
+        fp16=session.precision == "fp16",
+        use_cpu=cpu,
+        ddp_backend="gloo" if cpu and distributed else None,
+        ddp_find_unused_parameters=False if distributed else None,
+        dataloader_num_workers=0 if cpu else min(8, max(1, n_cores() - 1)),
+        dataloader_pin_memory=not cpu,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        log_level="error",
+        log_level_replica="error",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
 
 
 class WhisperTrainer(Seq2SeqTrainer):
     """A Seq2SeqTrainer with tx's data order, loss and learning-rate schedule."""
 
     def __init__(
-        self,
-        session: Session,
-        dataset: SpeechDataset,
-        collator: Collator,
-        args: TrainingArguments,
-        progress: SpeechProgress,
-        limits: Limits,
+        self, session: Session, args: TrainingArguments, limits: Limits, progress: SpeechProgress
     ) -> None:
         super().__init__(
             model=session.model,
             args=args,
-            train_dataset=dataset,
-            data_collator=collator,
+            train_dataset=session.dataset,
+            data_collator=session.collator,
             processing_class=session.processor,
-            compute_loss_func=self._loss,
+            compute_loss_func=self.scaled_loss,
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False  # the model does not compute the loss
-        self.config, self.dataset = session.config.train, dataset
-        self.progress, self.limits = progress, limits
-        self.sampler = EpochSampler(dataset.windows, args.per_device_train_batch_size, args.seed)
+        self.session, self.limits, self.progress = session, limits, progress
+        self.sampler = EpochSampler(session.data.train, args.per_device_train_batch_size, args.seed)
         self.sums = torch.zeros(2, dtype=torch.float64)  # loss and labels since the last line of the log
         self.unreadable: dict[int, str] = {}  # found since the last update
 
-    def _loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+    def scaled_loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
         """The loss of a batch, divided by the number of labels of its whole update."""
         loss, n = token_loss(outputs.logits, labels)
         self.sums = self.sums.to(loss.device) + torch.stack([loss.detach().double(), n])
@@ -106,7 +127,7 @@ class WhisperTrainer(Seq2SeqTrainer):
     def get_train_dataloader(self) -> DataLoader:
         args = self.args
         loader = DataLoader(
-            self.dataset,
+            self.session.dataset,
             batch_size=args.per_device_train_batch_size,
             sampler=self.sampler,
             collate_fn=self.data_collator,
@@ -125,53 +146,97 @@ class WhisperTrainer(Seq2SeqTrainer):
         return batches, n_labels
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+        config = self.session.config.train
+
         def factor(step: int) -> float:
             share = self.limits.share(replace(self.progress, step=step))
-            return learning_rate(self.config.schedule, step + 1, share, 1.0, self.config.warmup_steps)
+            return learning_rate(config.schedule, step + 1, share, 1.0, config.warmup_steps)
 
         self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)  # type: ignore[arg-type]
         return self.lr_scheduler
 
 
-class RunCallback(TrainerCallback):
-    """Logs, validates, saves and ends the run of a trainer; writes to the folder `run` of the package `out`."""
+@dataclass(eq=False)
+class WhisperRun(TrainerCallback):
+    """A run that is ready to train (see `tx.train.run.Run`): logs, validates, saves and ends it after its updates."""
 
-    def __init__(
-        self,
-        trainer: WhisperTrainer,
-        session: Session,
-        out: Path,
-        unreadable: UnreadableItems,
-        eval_every: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.trainer, self.session, self.out, self.run = trainer, session, out, out / "run"
-        self.unreadable, self.eval_every, self.clock = unreadable, eval_every, clock
-        self.progress, self.limits, self.listener = trainer.progress, trainer.limits, session.listener
-        self.is_main = trainer.is_world_process_zero()
-        config = session.config.train
-        self.config, self.log = config, Log(self.run / "metrics.jsonl", config.tensorboard and self.is_main)
+    session: Session
+    limits: Limits
+    eval_every: int
+    out: Path
+    progress: SpeechProgress
+    resume: bool
+    forecast: Forecast | None = None
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.folder, self.config = self.out / "run", self.session.config
+        self.listener = self.session.listener
+        args = training_arguments(self.session, self.limits.max_steps or UNLIMITED, self.folder / UNFINISHED)
+        self.trainer = WhisperTrainer(self.session, args, self.limits, self.progress)
+        self.trainer.add_callback(self)
+        remove(self.folder / UNFINISHED)  # created by the trainer, and needed only for checkpoints
+        self.is_main = self.trainer.is_world_process_zero()
+        self.log = Log(self.folder / "metrics.jsonl", self.config.train.tensorboard and self.is_main)
         self.stop = StopSignal()
-        self._began = self._saved = self._step_ended = clock()
+        self._began = self._saved = self._step_ended = 0.0
         self._excluded = 0.0  # seconds of validation and saving, which are no part of a step
         self._logged = (0, 0.0)  # step, and seconds without the excluded ones, of the last line of the log
 
-    def train(self, checkpoint: Path | None) -> None:
-        """Train, from the state in `checkpoint` if there is one.
+    def share(self) -> float:
+        return self.limits.share(self.progress)
+
+    def current_loss(self) -> float | None:
+        loss, n = self.trainer.sums.tolist()
+        return loss / n if n else None
+
+    def train(self) -> SpeechProgress:
+        """Train until a limit is reached or a signal asks to stop.
 
         Raises TxError if the loss is not finite, or if something cannot be read or written.
         """
-        if self.is_main:
-            self.log.truncate(self.progress.log_bytes)
-        self._saved = self.clock()
-        self._began = self._saved - self.progress.seconds
+        if self.forecast is None:
+            return self.progress
+        last = str(self.folder / "last") if self.resume else None
         try:
-            with self.stop, write_errors(self.run, inside=self.run):
-                self.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            if not self.resume:
+                self._start()
+            elif self.is_main:
+                self.log.truncate(self.progress.log_bytes)
+            unsuppress_text(self.session.model)
+            self._saved = self.clock()
+            self._began = self._saved - self.progress.seconds
+            with self.stop, write_errors(self.folder, inside=self.folder):
+                self.trainer.train(resume_from_checkpoint=last)
                 if self.progress.finished and self.is_main:
-                    self._save_progress(self.run / "last")
+                    self._save_progress(self.folder / "last")
         finally:
             self.log.close()
+        if self.progress.finished:
+            self._compare()
+        return self.progress
+
+    def _start(self) -> None:
+        """Begin the run in its folder, and validate the untouched model."""
+        if self.is_main:
+            clear(self.folder)
+            save_inputs(self.folder, self.config, texts=())
+        validations = self.session.validate()
+        self.progress.untouched = validations[0].record()
+        self._report(validations, best=False)
+        self.progress.log_bytes = self.log.flush()
+        if self.is_main and self.session.data.held_out:
+            write_table(self.session.data.valid["valid"], self.folder / HELD_OUT)
+
+    def _compare(self) -> None:
+        """Report the change of the word error rate."""
+        before, after = self.progress.untouched["valid_wer"], -self.progress.best_score
+        self.listener.info(f"WER {before:.1f} % before training, {after:.1f} % after it")
+        if after > before:
+            self.listener.warn(
+                f"{self.out} is worse than the model that it started from: try a lower --lr, more data, or "
+                "--freeze-encoder"
+            )
 
     # -- events of the trainer -----------------------------------------------------------------------
 
@@ -193,7 +258,7 @@ class RunCallback(TrainerCallback):
         progress, now = self.progress, self.clock()
         progress.step, progress.epochs = state.global_step, float(state.epoch or 0.0)
         progress.seconds = now - self._began
-        if progress.step % self.config.log_every == 0 or progress.step == self.limits.max_steps:
+        if progress.step % self.config.train.log_every == 0 or progress.step == self.limits.max_steps:
             self._log(kwargs["lr_scheduler"].get_last_lr()[0])
         found, self.trainer.unreadable = self.trainer.unreadable, {}
         # The same in all processes, which must agree on what to do next.
@@ -202,7 +267,7 @@ class RunCallback(TrainerCallback):
         )
         limit = self.limits.reached(progress)
         if unreadable:
-            self.unreadable.add({i: why for part in all_gather(found) for i, why in part.items()})
+            self.session.unreadable.add({i: why for part in all_gather(found) for i, why in part.items()})
         if stopped:
             control.should_training_stop = control.should_save = True
         elif limit or progress.step % self.eval_every == 0:
@@ -215,11 +280,11 @@ class RunCallback(TrainerCallback):
         """Replace run/last by the checkpoint that the trainer has written; a run that is killed keeps the old one."""
         self.trainer.accelerator.wait_for_everyone()
         if self.is_main:
-            with atomic_folder(self.run / "last") as folder:
-                for file in Path(str(get_last_checkpoint(args.output_dir))).iterdir():
+            with atomic_folder(self.folder / "last") as folder:
+                for file in Path(str(get_last_checkpoint(str(self.folder / UNFINISHED)))).iterdir():
                     file.replace(folder / file.name)
                 self._save_progress(folder)
-            remove(Path(args.output_dir))
+            remove(self.folder / UNFINISHED)
         self.trainer.accelerator.wait_for_everyone()
         self._saved = self.clock()
         self._excluded += self._saved - self._step_ended
@@ -233,14 +298,6 @@ class RunCallback(TrainerCallback):
 
     def _step_seconds(self) -> float:
         return self.clock() - self._began - self._excluded
-
-    @contextmanager
-    def _exclude_from_steps(self) -> Iterator[None]:
-        began = self.clock()
-        try:
-            yield
-        finally:
-            self._excluded += self.clock() - began
 
     def _log(self, lr: float) -> None:
         progress, (step, seconds), now = self.progress, self._logged, self._step_seconds()
@@ -265,29 +322,22 @@ class RunCallback(TrainerCallback):
         }
         if self.is_main:
             self.log.write(record)
-        self.listener.train(record | {"share": self.limits.share(progress)})
+        self.listener.train(record | {"share": self.share()})
 
     # -- validation ----------------------------------------------------------------------------------
 
-    def score_untouched(self) -> None:
-        """Validate the model before training."""
-        validations = self.session.validate()
-        self.progress.untouched = validations[0].record()
-        self._report(validations, best=False)
-        self.progress.log_bytes = self.log.flush()
-
     def _validate(self, control: Any) -> None:
         """Validate the model and publish it if it is the best so far; a signal stops the run at once."""
+        began = self.clock()
         try:
-            with self._exclude_from_steps(), self.stop.at_once():
+            with self.stop.at_once():
                 validations = self.session.validate()
         except KeyboardInterrupt:
             control.should_training_stop = control.should_save = True
             return
-        with self._exclude_from_steps():
-            self._evaluate(validations)
-        control.should_save = True
-        control.should_training_stop = bool(self.progress.finished)
+        self._evaluate(validations)
+        control.should_save, control.should_training_stop = True, bool(self.progress.finished)
+        self._excluded += self.clock() - began
 
     def _evaluate(self, validations: list[Validation]) -> None:
         progress, values = self.progress, validations[0].record()
