@@ -213,7 +213,7 @@ def test_a_failed_start_leaves_nothing_and_harms_nothing(
         shutil.copy(file, data)
     spoil(data)
     new = fork_tx(arguments(tmp_path / "deep" / "m", data=data))
-    assert new.status == 1 and said in new.err and "fault in tx" not in new.err, new.err
+    assert new.status == 1 and said in new.err and "bug in tx" not in new.err, new.err
     assert not (tmp_path / "deep" / "m").exists()
     shutil.copytree(model(), old)
     before = tree(old)
@@ -264,7 +264,7 @@ def test_a_command_that_cannot_work_says_why(
     with inside(tmp_path):
         refused = fork_tx(["train", *words])
     assert refused.status == status and said in refused.err, refused.err
-    assert "fault in tx" not in refused.err and "Traceback" not in refused.err
+    assert "bug in tx" not in refused.err and "Traceback" not in refused.err
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -119,7 +119,10 @@ def test_sampling_is_random_by_its_seed_alone() -> None:
     assert cold == translate("-b", "1", stdin=text(*LINES)).out
 
 
-@pytest.mark.parametrize(("n", "what"), [(1, "ends after line 1"), (9, "goes on after the last line")])
+@pytest.mark.parametrize(
+    ("n", "what"),
+    [(1, "ends after line 1, before the source"), (9, "has more lines than the source")],
+)
 def test_prefixes_that_do_not_match_the_source_are_refused(tmp_path: Path, n: int, what: str) -> None:
     prefixes = tmp_path / "prefixes"
     prefixes.write_text("\n" * n)
@@ -161,8 +164,8 @@ def test_a_failure_leaves_no_half_of_a_file(tmp_path: Path) -> None:
     [
         (["--temperature", "0.5"], 2, "add --sample"),
         (["--seed", "2"], 2, "add --sample"),
-        (["--sample", "-n", "2"], 2, "sampling draws one"),
-        (["--sample", "-b", "4"], 2, "sampling draws one"),
+        (["--sample", "-n", "2"], 2, "gives one translation for each line"),
+        (["--sample", "-b", "4"], 2, "gives one translation for each line"),
         (["--max-len-extra", "0"], 2, "leave no room for a translation"),
         (["-b", "2", "-n", "3"], 2, "a beam of 2 cannot give 3"),
         (["-b", "0"], 2, ""),
@@ -179,7 +182,7 @@ def test_a_command_that_cannot_work_says_why(words: list[str], status: int, said
     refused = translate(*words, stdin=text(*LINES))
     assert refused.status == status and said in refused.err, refused.err
     assert not Path("/nonexistent").exists()
-    assert "fault in tx" not in refused.err and "Traceback" not in refused.err
+    assert "bug in tx" not in refused.err and "Traceback" not in refused.err
 
 
 def test_the_model_must_be_there_and_translate() -> None:

@@ -20,7 +20,7 @@ from tx.cli.app import main
         (
             "translate --qqq",
             "`tx translate` has no option --qqq",
-            "`tx translate --help` lists what there is",
+            "`tx translate --help` lists the options",
         ),
         ("translate -b 0", "--beam-size: expected 1 or more, got 0", "`tx translate --help` lists"),
         ("translate -b 2.5", "--beam-size: expected a whole number, got 2.5", "`tx translate --help`"),

@@ -17,17 +17,17 @@ import tx.nn.attention as attention_module
 from chromium import Page, needs_chromium, started
 from small import demo_pairs, demo_tokenizer
 from training import fork_tx, model
-from tx.cli.attention import _upright, print_grid
+from tx.cli.attention import _letters, print_grid
 from tx.config.schema import DecodeConfig
 from tx.data.batch import make_batch
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError, UsageError
-from tx.inspect.attention import START, Table, choose, page, read, rollout
+from tx.inspect.attention import START, AttentionMatrix, compute_attention, rollout, select_attention
 from tx.models.rnn import Config as RnnConfig
 from tx.models.rnn import EncoderDecoder
 from tx.models.transformer import Config, Transformer
-from tx.nn.attention import Attention, record_attention
-from tx.plots.attention import draw_attention
+from tx.nn.attention import Attention, watch
+from tx.plots.attention import attention_page, draw_attention
 from tx.plots.color import block, shade
 
 GREEDY = SearchOptions(DecodeConfig(beam_size=1))
@@ -120,13 +120,13 @@ def test_a_reversed_source_is_shown_in_its_own_order(settings: dict[str, Any]) -
 
 def test_a_reading_holds_what_the_model_saw_step_by_step() -> None:
     given = translator()
-    reading = read(given, LINE, None, GREEDY, top=4)
+    maps = compute_attention(given, LINE, None, GREEDY, top=4)
     (result,) = given.translate([LINE], GREEDY)
-    assert reading.translation == result.text and reading.source == LINE
+    assert maps.translation == result.text and maps.source == LINE
     ids = [*result.hypotheses[0].ids, 0]
-    assert reading.tgt.pieces == [given.tgt.piece(id) for id in ids]
-    assert reading.read.pieces == [START, *reading.tgt.pieces[:-1]]
-    assert reading.src.pieces == [*given.src.encode_pieces(LINE), "</s>"]
+    assert maps.tgt.pieces == [given.tgt.piece(id) for id in ids]
+    assert maps.decoder_input.pieces == [START, *maps.tgt.pieces[:-1]]
+    assert maps.src.pieces == [*given.src.encode_pieces(LINE), "</s>"]
     state = given.model.start(make_batch([given.src.encode(LINE)], None, given.src.pad_id, given.tgt.pad_id))
     token, total = given.tgt.bos_id, 0.0
     for step, id in enumerate(ids):
@@ -134,26 +134,26 @@ def test_a_reading_holds_what_the_model_saw_step_by_step() -> None:
             logits, state = given.model.step(torch.tensor([token]), state)
         probabilities = logits[0].softmax(-1)
         best = probabilities.topk(4)
-        shown = reading.candidates[step]
+        shown = maps.predictions[step]
         assert [c.piece for c in shown[:4]] == [given.tgt.piece(int(i)) for i in best.indices]
         assert [c.probability for c in shown[:4]] == pytest.approx(best.values.tolist(), rel=1e-4)
         assert [c.piece for c in shown if c.chosen] == [given.tgt.piece(id)]
         for layer in range(3):
             expected = seen[f"cross {layer + 1}"][0][0, :, 0]
-            assert np.allclose(reading.weights["cross"][layer][:, step], expected, atol=1e-5)
+            assert np.allclose(maps.weights["cross"][layer][:, step], expected, atol=1e-5)
         total += float(probabilities[id].log())
         token = id
-    assert reading.logprob == pytest.approx(total, rel=1e-4)
+    assert maps.logprob == pytest.approx(total, rel=1e-4)
 
 
 def test_a_forced_translation_is_read_as_it_is() -> None:
     given = translator()
     forced = "Eat the  cake größe"
-    reading = read(given, LINE, forced, GREEDY)
-    assert reading.translation == forced and reading.tgt.words == [*forced.split(), "</s>"]
-    assert reading.tgt.pieces[:-1] == given.tgt.encode_pieces(forced)
-    assert read(given, LINE, "", GREEDY).tgt.pieces == ["</s>"]
-    assert all(any(c.chosen for c in step) for step in reading.candidates)
+    maps = compute_attention(given, LINE, forced, GREEDY)
+    assert maps.translation == forced and maps.tgt.words == [*forced.split(), "</s>"]
+    assert maps.tgt.pieces[:-1] == given.tgt.encode_pieces(forced)
+    assert compute_attention(given, LINE, "", GREEDY).tgt.pieces == ["</s>"]
+    assert all(any(c.chosen for c in step) for step in maps.predictions)
 
 
 @pytest.mark.parametrize(
@@ -161,38 +161,38 @@ def test_a_forced_translation_is_read_as_it_is() -> None:
 )
 def test_what_cannot_be_read_is_refused(source: str, target: str | None) -> None:
     with pytest.raises(TxError) as caught:
-        read(translator(), source, target, GREEDY)
+        compute_attention(translator(), source, target, GREEDY)
     assert caught.value.hint
 
 
 def test_what_is_shown_is_the_mean_over_what_was_not_chosen() -> None:
-    reading = read(translator(), LINE, None, GREEDY)
-    layers = np.stack(reading.weights["cross"])  # [layers, H, T, S]
-    assert np.allclose(choose(reading, "cross").values, layers.mean((0, 1)))
-    assert np.allclose(choose(reading, "cross", 2).values, layers[1].mean(0))
-    assert np.allclose(choose(reading, "cross", 3, 2).values, layers[2, 1])
-    assert np.allclose(choose(reading, "cross", None, 1).values, layers[:, 0].mean(0))
-    table = choose(reading, "decoder", 1, 2)
-    assert table.rows == reading.tgt.pieces and table.columns == reading.read.pieces
+    maps = compute_attention(translator(), LINE, None, GREEDY)
+    layers = np.stack(maps.weights["cross"])  # [layers, H, T, S]
+    assert np.allclose(select_attention(maps, "cross").values, layers.mean((0, 1)))
+    assert np.allclose(select_attention(maps, "cross", 2).values, layers[1].mean(0))
+    assert np.allclose(select_attention(maps, "cross", 3, 2).values, layers[2, 1])
+    assert np.allclose(select_attention(maps, "cross", None, 1).values, layers[:, 0].mean(0))
+    table = select_attention(maps, "decoder", 1, 2)
+    assert table.rows == maps.tgt.pieces and table.columns == maps.decoder_input.pieces
     assert table.title == "attention within the translation, layer 1, head 2"
-    assert choose(reading, "encoder").title == "attention within the source, mean of 6 heads"
-    words = choose(reading, "encoder", words=True)
+    assert select_attention(maps, "encoder").title == "attention within the source, mean of 6 heads"
+    words = select_attention(maps, "encoder", words=True)
     assert words.rows == words.columns == [*LINE.split(), "</s>"]
     assert np.allclose(words.values.sum(axis=1), 1, atol=1e-5)
     for wrong in ({"layer": 4}, {"layer": 0}, {"head": 3}):
         with pytest.raises(UsageError, match="there is no"):
-            choose(reading, "cross", **wrong)
+            select_attention(maps, "cross", **wrong)
 
 
 def test_an_rnn_has_one_attention_and_no_rollout() -> None:
-    reading = read(rnn(), LINE, None, GREEDY)
-    assert list(reading.weights) == ["cross"] and len(reading.weights["cross"]) == 1
-    assert choose(reading, "cross").title == "attention from the translation to the source"
+    maps = compute_attention(rnn(), LINE, None, GREEDY)
+    assert list(maps.weights) == ["cross"] and len(maps.weights["cross"]) == 1
+    assert select_attention(maps, "cross").title == "attention from the translation to the source"
     with pytest.raises(UsageError, match="no attention within the source"):
-        choose(reading, "encoder")
-    with pytest.raises(UsageError, match="one alone"):
-        choose(reading, "cross", rolled=True)
-    assert "__" not in re.sub(r"<script.*", "", page(reading, "rnn"), flags=re.DOTALL)
+        select_attention(maps, "encoder")
+    with pytest.raises(UsageError, match="a single one"):
+        select_attention(maps, "cross", rolled_out=True)
+    assert "__" not in re.sub(r"<script.*", "", attention_page(maps, "rnn"), flags=re.DOTALL)
 
 
 def test_rollout_is_the_derivative_of_a_model_of_averages() -> None:
@@ -243,7 +243,7 @@ def test_shades_grow_darker() -> None:
 
 
 def test_a_figure_names_every_row_and_column() -> None:
-    table = choose(read(translator(), LINE, None, GREEDY), "cross")
+    table = select_attention(compute_attention(translator(), LINE, None, GREEDY), "cross")
     (axes,) = draw_attention(table, "caption").axes
     assert [label.get_text() for label in axes.get_yticklabels()] == table.rows
     assert [label.get_text() for label in axes.get_xticklabels()] == table.columns
@@ -252,7 +252,7 @@ def test_a_figure_names_every_row_and_column() -> None:
 
 
 def test_letters_stand_upright_with_what_combines_with_them() -> None:
-    assert _upright("aé日e\u0301") == ["a", "é", "日", "e\u0301"] and _upright("") == []
+    assert _letters("aé日e\u0301") == ["a", "é", "日", "e\u0301"] and _letters("") == []
 
 
 HARMFUL = "</script><script>document.title='gone'</script> <!-- __DATA__ __TITLE__ \u2028 & \"' \\u003c"
@@ -265,8 +265,8 @@ def data_of(text: str) -> Any:
 
 
 def test_text_on_the_page_stays_text() -> None:
-    reading = read(translator(), HARMFUL, HARMFUL, GREEDY)
-    text = page(reading, "<b>")
+    maps = compute_attention(translator(), HARMFUL, HARMFUL, GREEDY)
+    text = attention_page(maps, "<b>")
     assert text.count("<script") == 2 and text.count("</script>") == 2
     assert f"<title>{html.escape(HARMFUL)} " in text
     data = data_of(text)
@@ -276,13 +276,13 @@ def test_text_on_the_page_stays_text() -> None:
 
 
 def test_the_page_holds_every_layer_and_head() -> None:
-    reading = read(translator(), LINE, None, GREEDY)
-    data = data_of(page(reading, "model"))
-    for kind, layers in reading.weights.items():
+    maps = compute_attention(translator(), LINE, None, GREEDY)
+    data = data_of(attention_page(maps, "model"))
+    for kind, layers in maps.weights.items():
         assert np.allclose(data["weights"][kind], layers, atol=6e-4)
-        assert np.allclose(data["rollout"][kind], rollout(reading.weights)[kind], atol=6e-4)
+        assert np.allclose(data["rollout"][kind], rollout(maps.weights)[kind], atol=6e-4)
     assert [[c[0] for c in step] for step in data["candidates"]] == [
-        [c.piece for c in step] for step in reading.candidates
+        [c.piece for c in step] for step in maps.predictions
     ]
 
 
@@ -302,22 +302,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 @needs_chromium
 @pytest.mark.timeout(120)
 def test_a_browser_shows_what_a_word_looked_at(browser: Page, tmp_path: Path) -> None:
-    reading, shown = read(translator(), LINE + " </script>", None, GREEDY), browser
-    (tmp_path / "a.html").write_text(page(reading, "model"), encoding="utf-8")
+    maps, shown = compute_attention(translator(), LINE + " </script>", None, GREEDY), browser
+    (tmp_path / "a.html").write_text(attention_page(maps, "model"), encoding="utf-8")
     shown.open((tmp_path / "a.html").as_uri())
-    n_src, n_tgt = len(reading.src.pieces), len(reading.tgt.pieces)
+    n_src, n_tgt = len(maps.src.pieces), len(maps.tgt.pieces)
     assert shown.run("document.querySelectorAll('.chip').length") == n_src + n_tgt
     assert shown.run(chips("src")) == [0] * n_src, "nothing is lit at first"
-    mean = choose(reading, "cross").values
+    mean = select_attention(maps, "cross").values
     for place in (1, 2):
         shown.hover(f"#tgt .chip:nth-child({place})")
         assert np.allclose(shown.run(chips("src")), mean[place - 1], atol=2e-3)
         said = shown.run("[...document.querySelectorAll('.candidate b')].map(e => e.textContent)")
-        assert said == [c.piece for c in reading.candidates[place - 1]]
+        assert said == [c.piece for c in maps.predictions[place - 1]]
         likely = shown.run("[...document.querySelectorAll('.candidate span')].map(e => e.textContent)")
         assert (
-            likely == [f"{100 * c.probability:.1f}%" for c in reading.candidates[place - 1]]
-            or len(likely) > 1
+            likely == [f"{100 * c.probability:.1f}%" for c in maps.predictions[place - 1]] or len(likely) > 1
         )
         lines = shown.run("[...document.querySelectorAll('#lines path')].map(e => Number(e.dataset.row))")
         assert lines and set(lines) == {place - 1}
@@ -327,24 +326,26 @@ def test_a_browser_shows_what_a_word_looked_at(browser: Page, tmp_path: Path) ->
     shown.click("#layers [data-value='1']")
     shown.click("#heads [data-value='0']")
     shown.hover("#tgt .chip:nth-child(2)")
-    assert np.allclose(shown.run(chips("src")), reading.weights["cross"][1][0][1], atol=2e-3)
+    assert np.allclose(shown.run(chips("src")), maps.weights["cross"][1][0][1], atol=2e-3)
     shown.click("#kinds [data-value='encoder']")
     shown.hover("#lines text[text-anchor=end]:nth-of-type(2)")
-    assert np.allclose(shown.run(chips("src")), reading.weights["encoder"][1].mean(0)[1], atol=2e-3)
+    assert np.allclose(shown.run(chips("src")), maps.weights["encoder"][1].mean(0)[1], atol=2e-3)
     colors = shown.run(
         "new Set([...document.querySelectorAll('#lines path')].map(e => e.getAttribute('stroke'))).size"
     )
     assert colors == 2, "a colour for each head"
     shown.click("#layers [data-value='rollout']")
     shown.hover("#src .chip:nth-child(2)")
-    assert np.allclose(shown.run(chips("src")), rollout(reading.weights)["encoder"][1], atol=2e-3)
+    assert np.allclose(shown.run(chips("src")), rollout(maps.weights)["encoder"][1], atol=2e-3)
     shown.click("#units [data-value='true']")
     words = shown.run("[...document.querySelectorAll('#src .chip')].map(e => e.textContent)")
-    assert words == reading.src.words
+    assert words == maps.src.words
     shown.click("#kinds [data-value='cross']")
     shown.click("#layers [data-value='mean']")
     shown.hover("#tgt .chip:nth-child(1)")
-    assert np.allclose(shown.run(chips("src")), choose(reading, "cross", words=True).values[0], atol=3e-3)
+    assert np.allclose(
+        shown.run(chips("src")), select_attention(maps, "cross", words=True).values[0], atol=3e-3
+    )
     shown.click("#tgt .chip:nth-child(1)")
     shown.hover("#src .chip:nth-child(1)")
     assert shown.run("document.querySelector('#tgt .chip').classList.contains('here')"), "a click keeps it"
@@ -356,7 +357,9 @@ def test_a_browser_shows_what_a_word_looked_at(browser: Page, tmp_path: Path) ->
 @pytest.mark.timeout(120)
 def test_no_text_breaks_out_of_the_page(browser: Page, tmp_path: Path) -> None:
     file, shown = tmp_path / "b.html", browser
-    file.write_text(page(read(rnn(), HARMFUL, HARMFUL, GREEDY), "<b>"), encoding="utf-8")
+    file.write_text(
+        attention_page(compute_attention(rnn(), HARMFUL, HARMFUL, GREEDY), "<b>"), encoding="utf-8"
+    )
     shown.open(f"{file.as_uri()}#at=tgt:0&words=1")
     assert shown.run("document.title").startswith("</script><script>document.title='gone'</script>")
     assert shown.run("document.querySelectorAll('script').length") == 2
@@ -397,12 +400,12 @@ def test_tx_attention_prints_a_grid(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["a", "--rollout", "--layer", "1"], "leave --layer and --head away"),
+        (["a", "--rollout", "--layer", "1"], "omit --layer and --head"),
         (["a", "--layer", "9"], "there is no layer 9"),
-        (["a", "--kind", "self"], "no kind of attention 'self'"),
+        (["a", "--kind", "self"], "--kind: 'self' is not one of 'cross', 'encoder', 'decoder'"),
         (["a", "-o", "x.gif"], "end its name in .png, .svg or .html"),
         (["a", "-o", "nowhere/x.html"], "no folder nowhere"),
-        (["a", "-o", "x.png", "--json"], "--json goes to stdout"),
+        (["a", "-o", "x.png", "--json"], "--json and -o exclude each other"),
         ([" "], "the source has no words"),
     ],
 )
@@ -414,11 +417,11 @@ def test_what_makes_no_sense_is_told(words: list[str], said: str) -> None:
 def test_a_wide_grid_comes_in_bands_that_fit(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tx.cli.attention.shutil.get_terminal_size", lambda: os.terminal_size((40, 25)))
+    monkeypatch.setattr("tx.cli.console.shutil.get_terminal_size", lambda: os.terminal_size((40, 25)))
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
     names = [f"c{n}" for n in range(30)]
-    print_grid(Table(["one", "two", "three"], names, np.eye(3, 30, dtype=np.float32), ""))
+    print_grid(AttentionMatrix(["one", "two", "three"], names, np.eye(3, 30, dtype=np.float32), ""))
     rows = capsys.readouterr().out.split("\n")
     assert max(map(len, rows)) <= 40
     assert [row.split() for row in rows if row.strip()[:2] in ("on", "tw")] == [

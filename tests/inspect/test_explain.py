@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 from small import demo_pairs, demo_tokenizer, random_translator
 from training import fork_tx, model
-from tx.cli.plot_positions import _fitting
+from tx.cli.plot_positions import spread
 from tx.config.schema import DecodeConfig
 from tx.decode.sampling import Sampling
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import UsageError
 from tx.inspect.explain import explain
+from tx.inspect.positions import LAYOUTS, encodings, similarity
 from tx.models.rnn import Config, EncoderDecoder
-from tx.plots.positions import LAYOUTS, draw_positions, encodings, similarity
+from tx.plots.positions import draw_positions
 
 LINE = demo_pairs()[0].english
 DECODE = DecodeConfig(beam_size=4)
@@ -32,7 +33,7 @@ DECODE = DecodeConfig(beam_size=4)
 def test_choices_are_what_each_search_gives_and_scores_what_the_model_says() -> None:
     translator = random_translator()
     found = explain(translator, DECODE, LINE, samples=2, seed=7)
-    named = {choice.search: choice for choice in found.choices}
+    named = {result.search: result for result in found.results}
     assert list(named) == ["greedy", "beam 4", "beam 4, no. 2", "beam 4, no. 3", "sample 7", "sample 8"]
     (greedy,) = translator.translate([LINE], SearchOptions(DecodeConfig(beam_size=1)))
     (beam,) = translator.translate([LINE], SearchOptions(DECODE, 3))
@@ -45,21 +46,21 @@ def test_choices_are_what_each_search_gives_and_scores_what_the_model_says() -> 
         (named["sample 8"], drawn.hypotheses[0]),
     ):
         assert choice.score == pytest.approx(choice.logprob / (len(hypothesis.ids) + 1))
-    assert found.reading.translation == beam.text and found.reading.logprob == pytest.approx(
+    assert found.maps.translation == beam.text and found.maps.logprob == pytest.approx(
         named["beam 4"].logprob, rel=1e-4
     )
 
 
-def test_glances_are_the_largest_weights() -> None:
+def test_the_strongest_attention_is_the_largest_weight() -> None:
     found = explain(random_translator(), DECODE, LINE, samples=0)
-    assert list(found.glances) == ["cross 1", "encoder 1", "decoder 1"]
-    for name, seen in found.glances.items():
+    assert list(found.strongest) == ["cross 1", "encoder 1", "decoder 1"]
+    for name, seen in found.strongest.items():
         kind = name.split()[0]
-        weights = found.reading.weights[kind][0].mean(0)
-        rows, columns = found.reading.axes(kind)
-        assert [g.place for g in seen] == weights.argmax(1).tolist() and len(seen) == len(rows.pieces)
-        assert [g.weight for g in seen] == pytest.approx(weights.max(1).tolist())
-        assert [g.piece for g in seen] == [columns.pieces[g.place] for g in seen]
+        weights = found.maps.weights[kind][0].mean(0)
+        rows, columns = found.maps.queries_and_keys(kind)
+        assert [a.place for a in seen] == weights.argmax(1).tolist() and len(seen) == len(rows.pieces)
+        assert [a.weight for a in seen] == pytest.approx(weights.max(1).tolist())
+        assert [a.piece for a in seen] == [columns.pieces[a.place] for a in seen]
 
 
 def test_a_model_without_attention_is_explained_all_the_same() -> None:
@@ -67,8 +68,8 @@ def test_a_model_without_attention_is_explained_all_the_same() -> None:
     config = Config(len(tokenizer), len(tokenizer), d_embedding=4, d_model=4, attention="none", max_len=60)
     translator = Translator(EncoderDecoder(config), tokenizer, tokenizer, torch.device("cpu"))
     found = explain(translator, DecodeConfig(beam_size=1), LINE)
-    assert found.glances == {} and found.reading.weights == {}
-    assert "beam 5" in [choice.search for choice in found.choices]
+    assert found.strongest == {} and found.maps.weights == {}
+    assert "beam 5" in [result.search for result in found.results]
     document = json.loads(json.dumps(found.as_json(2)))
     assert document["steps"][0]["looks_at"] == {} and len(document["steps"]) == 2
 
@@ -89,9 +90,9 @@ def test_tx_explain_shows_every_part(tmp_path: Path) -> None:
     done = fork_tx(words)
     assert done.status == 0, done.err
     for part in (
-        "The source in pieces",
+        "Source pieces and their strongest attention",
         "step 2, after",
-        "likeliest",
+        "top 3 ",
         "cross",
         "decoder",
         "greedy\t",
@@ -134,7 +135,7 @@ def test_similarity_is_the_mean_cosine_of_the_frequencies(length: int, d_model: 
 
 @given(st.integers(1, 40).map(lambda n: 2 * n), st.integers(2, 60), st.booleans())
 def test_dimensions_left_out_leave_pairs_whole(d_model: int, width: int, in_pairs: bool) -> None:
-    kept = _fitting(d_model, width, in_pairs)
+    kept = spread(d_model, width, in_pairs)
     assert kept == sorted(set(kept)) and 0 < len(kept) <= width and kept[0] >= 0 and kept[-1] < d_model
     assert len(kept) >= min(width, d_model) - 1
     if in_pairs:

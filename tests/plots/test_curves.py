@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from terminal import on_terminal
 from tx.cli.app import main
 from tx.errors import TxError
-from tx.plots.curves import Curve, curves_of, draw_curves, end_of, metrics_of, read_run, text_curves
+from tx.inspect.learning_curves import default_metrics, last_x, read_run
+from tx.plots.curves import Line, draw_curves, lines_of, text_curves
 from tx.plots.curves import _ticks as ticks
 
 
@@ -69,11 +70,11 @@ def test_runs_of_speech_show_their_word_error_rate_of_which_less_is_better(tx: A
     path.parent.mkdir(parents=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = read_run(str(path))
-    assert metrics_of([run]) == ["loss", "wer"]
+    assert default_metrics([run]) == ["loss", "wer"]
     assert run.best("wer") == (20, 2.0, 20.0) and run.best("cer")[2] == 10.0
     status, out, _ = tx("mine")
     assert status == 0 and "word error rate, %" in out
-    (curve,) = curves_of([run], "wer", "steps")
+    (curve,) = lines_of([run], "wer", "steps")
     axes = draw_curves([run], ["wer"], "steps").axes[0]
     assert axes.get_ylim()[1] > 58 and list(curve.y) == [58, 30, 20, 25]  # the untouched model is seen
 
@@ -88,9 +89,9 @@ def test_a_run_is_found_by_its_package_its_folder_or_its_log(tmp_path: Path) -> 
         assert [row[0] for row in run.valid["loss"].rows] == [50, 100, 150, 200]  # the mean is no point of it
         assert np.allclose(run.valid["loss"].xy("minutes")[0], [5, 10, 15, 20])
         assert run.best("loss") == pytest.approx((200, 20, 2.0))
-        assert metrics_of([run]) == ["loss"]
+        assert default_metrics([run]) == ["loss"]
     other = read_run(str(log(tmp_path / "copy.jsonl", bleu=True)))
-    assert other.name == "copy" and metrics_of([run, other]) == ["loss", "bleu"]
+    assert other.name == "copy" and default_metrics([run, other]) == ["loss", "bleu"]
     assert other.best("bleu")[0] == 100
 
 
@@ -102,7 +103,7 @@ def test_a_log_that_is_being_written_is_read_as_far_as_it_is(tmp_path: Path) -> 
     assert read_run(str(path)) == whole
     with path.open("a") as file:
         file.write("\n{}\n")
-    with pytest.raises(TxError, match=r"metrics.jsonl:26 is no record of a run"):
+    with pytest.raises(TxError, match=r"metrics.jsonl:26 is not a record of a run"):
         read_run(str(path))
     path.write_text('{"step": 5, "seconds": 1, "loss": NaN}\n')
     with pytest.raises(TxError, match="has no values yet"):
@@ -124,7 +125,7 @@ def test_ticks_are_round_and_within(low: float, width: float, n: int) -> None:
 @settings(max_examples=100, deadline=None)
 def test_letters_stand_where_the_values_are(values: list[float], width: int, height: int) -> None:
     x, y = np.arange(1.0, len(values) + 1), np.array(values)
-    lines = text_curves([Curve(0, False, x, y)], "steps", float(x[-1]), width, height)
+    lines = text_curves([Line(0, False, x, y)], "steps", float(x[-1]), width, height)
     rows = ["".join(text for text, _ in line) for line in lines]
     assert len(rows) == height and len(set(map(len, rows))) == 1
     margin = len(lines[0][0][0])
@@ -147,7 +148,7 @@ def test_letters_stand_where_the_values_are(values: list[float], width: int, hei
 
 def test_lines_have_no_gaps() -> None:
     x = np.arange(1.0, 9.0)
-    curve = Curve(0, True, x, np.array([0, 9, 0, 9, 0, 9, 0, 9.0]))
+    curve = Line(0, True, x, np.array([0, 9, 0, 9, 0, 9, 0, 9.0]))
     lines = text_curves([curve], "steps", 8.0, 60, 12)
     columns = list(zip(*(line[1:] for line in lines[:-2]), strict=True))
     first = next(i for i, column in enumerate(columns) if any(run == 0 for _, run in column))
@@ -162,7 +163,7 @@ def test_panels_share_their_axis_and_runs_their_colour(tmp_path: Path) -> None:
         read_run(str(log(tmp_path / "a.jsonl", 20))),
         read_run(str(log(tmp_path / "b.jsonl", 40, bleu=True, worse=0.2))),
     ]
-    assert end_of(runs, "steps") == 400 and end_of(runs, "minutes") == 40
+    assert last_x(runs, "steps") == 400 and last_x(runs, "minutes") == 40
     figure = draw_curves(runs, ["loss", "bleu"], "steps")
     loss, bleu = figure.axes
     assert loss.get_xlim() == bleu.get_xlim()
@@ -172,7 +173,7 @@ def test_panels_share_their_axis_and_runs_their_colour(tmp_path: Path) -> None:
         if len(line.get_ydata()) > 1
     }
     assert len(ends) == 4 and ends[2.0] == ends[1.5] != ends[1.45]
-    assert [curve.run for curve in curves_of(runs, "bleu", "steps")] == [1]
+    assert [curve.run for curve in lines_of(runs, "bleu", "steps")] == [1]
     told = [text.get_text() for text in loss.texts]
     assert sorted(told) == ["a", "b", "best 1.95", "best 2"]
 
@@ -194,7 +195,7 @@ def test_the_command(tx: Any, tmp_path: Path) -> None:
         (["nothing"], 1, "there is no run in nothing"),
         (["a", "--metric", "bleu"], 1, "no run measured bleu"),
         (["a", "--metric", "blue"], 2, "did you mean 'bleu'?"),
-        (["a", "--by", "weeks"], 2, "steps and minutes"),
+        (["a", "--by", "weeks"], 2, "'steps', 'minutes'"),
         (["a", "-o", "c.pdf"], 2, "c.pdf"),
     ):
         found = tx(*words)

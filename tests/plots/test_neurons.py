@@ -18,15 +18,23 @@ from terminal import on_terminal
 from tx.cli.app import main
 from tx.decode.generate import LanguageModel, TorchLM, open_language_model
 from tx.errors import TxError, UsageError
-from tx.inspect.neurons import COUNTS, HOLDS, Trace, Unit, parse_unit, rank_units, trace
-from tx.plots.neurons import NEWLINE, draw_text, lines_of, write_html
-from tx.text.incremental import encode_text
+from tx.inspect.neurons import (
+    BINARY_PROPERTIES,
+    COUNT_PROPERTIES,
+    Activations,
+    Unit,
+    compute_activations,
+    parse_unit,
+    rank_units,
+)
+from tx.plots.neurons import NEWLINE, color_scale, draw_text, lines_of, write_html
+from tx.text.running import encode_text
 
 TEXT = 'ROMEO:\nAy me, "sad (hours) seem" 10 long;\n\nsh\'d "go\n\nno: "x"\n'
 
 
 def marks(name: str, text: str = TEXT) -> str:
-    return "".join("x" if value else "-" for value in HOLDS[name](text))
+    return "".join("x" if value else "-" for value in BINARY_PROPERTIES[name](text))
 
 
 # --- values ---
@@ -36,21 +44,21 @@ def marks(name: str, text: str = TEXT) -> str:
 def test_values_are_those_after_each_character(name: str, tmp_path: Path) -> None:
     model = open_language_model(keep(tmp_path / "model", random_model(name)))
     text = "ROMEO:\nab c"
-    found = trace(model, text)
-    assert found.text == text and found.values.shape == (len(text), sum(found.widths))
-    reader = model.empty.copy()
-    reader.feed([0])
+    found = compute_activations(model, text)
+    assert found.text == text and found.values.shape == (len(text), sum(found.layer_sizes))
+    reader = model.empty.fork()
+    reader.read([0])
     for row, id in zip(found.values, encode_text(text, ALPHABET), strict=True):
-        reader.feed([id])
-        assert np.allclose(row, np.concatenate(reader.activations), atol=1e-6)
-    assert found.widths == tuple(len(units) for units in reader.activations)
+        reader.read([id])
+        assert np.allclose(row, np.concatenate(reader.units), atol=1e-6)
+    assert found.layer_sizes == tuple(len(units) for units in reader.units)
 
 
 def test_the_units_of_an_lstm_are_the_tanh_of_its_cells(tmp_path: Path) -> None:
     import torch
 
     torch_model: Any = random_model("lstm")
-    found = trace(open_language_model(keep(tmp_path / "model", torch_model)), "ab")
+    found = compute_activations(open_language_model(keep(tmp_path / "model", torch_model)), "ab")
     with torch.inference_mode():
         _, state = torch_model.feed(torch.tensor([[0, *ALPHABET.encode("ab")]]), torch_model.start(1))
     assert np.allclose(found.values[-1], np.tanh(state.tensors[1][:, 0].numpy().ravel()), atol=1e-6)
@@ -59,33 +67,35 @@ def test_the_units_of_an_lstm_are_the_tanh_of_its_cells(tmp_path: Path) -> None:
 def test_the_characters_of_a_piece_share_its_values(tmp_path: Path) -> None:
     tokenizer = tokenizer_of("bpe")
     model = open_language_model(keep(tmp_path / "model", random_model("gru", len(tokenizer)), tokenizer))
-    found = trace(model, "They will eat größe\n")
+    found = compute_activations(model, "They will eat größe\n")
     assert found.text == "They will eat größe\n"
     n_tokens = len(encode_text(found.text, tokenizer))
     assert len(np.unique(found.values, axis=0)) <= n_tokens < len(found.text)
 
 
 def test_units_have_names(tmp_path: Path) -> None:
-    traced = Trace("ab", np.arange(10, dtype=np.float32).reshape(2, 5), (2, 3))
-    assert [str(traced.unit(column)) for column in range(5)] == ["1:1", "1:2", "2:1", "2:2", "2:3"]
-    assert [traced.column(traced.unit(column)) for column in range(5)] == list(range(5))
-    steps = Trace("x" * 101, np.array([[k, 3.0, k == 50] for k in range(101)], np.float32), (3,))
-    assert steps.scaled(Unit(1, 1)) == pytest.approx((np.arange(101) - 50) / 24)
-    assert not steps.scaled(Unit(1, 2)).any()
-    assert sorted(set(steps.scaled(Unit(1, 3)).tolist())) == [-2, 2]
+    activations = Activations("ab", np.arange(10, dtype=np.float32).reshape(2, 5), (2, 3))
+    assert [str(activations.unit(column)) for column in range(5)] == ["1:1", "1:2", "2:1", "2:2", "2:3"]
+    assert [
+        activations.of(activations.unit(column)).tolist() for column in range(5)
+    ] == activations.values.T.tolist()
+    steps = Activations("x" * 101, np.array([[k, 3.0, k == 50] for k in range(101)], np.float32), (3,))
+    assert color_scale(steps.of(Unit(1, 1))) == pytest.approx((np.arange(101) - 50) / 24)
+    assert not color_scale(steps.of(Unit(1, 2))).any()
+    assert sorted(set(color_scale(steps.of(Unit(1, 3))).tolist())) == [-2, 2]
     assert steps.head(7).values.shape == (7, 3)
     assert parse_unit("2:13") == Unit(2, 13)
     for unit in (Unit(0, 1), Unit(3, 1), Unit(2, 4), Unit(1, 0)):
         with pytest.raises(UsageError, match=f"no unit {unit}"):
-            traced.column(unit)
+            activations.of(unit)
     for text in ("2", "2:x", ":", "-1:2"):
-        with pytest.raises(UsageError, match="is no unit"):
+        with pytest.raises(UsageError, match="is not a unit"):
             parse_unit(text)
 
 
 def test_a_model_that_shows_no_units_is_refused() -> None:
-    with pytest.raises(TxError, match="does not show its hidden units"):
-        trace(LanguageModel(TorchLM(random_model("gru")), ALPHABET), "ab")
+    with pytest.raises(TxError, match="hidden units of this model cannot be read"):
+        compute_activations(LanguageModel(TorchReader(random_model("gru")), ALPHABET), "ab")
 
 
 # --- properties ---
@@ -102,8 +112,8 @@ def test_properties_hold_where_they_should() -> None:
     assert marks("in a word of capitals") == "xxxxx" + "-" * 56
     assert marks("last letter of a word", "Ay o'er sad, a1 é!") == "-x----x---x-----x-"
     assert marks("after a newline", "a\n\nb") == "-xx-"
-    assert COUNTS["position in line"]("ab\nc\n\nde").tolist() == [1, 2, 0, 1, 0, 0, 1, 2]
-    assert COUNTS["position in word"]("ab o'er").tolist() == [1, 2, 0, 1, 2, 3, 4]
+    assert COUNT_PROPERTIES["position in line"]("ab\nc\n\nde").tolist() == [1, 2, 0, 1, 0, 0, 1, 2]
+    assert COUNT_PROPERTIES["position in word"]("ab o'er").tolist() == [1, 2, 0, 1, 2, 3, 4]
     for name in ("capital letter", "digit", "space", "punctuation", "vowel"):
         expected = {
             "capital letter": str.isupper,
@@ -127,25 +137,28 @@ def test_units_are_ranked_as_by_definition_and_by_scipy(seed: int, top: int, tie
     chance = np.random.default_rng(seed)
     text = "".join(chance.choice(list("ab C1\n,\"'"), size=200))
     values = chance.normal(size=(200, 5)).astype(np.float32)
-    values[:, 2] += 2 * HOLDS["capital letter"](text)
-    values[:, 3] = -COUNTS["position in line"](text)
+    values[:, 2] += 2 * BINARY_PROPERTIES["capital letter"](text)
+    values[:, 3] = -COUNT_PROPERTIES["position in line"](text)
     values[:, 4] = 0.5
     if ties:
         values = values.round()
-    matches, rare = rank_units(Trace(text, values, (2, 3)), top)
-    assert {match.property for match in matches} | set(rare) == {*HOLDS, *COUNTS}
-    names = [str(Trace("", values, (2, 3)).unit(column)) for column in range(5)]
-    for name in (*HOLDS, *COUNTS):
+    matches, rare = rank_units(Activations(text, values, (2, 3)), top)
+    assert {match.property for match in matches} | set(rare) == {*BINARY_PROPERTIES, *COUNT_PROPERTIES}
+    names = [str(Activations("", values, (2, 3)).unit(column)) for column in range(5)]
+    for name in (*BINARY_PROPERTIES, *COUNT_PROPERTIES):
         found = [match for match in matches if match.property == name]
         if name in rare:
-            assert not found and min(HOLDS[name](text).sum(), 200 - HOLDS[name](text).sum()) < 10
+            assert (
+                not found
+                and min(BINARY_PROPERTIES[name](text).sum(), 200 - BINARY_PROPERTIES[name](text).sum()) < 10
+            )
             continue
-        if name in HOLDS:
-            wanted = HOLDS[name](text)
+        if name in BINARY_PROPERTIES:
+            wanted = BINARY_PROPERTIES[name](text)
             strength = {u: auc(wanted, values[:, i]) - 0.5 for i, u in enumerate(names)}
             zero = 0.5
         else:
-            numbers = COUNTS[name](text)
+            numbers = COUNT_PROPERTIES[name](text)
             strength = {
                 u: spearmanr(numbers, values[:, i])[0] if np.ptp(values[:, i]) else 0.0
                 for i, u in enumerate(names)
@@ -214,7 +227,7 @@ def test_the_command(tx: Any, tmp_path: Path) -> None:
     status, out, err = tx("text")
     header, *rows = (line.split("\t") for line in out.splitlines())
     assert len(header) == 4
-    assert status == 0 and "too rare in 570 characters to judge: inside quotes" in err
+    assert status == 0 and "too rare in 570 characters to be ranked: inside quotes" in err
     assert "position in line" in [row[0] for row in rows] and all(len(row) == 4 for row in rows)
     records = json.loads(tx("text", "--json", "--top", "2")[1])
     assert [r["unit"] for r in records][::2] == [row[1] for row in rows]
@@ -237,7 +250,7 @@ def test_the_command(tx: Any, tmp_path: Path) -> None:
     [
         (["text", "--unit", "9:1"], 2, "the units are 1:1 to 1:24, 2:1 to 2:24"),
         (["text", "--track", "position in lin"], 2, "did you mean 'position in line'?"),
-        (["text", "--track", "digit"], 2, "to judge 'digit'"),
+        (["text", "--track", "digit"], 2, "to rank units by 'digit'"),
         (["text", "-o", "x.png"], 2, "no unit is chosen"),
         (["text", "--unit", "1:1", "-o", "x.pdf"], 2, "end its name in .png, .svg or .html"),
         (["text", "--unit", "1:1", "--track", "digit"], 2, "both choose"),

@@ -21,8 +21,8 @@ from seqeval.metrics import classification_report
 from training import at_step, differences, fork_tx, home, save_always, send, shared
 from tx.decode.tag import open_tagger
 from tx.evaluate.tagging import confidence_interval, count_spans, f1_of, p_value, span_scores
+from tx.inspect.learning_curves import default_metrics, read_run
 from tx.package import Package
-from tx.plots.curves import metrics_of, read_run
 from tx.text.conll import Span, read_tagged
 from tx.vectors import write_vectors
 
@@ -121,7 +121,7 @@ def test_a_run_learns_and_says_what_it_found() -> None:
     assert "ref  " in said and "hyp  " in said
     assert f"try: tx tag -m {out} --from columns" in said
     scores = {score["metric"]: score["value"] for score in Package.open(out).scores}
-    assert metrics_of([read_run(str(out))]) == ["loss", "f1"]
+    assert default_metrics([read_run(str(out))]) == ["loss", "f1"]
     assert scores["F1"] > 90 and set(scores) == {"F1", "precision", "recall", "loss"}
     card = (out / "README.md").read_text()
     assert f"tx tag -m {out.name}" in card and "sentences: 120" in card
@@ -218,7 +218,7 @@ def test_columns_and_json_and_scores() -> None:
     assert line[rome["start"] : rome["end"]] == rome["text"] == "Rome" and 0.5 < rome["score"] <= 1
     scored = tx("tag", "-m", name, "--scores", stdin=line).out
     refused = tx("tag", "-m", name, "--scores", "--format", "json", stdin=line)
-    assert refused.status == 2 and "--scores means nothing with --format json" in refused.err
+    assert refused.status == 2 and "--scores does not apply to --format json" in refused.err
     assert scored == f"[PER {bob['score']:.2f} Bob Hope] lives in [LOC {rome['score']:.2f} Rome].\n"
 
 

@@ -202,7 +202,7 @@ def test_after_any_file_operation_failed(tmp_path: Path, part: int) -> None:
     n = 1 + int((part + random.random()) * operations() / N_FAILURES)
     failed = start_or_resume(out, at_operation(n, out, no_space))
     if failed.status != 0:  # what only tidies up may fail
-        assert failed.status == 1 and "escaped" not in failed.err and "fault in tx" not in failed.err, (
+        assert failed.status == 1 and "escaped" not in failed.err and "bug in tx" not in failed.err, (
             f"{n}: {failed.err}"
         )
         assert failed.err.count("tx: error: ") == 1 and "No space left on device" in failed.err
@@ -317,7 +317,7 @@ def test_any_damage_to_a_run_is_refused(tmp_path: Path) -> None:
         for harm in (bytes(flipped), None):
             file.unlink() if harm is None else file.write_bytes(harm)
             refused = resume(copy)
-            assert refused.status == 1 and "fault in tx" not in refused.err, f"{file.name}: {refused.err}"
+            assert refused.status == 1 and "bug in tx" not in refused.err, f"{file.name}: {refused.err}"
             assert str(file.parent) in refused.err
         file.write_bytes(data)
     assert resume(copy).status == 0

@@ -65,6 +65,7 @@ COMMANDS: dict[str, list[tuple[str, str, str | None]]] = {
     ],
     "data": [("check", "data:check", None)],
 }
+METAVARS = {bool: "", int: "N", float: "X"}  # of options that declare none
 
 
 class LazyCommands(Mapping[str, Any]):
@@ -88,6 +89,12 @@ class LazyCommands(Mapping[str, Any]):
             single.command(name, cls=getattr(module, "COMMAND_CLASS", None))(getattr(module, function))
             command = get_command(single)
         command.rich_help_panel = panel
+        for param in command.params:
+            if param.metavar is None and param.param_type_name == "option":
+                choices = param.type_descriptor.choices
+                param.metavar = (
+                    "|".join(choices) if choices else METAVARS.get(param.type_descriptor.annotation)
+                )
         return command
 
     def __iter__(self) -> Iterator[str]:
@@ -108,7 +115,7 @@ class Group(TyperGroup):
 app = typer.Typer(
     name="tx",
     cls=Group,
-    help="From raw text to a working sequence model, and on into a shell pipeline.",
+    help="Train, evaluate and use sequence models: translators, language models, taggers, word vectors, Whisper.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -130,7 +137,13 @@ def _print_version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        typer.Option(
+            "--version",
+            metavar="",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
     ] = False,
 ) -> None:
     pass
@@ -143,39 +156,41 @@ def _run() -> int | None:
         return status
     except typer.TyperException as error:
         if not error.format_message():
-            return 2  # nothing was asked for, and Typer has printed the help page
+            return 2  # without arguments Typer has printed the help page
         raise reworded(error, app) from error
 
 
+def _failure(error: BaseException) -> TxError:
+    """What to report of an exception."""
+    match error:
+        case TxError():
+            return error
+        case KeyboardInterrupt():
+            return TxError("interrupted", exit_code=130)
+        case MemoryError():
+            return TxError("out of memory")
+    return TxError(
+        f"unexpected {type(error).__name__}: {error}",
+        "this is a bug in tx; run it with TX_DEBUG=1 for a traceback, and report it with your command",
+    )
+
+
 def main() -> None:
-    """Run `tx` and turn every way it can end into an exit status and at most two lines on stderr."""
+    """Run `tx`; every error becomes an exit status and at most two lines on stderr."""
     if not console.wants_style():
         from typer import rich_utils
 
-        rich_utils.COLOR_SYSTEM = None  # for help pages; on its own, Rich would leave away the colours alone
+        rich_utils.COLOR_SYSTEM = None  # for help pages: Rich itself would omit the colours only
     try:
         sys.exit(_run())
-    except TxError as error:
-        if os.environ.get("TX_DEBUG"):
-            raise
-        console.error(error.message, error.hint)
-        sys.exit(error.exit_code)
     except SystemExit as exit:
-        # Typer turns a closed pipe into status 1; whoever closed it (head, less) had read enough.
+        # Typer exits with 1 at a closed pipe; its reader (head, less) needed no more.
         if isinstance(exit.__context__, BrokenPipeError):
             sys.exit(0)
         raise
-    except (KeyboardInterrupt, MemoryError) as error:
+    except BaseException as error:
         if os.environ.get("TX_DEBUG"):
             raise
-        interrupted = isinstance(error, KeyboardInterrupt)
-        console.error("interrupted" if interrupted else "out of memory", None)
-        sys.exit(130 if interrupted else 1)
-    except Exception as error:
-        if os.environ.get("TX_DEBUG"):
-            raise
-        console.error(
-            f"unexpected {type(error).__name__}: {error}",
-            "this is a fault in tx; TX_DEBUG=1 shows where, please report it with the command you ran",
-        )
-        sys.exit(1)
+        failure = _failure(error)
+        console.error(failure.message, failure.hint)
+        sys.exit(failure.exit_code)

@@ -1,60 +1,50 @@
-"""`tx attention`: where a translator looks, as a shaded grid, a picture, or a page to explore."""
+"""`tx attention`: the attention of a translator, as a shaded grid, a figure, or a page to explore."""
 
-import shutil
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.cells import cell_len
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.pipe import one_line
-from tx.cli.plot import save
+from tx.cli.pipe import Sentence, one_line
+from tx.cli.plot import HTML, PageOutput, save
 from tx.errors import UsageError
 from tx.files import atomic_file
 from tx.package import find_package
 
 if TYPE_CHECKING:
-    from tx.inspect.attention import Table
+    from tx.inspect.attention import AttentionMatrix
 
-HTML, CELL = ".html", 2  # cells of the terminal for each weight
+CELL = 2  # columns of the terminal for each weight
 
 
 def attention(
-    source: Annotated[
-        str | None,
-        typer.Argument(metavar="SOURCE", help="The sentence to translate; without it, a line of stdin."),
-    ] = None,
+    source: Sentence = None,
     model: console.Model = None,
     tgt: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Force this translation, and look how it is read.")
+        str | None,
+        typer.Option(metavar="TRANSLATION", help="Force TRANSLATION instead of searching for one."),
     ] = None,
     kind: Annotated[
-        str,
-        typer.Option(
-            metavar="cross|encoder|decoder",
-            help="From the translation to the source, within the source, or within the translation.",
-        ),
+        Literal["cross", "encoder", "decoder"],
+        typer.Option(help="Cross-attention, or self-attention of encoder or decoder."),
     ] = "cross",
-    layer: Annotated[int | None, typer.Option(metavar="N", help="One layer, not the mean of all.")] = None,
-    head: Annotated[int | None, typer.Option(metavar="N", help="One head, not the mean of all.")] = None,
-    rollout: Annotated[
-        bool, typer.Option("--rollout", help="What the last layer is made of, through all layers.")
-    ] = False,
-    words: Annotated[bool, typer.Option("--words", help="Show words instead of their pieces.")] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write a picture, .png or .svg, or a page, .html."
-        ),
+    layer: Annotated[
+        int | None, typer.Option(help="Layer, from 1; by default the mean of all layers.")
     ] = None,
+    head: Annotated[int | None, typer.Option(help="Head, from 1; by default the mean of all heads.")] = None,
+    rollout: Annotated[
+        bool, typer.Option("--rollout", help="Show attention rollout: contributions through all layers.")
+    ] = False,
+    words: Annotated[bool, typer.Option("--words", help="Merge the pieces of each word.")] = False,
+    output: PageOutput = None,
     as_json: console.Json = False,
     device: console.Device = "auto",
     quiet: console.Quiet = False,
 ) -> None:
-    """Show where a translator looks: each row is a piece of the translation, each column one of the source.
+    """Show the attention of a translator: rows are pieces of the translation, columns pieces of the source.
 
     ```
     $ tx attention -m de-en "Der Mann hat gestern das Haus gesehen."
@@ -65,85 +55,69 @@ def attention(
     $ tx attention -m de-en "Ein Hund läuft." -o dog.html
     ```
 
-    The row of a piece is the step that wrote it. A page holds every layer and head, the likeliest pieces of each
-    step, and what each word looked at under the mouse; it opens from the file and fetches nothing. Words sum the
-    weights of their pieces in the source, and average them in the translation.
+    The row of a piece has the attention weights of the step that generated it. A page shows every layer and head,
+    and the most probable pieces of each step; it is one file that loads nothing else. With --words the weights are
+    summed over the pieces of a source word and averaged over those of a target word.
     """
-    console.set_quiet(quiet)
     if rollout and (layer or head):
-        raise UsageError("rollout goes through all layers and heads", "leave --layer and --head away")
+        raise UsageError("--rollout combines all layers and heads", "omit --layer and --head")
     if as_json and output:
-        raise UsageError("--json goes to stdout", "leave it or -o away")
-    if output:
-        from tx.plots.figure import check_path
-
-        check_path(output, HTML)
+        raise UsageError("--json and -o exclude each other", "omit one of them; --json goes to stdout")
     path = find_package(model, "translation")
     source = one_line(source)
     from tx.decode.align import require_cross_attention
     from tx.decode.translate import SearchOptions, open_translator
-    from tx.inspect.attention import KINDS, choose, page, read
+    from tx.inspect.attention import compute_attention, select_attention
+    from tx.plots.attention import attention_page, draw_attention
 
-    if kind not in KINDS:
-        raise UsageError(f"there is no kind of attention '{kind}'", f"there are: {', '.join(KINDS)}")
     translator, decode = open_translator(path, device)
-    require_cross_attention(translator.model)
-    reading = read(translator, source, tgt, SearchOptions(decode))
-    table = choose(reading, kind, layer, head, rollout, words)
+    check_attends(translator.model)
+    maps = compute_attention(translator, source, tgt, SearchOptions(decode))
+    matrix = select_attention(maps, kind, layer, head, rollout, words)
     if output and output.suffix.lower() == HTML:
         with atomic_file(output, "w") as file:
-            file.write(page(reading, path.name))
+            file.write(attention_page(maps, path.name))
         console.note(f"wrote {output}")
     elif output:
-        from tx.plots.attention import draw_attention
-
-        save(draw_attention(table, table.title), output)
+        save(draw_attention(matrix, matrix.title), output)
     elif as_json:
-        rows = [[round(float(value), 6) for value in row] for row in table.values]
-        document = {"source": source, "translation": reading.translation, "kind": kind, "title": table.title}
-        console.print_json(document | {"rows": table.rows, "columns": table.columns, "weights": rows})
+        rows = [[round(float(value), 6) for value in row] for row in matrix.values]
+        document = {"source": source, "translation": maps.translation, "kind": kind, "title": matrix.title}
+        console.print_json(document | {"rows": matrix.rows, "columns": matrix.columns, "weights": rows})
     else:
-        print_grid(table)
-        console.note(f"{table.title}; {reading.translation}", "dim")
+        print_grid(matrix)
+        console.note(f"{matrix.title}; {maps.translation}", "dim")
 
 
-def print_grid(table: "Table") -> None:
-    """Print a shaded grid on stdout, the columns' names written downwards; in bands where it is too wide."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
-    left = min(max(map(cell_len, table.rows)), width // 2)
+def print_grid(matrix: "AttentionMatrix") -> None:
+    """Print a shaded grid, the labels of the columns written downwards; a wide grid is cut into bands."""
+    width = console.terminal_width(160)
+    left = min(max(map(cell_len, matrix.rows)), width // 2)
     room = max((width - left - 1) // CELL, 1)
-    for start in range(0, len(table.columns), room):
+    for start in range(0, len(matrix.columns), room):
         if start:
             print()  # noqa: T201
-        _print_band(table, left, slice(start, start + room))
+        console.print_lines(_band(matrix, left, slice(start, start + room)))
 
 
-def _print_band(table: "Table", left: int, band: slice) -> None:
+def _band(matrix: "AttentionMatrix", left: int, band: slice) -> Iterator[str | Text]:
     from tx.plots.color import block, shade
 
-    stdout = console.stdout()
-    names = [_upright(name) for name in table.columns[band]]
+    names = [_letters(name) for name in matrix.columns[band]]
     height = max(map(len, names))
     for line in range(height):
         letters = [name[line - height + len(name)] if line >= height - len(name) else "" for name in names]
         row = "".join(letter + " " * (CELL - cell_len(letter)) for letter in letters)
-        stdout.print(
-            f"{'':{left}} {row}".rstrip(), markup=False, overflow="ignore", crop=False, soft_wrap=True
-        )
-    for name, weights in zip(table.rows, table.values[:, band], strict=True):
-        shown = Text(" " * (left - cell_len(name)) + name + " ")
-        for weight in map(float, weights):
-            if stdout.color_system is not None:
-                shown.append(" " * CELL, "on rgb({},{},{})".format(*shade(weight)))
-            else:
-                shown.append(block(weight) * CELL)
-        if stdout.color_system is None:
-            shown.rstrip()
-        stdout.print(shown, overflow="ignore", crop=False, soft_wrap=True)
+        yield f"{'':{left}} {row}".rstrip()
+    for name, weights in zip(matrix.rows, matrix.values[:, band], strict=True):
+        cells = console.cells(map(float, weights), shade, block, CELL)
+        if not cells.spans:  # shown without colours
+            cells.rstrip()
+        yield Text(" " * (left - cell_len(name)) + name + " ") + cells
 
 
-def _upright(name: str) -> list[str]:
-    """The letters of a name, one for each line, with what combines with them."""
+def _letters(name: str) -> list[str]:
+    """The letters of a name, each with its combining characters."""
     letters: list[str] = []
     for character in name:
         if letters and cell_len(character) == 0:

@@ -1,61 +1,53 @@
-"""What every command needs from a terminal: notes on stderr, tables and JSON on stdout."""
+"""What all commands share: notes on stderr, tables and JSON on stdout, and the most common options."""
 
 import json
 import os
 import re
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-T = TypeVar("T")
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="The model package.", show_default=False),
-]
-
-DEVICE = typer.Option(help="auto, cpu, cuda or cuda:N.")
-THREADS = typer.Option(min=0, help="CPU threads; 0: one per core.")
-Device = Annotated[str, DEVICE]
-Threads = Annotated[int, THREADS]
+RGB = tuple[int, int, int]
 
 
 def wants_style() -> bool:
-    """Whether text may be coloured, bold or dim where a terminal shows it: see https://no-color.org."""
+    """Whether NO_COLOR permits colours, bold and dim text: see https://no-color.org."""
     return not os.environ.get("NO_COLOR")
 
 
 def _console(**options: Any) -> Console:
-    """A Rich console, with no escapes at all where `NO_COLOR` asks for none: Rich would keep bold and dim."""
+    """A Rich console. With `NO_COLOR` it writes no escape sequences at all; Rich alone would write bold and dim."""
     return Console(color_system="auto" if wants_style() else None, highlight=False, **options)
 
 
 _stderr = _console(stderr=True, soft_wrap=True)
 _quiet = False
-_NUMBER = re.compile(r"-|(± )?-?\d[\d.,]*( ?%| [kMG]?B)?")  # what a table must not fold
+_NUMBER = re.compile(r"-|(± )?-?\d[\d.,]*( ?%| [kMG]?B)?")  # what a table must not wrap
 
 
-def set_quiet(quiet: bool) -> None:
-    """Silence `note` and `warn` for the rest of this process."""
+def set_quiet(quiet: bool) -> bool:
+    """Silence `note` and `warn` for the rest of this process, or undo that."""
     global _quiet
     _quiet = quiet
+    return quiet
 
 
 def note(message: str, style: str = "") -> None:
-    """Say something on stderr that is not data; square brackets in it are ordinary text."""
+    """Print a message on stderr; square brackets in it are not markup."""
     if not _quiet:
         _stderr.print(escape(message), style=style)
 
 
 def warn(message: str, always: bool = False) -> None:
-    """Say something on stderr that the user ought to look at; `always`: also when quiet."""
+    """Print a warning on stderr; with `always` also when quiet."""
     if always or not _quiet:
         _stderr.print(escape(f"tx: warning: {message}"), style="yellow")
 
@@ -68,7 +60,7 @@ def error(message: str, hint: str | None) -> None:
 
 
 def is_terminal() -> bool:
-    """Whether a person watches stderr (bars and live lines are for them alone)."""
+    """Whether stderr is a terminal and not quiet: only then are progress bars shown."""
     return _stderr.is_terminal and not _quiet
 
 
@@ -78,17 +70,29 @@ def stderr() -> Console:
 
 
 def stdout() -> Console:
-    """A Rich console on stdout, for what is shown to people."""
+    """A Rich console on stdout."""
     return _console()
 
 
-def track(items: Sequence[T], description: str) -> Iterable[T]:
-    """Iterate with a progress bar, if stderr is a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+def terminal_width(in_pipe: int = 100) -> int:
+    """The columns of the terminal; `in_pipe` where stdout is not a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else in_pipe
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn()
-    with Progress(*columns, console=_stderr, transient=True, disable=not is_terminal()) as bar:
-        yield from bar.track(items, description=description)
+
+def print_lines(lines: Iterable[str | Text]) -> None:
+    """Print lines on stdout as they are, however long: Rich neither wraps nor cuts them."""
+    out = stdout()
+    for line in lines:
+        out.print(line, markup=False, overflow="ignore", crop=False, soft_wrap=True)
+
+
+def cells(
+    values: Iterable[float], color: Callable[[float], RGB], mark: Callable[[float], str], width: int = 1
+) -> Text:
+    """Values as coloured cells, each `width` columns wide, or as `mark` where stdout shows no colours."""
+    if stdout().color_system is None:
+        return Text("".join(mark(value) * width for value in values))
+    return Text.assemble(*((" " * width, "on rgb({},{},{})".format(*color(value))) for value in values))
 
 
 def print_json(value: Any) -> None:
@@ -136,3 +140,23 @@ def _table(columns: Mapping[str, Sequence[str]]) -> Table:
     for row in zip(*columns.values(), strict=True):
         table.add_row(*map(escape, row))
     return table
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=set_quiet, help="Print only errors on stderr.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FOLDER",
+        help="Name or folder of the model package.",
+        show_default=False,
+    ),
+]
+DEVICE = typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Device to run the model on.")
+THREADS = typer.Option(min=0, help="Number of CPU threads; 0: one for each core.")
+Device = Annotated[str, DEVICE]
+Threads = Annotated[int, THREADS]

@@ -13,32 +13,29 @@ from tx.errors import UsageError
 
 def demo(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write the corpus here.")
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write the corpus to FOLDER.")
     ] = None,
     show: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Print N pairs, tab-separated, and write nothing.")
+        int | None, typer.Option(min=0, help="Print N sentence pairs, tab-separated, instead.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same corpus everywhere.")] = 1,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an older corpus in FOLDER.")
-    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers; the same on every machine.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a corpus in FOLDER.")] = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Write an English-German example corpus: train, valid and test.
+    """Write an English-German example corpus, with a training, a validation and a test set.
 
     ```
-    tx demo --show 10                       # look at it
+    tx demo --show 10                       # print ten pairs
     tx demo -o demo                         # write demo/train.en, demo/train.de, ...
     tx train transformer-xs demo/train.en demo/train.de --valid demo/valid.en --valid demo/valid.de -o en-de
     tx translate -m en-de < demo/test.en | tx score demo/test.de
     ```
 
-    A small grammar makes the sentences, so nothing is downloaded. Every test sentence combines words in a way
-    that the training text never does: a verb with its object, or an adjective with its noun.
+    The sentences come from a small grammar, so nothing is downloaded. Every test sentence has a combination of words
+    that the training set does not have: a verb and its object, or an adjective and its noun.
     """
-    console.set_quiet(quiet)
     if (output is None) == (show is None):
-        raise UsageError("either a folder or --show is needed", "tx demo -o demo, or tx demo --show 10")
+        raise UsageError("give either -o FOLDER or --show N", "tx demo -o demo, or tx demo --show 10")
     if show is not None:
         print("".join(f"{pair.english}\t{pair.german}\n" for pair in generate(show, seed)), end="")  # noqa: T201
     if output is not None:

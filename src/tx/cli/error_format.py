@@ -1,18 +1,18 @@
-"""What Typer finds wrong with a command line, in the two lines in which tx tells every fault.
+"""Typer's usage errors in the format of all errors of tx: one line, and a hint.
 
-Typer's own report is a framed box, folded to the width of the terminal even where there is none.
+Typer itself prints a framed box, wrapped to the width of a terminal even where there is none.
 """
 
 import re
 import sys
-from typing import Any, get_args
+from typing import Any
 
 import typer
 from typer.main import get_command
 
 from tx.errors import UsageError, did_you_mean
 
-# What was expected, by pydantic's name for the fault; its bounds fill the braces.
+# What is expected, by pydantic's name of the error; its bounds fill the braces.
 _EXPECTED = {
     "greater_than_equal": "{ge:g} or more",
     "less_than_equal": "{le:g} or less",
@@ -20,15 +20,14 @@ _EXPECTED = {
     "float_parsing": "a number",
 }
 
-
-# What others call an option, where its name is too far from that to be guessed by its letters.
+# Names that other tools use for an option, where they are spelled too differently for did_you_mean.
 _ALIASES = {"--length": ("--max-len", "--max-length", "--max-tokens", "--max-new-tokens")}
 
 
 def reworded(error: typer.TyperException, app: typer.Typer) -> UsageError:
-    """The same fault as a UsageError: a hint names the closest option or command, else the help page."""
+    """The error as a UsageError, whose hint names the closest option or command, else the help page."""
     path, command = _asked(app)
-    hint = f"`{path} --help` lists what there is"
+    hint = f"`{path} --help` lists the options"
     option: str | None = getattr(error, "option_name", None)
     if option is not None and hasattr(error, "possibilities"):
         known = [name for param in command.params for name in param.opts]
@@ -38,7 +37,11 @@ def reworded(error: typer.TyperException, app: typer.Typer) -> UsageError:
                 near = f"did you mean '{name}'?"
         return UsageError(f"`{path}` has no option {option}", near or hint)
     if option is not None and "requires an argument" in error.format_message():
-        return UsageError(f"{option} needs {_wanted(option, command)}", hint)
+        metavar = next(param for param in command.params if option in param.opts).metavar
+        if metavar.islower() and "|" in metavar:
+            return UsageError(f"{option} needs one of {', '.join(metavar.split('|'))}", hint)
+        article = "an" if re.match(r"[AEIO]|[NX]\b", metavar) else "a"
+        return UsageError(f"{option} needs {article} {metavar}", hint)
     message, _, near = error.format_message().partition(" Did you mean ")
     if near:
         hint = f"did you mean {near}"
@@ -46,7 +49,7 @@ def reworded(error: typer.TyperException, app: typer.Typer) -> UsageError:
 
 
 def _asked(app: typer.Typer) -> tuple[str, Any]:
-    """The command that the command line names, as typed and itself: Typer does not tell it with every fault."""
+    """The command on the command line, as typed and as an object, which not every error of Typer has."""
     path, command = ["tx"], get_command(app)
     for word in sys.argv[1:]:
         if word not in getattr(command, "commands", {}):
@@ -55,21 +58,8 @@ def _asked(app: typer.Typer) -> tuple[str, Any]:
     return " ".join(path), command
 
 
-def _wanted(option: str, command: Any) -> str:
-    """What an option wants: "a FILE", "one of src, tgt"."""
-    param = next(param for param in command.params if option in param.opts)
-    annotation = param.type_descriptor.annotation
-    metavar = (
-        param.metavar or {int: "N", float: "X"}.get(annotation) or "|".join(get_args(annotation)) or "TEXT"
-    )
-    if metavar.islower() and "|" in metavar:
-        return f"one of {', '.join(metavar.split('|'))}"
-    article = "an" if re.match(r"[AEIO]|[NX]\b", metavar) else "a"
-    return f"{article} {metavar}"
-
-
 def _bad_value(error: Any) -> str | None:
-    """What is wrong with the value of an option or argument, in the words used for configuration files."""
+    """The message for an invalid value of an option or argument, as for configuration files."""
     if not hasattr(error.__cause__, "errors") or getattr(error, "param", None) is None:
         return None
     fault, names = error.__cause__.errors()[0], error.param.opts
@@ -80,7 +70,7 @@ def _bad_value(error: Any) -> str | None:
 
 
 def _plain(message: str) -> str:
-    """One line, without the capital and the full stop of a sentence."""
+    """The message on one line, without its initial capital and full stop."""
     message = " ".join(message.split()).rstrip(".")
     message = re.sub(r"^Got unexpected extra argument\(s\) \((.*)\)$", r"too many arguments: \1", message)
     return message[:1].lower() + message[1:]

@@ -1,32 +1,32 @@
 """`tx explain`: one sentence on its way through a translator."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tx.cli import console
-from tx.cli.pipe import one_line
+from tx.cli.pipe import Sentence, one_line
 from tx.package import find_package
 
 if TYPE_CHECKING:
-    from tx.inspect.explain import Explanation, Glance
+    from tx.inspect.explain import Explanation, StrongestAttention
 
 
 def explain(
-    source: Annotated[
-        str | None,
-        typer.Argument(metavar="SOURCE", help="The sentence to translate; without it, a line of stdin."),
-    ] = None,
+    source: Sentence = None,
     model: console.Model = None,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of the translation to show.")] = 5,
-    top: Annotated[int, typer.Option(metavar="K", min=1, help="Likeliest pieces to show of each step.")] = 5,
-    samples: Annotated[int, typer.Option(metavar="N", min=0, help="Translations to draw at random.")] = 3,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Another number, other draws.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Number of decoding steps to show.")] = 5,
+    top: Annotated[
+        int, typer.Option(metavar="K", min=1, help="Most probable pieces to show at each step.")
+    ] = 5,
+    samples: Annotated[int, typer.Option(min=0, help="Number of translations to sample.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
     as_json: console.Json = False,
     device: console.Device = "auto",
     quiet: console.Quiet = False,
 ) -> None:
-    """Walk one sentence through a translator, step by step.
+    """Show how a translator processes one sentence, step by step.
 
     ```
     $ tx explain -m de-en "Ein Hund läuft durch den Schnee."
@@ -35,63 +35,54 @@ def explain(
     $ tx explain -m de-en "Ein Hund läuft." --json | jq .choices
     ```
 
-    Shown are its pieces and their ids, what each layer looks at, the first steps with their likeliest pieces, and
-    what greedy search, beam search and sampling choose.
+    The report has the pieces of the source with their ids, the strongest attention of each layer, the first decoding
+    steps with their most probable pieces, and the results of greedy search, beam search and sampling.
 
-    Under a layer stands the piece that was looked at most there, as the mean over its heads, with its share. The
-    steps are those of the translation that `tx translate` gives; the first word of each line of candidates is
-    what greedy search would take there. Scores are log-probabilities divided by length.
+    The strongest attention is the piece with the largest weight, as the mean over the heads of a layer. The steps
+    are those of the translation that `tx translate` gives. Scores are log-probabilities divided by length.
     """
-    console.set_quiet(quiet)
     path = find_package(model, "translation")
     source = one_line(source)
     from tx.decode.translate import open_translator
-    from tx.inspect import explain as view
+    from tx.inspect import explain as inspection
 
     translator, decode = open_translator(path, device)
-    found = view.explain(translator, decode, source, top, samples, seed)
+    found = inspection.explain(translator, decode, source, top, samples, seed)
     if as_json:
         console.print_json(found.as_json(steps))
         return
-    _print_source(found)
-    _print_steps(found, steps)
-    _title("\nWhat each search chose")
-    rows = [(c.search, f"{c.logprob:.2f}", f"{c.score:.3f}", c.text) for c in found.choices]
-    console.print_table(["search", "log-prob.", "score", "translation"], rows)
-    if not found.glances:
-        console.note("this model has no attention: its decoder knows the source by one vector alone", "dim")
+    layers = [name for name in found.strongest if name.startswith("encoder")]
+    _title("Source pieces" + " and their strongest attention" * bool(layers))
+    rows = [
+        (n, piece, id, *(_shown(found.strongest[layer][n]) for layer in layers))
+        for n, (piece, id) in enumerate(zip(found.maps.src.pieces, found.src_ids, strict=True))
+    ]
+    console.print_table(["", "piece", "id", *layers], rows)
+    _title("\nFirst decoding steps")
+    console.print_lines(_steps(found, steps))
+    _title("\nResults of each search")
+    results = [(r.search, f"{r.logprob:.2f}", f"{r.score:.3f}", r.text) for r in found.results]
+    console.print_table(["search", "log-prob.", "score", "translation"], results)
+    if not found.strongest:
+        console.note("this model has no attention: its decoder sees the source as a single vector", "dim")
 
 
 def _title(text: str) -> None:
     console.stdout().print(text, style="bold", markup=False)
 
 
-def _print_source(found: "Explanation") -> None:
-    layers = [name for name in found.glances if name.startswith("encoder")]
-    _title("The source in pieces" + (", and what each looks at" if layers else ""))
-    pieces = zip(found.reading.src.pieces, found.src_ids, strict=True)
-    rows = [
-        (n, piece, id, *(_glance(found.glances[layer][n]) for layer in layers))
-        for n, (piece, id) in enumerate(pieces)
-    ]
-    console.print_table(["", "piece", "id", *layers], rows)
-
-
-def _print_steps(found: "Explanation", steps: int) -> None:
-    _title("\nThe first steps of the translation, and what each looks at")
-    stdout, reading = console.stdout(), found.reading
-    layers = [name for name in found.glances if not name.startswith("encoder")]
-    for n, candidates in enumerate(reading.candidates[:steps]):
-        said = "  ".join(f"{c.piece} {c.probability:.3f}" for c in candidates)
-        stdout.print(
-            f"step {n + 1}, after {reading.read.pieces[n]}, writes {reading.tgt.pieces[n]}", markup=False
+def _steps(found: "Explanation", steps: int) -> Iterator[str]:
+    maps = found.maps
+    for n, predictions in enumerate(maps.predictions[:steps]):
+        yield f"step {n + 1}, after {maps.decoder_input.pieces[n]}, generates {maps.tgt.pieces[n]}"
+        yield f"  top {len(predictions):<5}  " + "  ".join(
+            f"{p.piece} {p.probability:.3f}" for p in predictions
         )
-        stdout.print(f"  likeliest  {said}", markup=False, soft_wrap=True)
         for kind in ("cross", "decoder"):
-            seen = [_glance(found.glances[name][n]) for name in layers if name.startswith(kind)]
-            if seen:
-                stdout.print(f"  {kind:9}  {'  '.join(seen)}", markup=False, soft_wrap=True)
+            layers = [strongest for name, strongest in found.strongest.items() if name.startswith(kind)]
+            if layers:
+                yield f"  {kind:9}  " + "  ".join(_shown(strongest[n]) for strongest in layers)
 
 
-def _glance(glance: "Glance") -> str:
-    return f"{glance.piece} {glance.weight:.2f}"
+def _shown(strongest: "StrongestAttention") -> str:
+    return f"{strongest.piece} {strongest.weight:.2f}"

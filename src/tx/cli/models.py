@@ -1,4 +1,4 @@
-"""`tx models`: the packages there are, what is in them, and which one a command takes by itself."""
+"""`tx models`: list, inspect and average packages, and choose the default of a task."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,22 +10,24 @@ import typer
 from tx.cli import console
 from tx.config.schema import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS
 from tx.errors import UsageError, did_you_mean
-from tx.package import Package, Summary, best_score, find_package, get_default, list_packages, set_default
+from tx.package import Package, best_score, find_package, get_default, list_packages, set_default
 
 TASKS = (TRANSLATION, LANGUAGE_MODEL, TAGGING, VECTORS, "tokenizer")
-Name = Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="The model package.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME|FOLDER", help="Name or folder of a package.", show_default=False)
+]
 
 
 def list_(json: console.Json = False) -> None:
-    """List the packages in ./models, in this folder and among your own.
+    """List the packages in ./models, in this folder, and in your own package folder.
 
     ```
     $ tx models list
     $ tx models list | tail -n +2 | cut -f 1
     ```
 
-    Columns: name, task, architecture, size, best score (of a test set before validation's), folder; a narrow
-    terminal shows fewer. `tx models show` verifies a package and tells everything, this does not.
+    Columns: name, task, architecture, size, best score (on a test set if there is one, else on the validation set),
+    and folder. A narrow terminal shows fewer. Packages are not verified; `tx models show` does that.
     """
     packages = list_packages()
     for package in packages:
@@ -33,38 +35,48 @@ def list_(json: console.Json = False) -> None:
             console.warn(f"skipped {package.path}: {package.problem}")
     good = [package for package in packages if not package.problem]
     if json:
-        console.print_json([_entry(package) for package in good])
+        entries = [
+            {
+                "name": package.name,
+                "task": package.task,
+                "arch": package.manifest["arch"],
+                "bytes": package.bytes,
+                "score": best_score(package.manifest["scores"]),
+                "path": str(Path(package.path).resolve()),
+            }
+            for package in good
+        ]
+        console.print_json(entries)
         return
     if not good:
-        console.note("no packages here; `tx train` makes one, and -m takes the path of one elsewhere")
+        console.note(
+            "there are no packages here; `tx train` makes one, and -m accepts the path of any package"
+        )
         return
-    human = sys.stdout.isatty()
-    _print_table(
-        ("name", "task", "arch", "size", "score", "path"),
+    short = sys.stdout.isatty()
+    rows = [
         (
-            (
-                package.name,
-                package.task,
-                package.manifest["arch"] or "-",
-                _size(package.bytes) if human else package.bytes,
-                _score(best_score(package.manifest["scores"]), human),
-                package.path,
-            )
-            for package in good
-        ),
-        optional=("path", "arch", "task"),
-    )
+            package.name,
+            package.task,
+            package.manifest["arch"] or "-",
+            _size(package.bytes) if short else package.bytes,
+            _score(best_score(package.manifest["scores"]), short),
+            package.path,
+        )
+        for package in good
+    ]
+    _print_table(("name", "task", "arch", "size", "score", "path"), rows, optional=("path", "arch", "task"))
 
 
 def show(name: Name, json: console.Json = False) -> None:
-    """Verify a package and show everything about it.
+    """Verify a package and show its contents.
 
     ```
     $ tx models show de-en
     $ tx models show de-en --json | jq .scores
     ```
 
-    Every digest is checked first; a damaged package is an error.
+    All checksums are verified first; a damaged package is an error.
     """
     package = Package.open(find_package(name, ""), rehash=True)
     n_parameters = sum(tensor.size for tensor in package.tensors.values())
@@ -95,14 +107,14 @@ def path(name: Name) -> None:
 
 
 def default(
-    task: Annotated[str, typer.Argument(metavar="TASK", help=", ".join(TASKS) + ".", show_default=False)],
+    task: Annotated[str, typer.Argument(metavar="TASK", help=", ".join(TASKS), show_default=False)],
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME|FOLDER]", help="The package to use from now on.", show_default=False),
+        typer.Argument(metavar="[NAME|FOLDER]", help="Package to use by default.", show_default=False),
     ] = None,
-    unset: Annotated[bool, typer.Option("--unset", help="Forget the default of this task.")] = False,
+    unset: Annotated[bool, typer.Option("--unset", help="Remove the default of the task.")] = False,
 ) -> None:
-    """Show or set the package that a command uses when -m is not given.
+    """Show or set the package that commands use without -m.
 
     ```
     $ tx models default translation de-en
@@ -110,7 +122,7 @@ def default(
     $ tx models default translation --unset
     ```
 
-    A tx.toml in this folder or one above goes first; there, the key is `translation` under `[defaults]`.
+    A tx.toml in this folder or a parent folder takes precedence: its key is `translation` under `[defaults]`.
     """
     if task not in TASKS:
         hint = did_you_mean(task, TASKS) or f"the tasks are {', '.join(TASKS)}"
@@ -131,48 +143,36 @@ def default(
 
 def average(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Packages of one shape: of one recipe, mostly.")
+        list[str],
+        typer.Argument(metavar="NAME", help="Packages with the same architecture, usually of one recipe."),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in -o.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="Package to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing package.")] = False,
 ) -> None:
-    """Write a package whose weights are the mean of those of others with the same configuration and tokenizer.
+    """Average the weights of packages that have the same configuration and tokenizer.
 
     ```
     $ tx models average seed1 seed2 seed3 -o mean
     ```
 
-    This helps for models that share the start of their training; the mean of unrelated ones is noise. Score
-    it before you use it: the scores of the others are not carried over.
+    Averaging helps with models that share the beginning of their training; the mean of unrelated models is useless.
+    Evaluate the result before you use it: the scores of the inputs are not copied.
     """
     if len(names) < 2:
-        raise UsageError("a mean needs two packages or more", "tx models average A B -o MEAN")
+        raise UsageError("averaging needs at least two packages", "tx models average A B -o MEAN")
     from tx.train.averaging import average_packages
 
     packages = [Package.open(find_package(name, "translation"), "translation") for name in names]
     mean = average_packages(packages, Path(output), overwrite)
-    console.note(
-        f"{output}: the mean of {len(packages)} packages; score it: tx evaluate -m {mean.path} SRC REF"
-    )
+    console.note(f"{output}: the mean of {len(packages)} packages; next: tx evaluate -m {mean.path} SRC REF")
 
 
 def _print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], optional: Sequence[str] = ()
 ) -> None:
-    """Print rows that hold text of strangers, without their tabs, line ends and terminal codes."""
+    """Print rows of untrusted text, without its tabs, line ends and terminal codes."""
     safe = (["".join(c if c.isprintable() else "\ufffd" for c in str(cell)) for cell in row] for row in rows)
     console.print_table(columns, safe, optional)
-
-
-def _entry(package: Summary) -> dict[str, Any]:
-    return {
-        "name": package.name,
-        "task": package.task,
-        "arch": package.manifest["arch"],
-        "bytes": package.bytes,
-        "score": best_score(package.manifest["scores"]),
-        "path": str(Path(package.path).resolve()),
-    }
 
 
 def _flatten(key: str, value: Any) -> list[tuple[str, Any]]:
@@ -185,13 +185,13 @@ def _flatten(key: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def _score(score: dict[str, Any] | None, short: bool = False) -> str:
-    """A score in words; if it is to be `short`, without the signature and how it was measured."""
+    """A score as text; a `short` one has no signature and no details of the data."""
     if score is None:
         return "-"
-    told = f"{score['metric']} {score['value']:.4g}"
+    text = f"{score['metric']} {score['value']:.4g}"
     if data := score.get("data"):
-        told += f" on {str(data).partition(',')[0] if short else data}"
-    return told + (f" ({score['signature']})" if score.get("signature") and not short else "")
+        text += f" on {str(data).partition(',')[0] if short else data}"
+    return text + (f" ({score['signature']})" if score.get("signature") and not short else "")
 
 
 def _size(n_bytes: float) -> str:

@@ -1,10 +1,10 @@
-"""Lines from files and pipes, in the batches that suit a command which must answer soon and work fast."""
+"""Lines from files and pipes, in batches that suit both a keyboard and a large file; and what pipes share."""
 
 import json
 import re
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,18 +12,53 @@ from tx.cli import console
 from tx.errors import TxError, UsageError
 from tx.text.lines import available_lines, open_input
 
-BATCH = 1000  # lines taken together when a file or a fast pipe provides them
-FIRST = 16  # and at the start, so that the first answer comes soon
+if TYPE_CHECKING:
+    from tx.decode.sampling import Sampling
+
+BATCH = 1000  # lines in a batch, where a file or a fast pipe provides them
+FIRST = 16  # lines in the first batch, so that the first output comes soon
+SAMPLING = "Sampling"  # the panel of the help page
 
 Files = Annotated[
-    list[str] | None, typer.Argument(metavar="FILE", help="Text, plain or .gz, instead of stdin.")
+    list[str] | None, typer.Argument(metavar="FILE", help="Text files, plain or .gz; by default stdin.")
 ]
-Input = Annotated[str, typer.Option("--input", "-i", metavar="FILE", help="The same, for one file.")]
-Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here, not to stdout.")]
+Input = Annotated[str, typer.Option("--input", "-i", metavar="FILE", help="Read FILE; - is stdin.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE; - is stdout.")]
+Sentence = Annotated[
+    str | None,
+    typer.Argument(metavar="[SENTENCE]", help="Source sentence; by default the first line of stdin."),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        min=0,
+        help="Sample from the K most probable tokens; 0: from all.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        min=0,
+        max=1,
+        help="Sample from the most probable tokens that together have probability P.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of the random numbers.", rich_help_panel=SAMPLING)]
+
+
+def sampling(**given: float | None) -> "Sampling":
+    """The settings of sampling that were given, and the defaults of the others."""
+    from tx.decode.sampling import Sampling
+
+    return Sampling(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 def input_paths(files: list[str] | None, input: str) -> list[str]:
-    """The files to read lines from; says at once if that is the terminal.
+    """The files to read lines from; a note appears at once if one is the terminal.
 
     Raises UsageError if the input is given both as arguments and as an option.
     """
@@ -31,17 +66,29 @@ def input_paths(files: list[str] | None, input: str) -> list[str]:
         raise UsageError("the input is given twice", "name files, or one file with -i")
     paths = files or [input]
     if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
-        console.note("reading lines from the terminal; Ctrl-D ends", style="dim")
+        console.note("reading lines from the terminal; end with Ctrl-D", style="dim")
     return paths
 
 
 def line_batches(files: list[str] | None, input: str, ramp: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Batches of the lines that have arrived, each with the number (from 0) of its first line.
 
-    With `ramp` batches grow fourfold from `FIRST` to `BATCH`: for work that takes seconds for a batch. Called
-    before a model is loaded, it says at once that it waits for the terminal.
+    With `ramp` batches grow fourfold from `FIRST` to `BATCH`, for work that takes seconds for a batch. Call it before
+    a model is loaded: the note of `input_paths` appears at once.
     """
-    return _batches(input_paths(files, input), FIRST if ramp else BATCH)
+    paths = input_paths(files, input)
+
+    def batches(size: int) -> Iterator[tuple[int, list[str]]]:
+        number = 0
+        for path in paths:
+            with open_input(path) as stream:
+                for lines in arrived_lines(stream, BATCH, console.warn):
+                    while lines:
+                        yield number, lines[:size]
+                        number += len(lines[:size])
+                        lines, size = lines[size:], min(BATCH, 4 * size)
+
+    return batches(FIRST if ramp else BATCH)
 
 
 def one_line(text: str | None) -> str:
@@ -53,23 +100,12 @@ def one_line(text: str | None) -> str:
         return text
     for _, lines in line_batches(None, "-"):
         if len(lines) > 1:
-            console.warn("of stdin only the first line is read")
+            console.warn("only the first line of stdin is read")
         return lines[0]
-    raise TxError("there is no sentence on stdin", "echo SENTENCE | tx ..., or name it on the command line")
-
-
-def _batches(paths: list[str], size: int) -> Iterator[tuple[int, list[str]]]:
-    number = 0
-    for path in paths:
-        with open_input(path) as stream:
-            for lines in available_lines(stream, BATCH, console.warn):
-                while lines:
-                    yield number, lines[:size]
-                    number += len(lines[:size])
-                    lines, size = lines[size:], min(BATCH, 4 * size)
+    raise TxError("there is no sentence on stdin", "echo SENTENCE | tx ..., or give it as an argument")
 
 
 def json_line(value: Any) -> str:
-    """`value` as JSON in one line, for whatever reader: what some would cut at is escaped."""
+    """`value` as JSON on one line; characters at which some readers end a line are escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return re.sub("[\x85\u2028\u2029]", lambda cut: f"\\u{ord(cut[0]):04x}", text)

@@ -1,25 +1,53 @@
-"""`tx plot`: what a model holds, as a picture in the terminal or in a file."""
+"""What the commands that draw share: the option for a picture, and writing it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tx.cli import console
+from tx.plots import figure as figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+HTML = ".html"
+
+
+def _checks_path(*others: str) -> Callable[[Path | None], Path | None]:
+    def check(path: Path | None) -> Path | None:
+        if path is not None:
+            figures.check_path(path, *others)
+        return path
+
+    return check
+
+
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write a picture, .png or .svg, instead of text."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        callback=_checks_path(),
+        help="Write a figure to FILE, .png or .svg.",
+    ),
+]
+PageOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        callback=_checks_path(HTML),
+        help="Write a figure to FILE, .png or .svg, or a page, .html.",
+    ),
 ]
 
 
 def save(figure: "Figure", output: Path) -> None:
-    """Write a figure and say so; warn of letters that no font has."""
-    from tx.plots import figure as figures
-
+    """Write a figure and report it; warn about characters that no font has."""
     if missing := figures.save(figure, output):
-        console.warn(f"no font here has {missing}; one that does is Noto Sans, in its edition for the script")
+        console.warn(f"no font here has {missing}; Noto Sans has it, in the edition for its script")
     console.note(f"wrote {output}")

@@ -1,21 +1,21 @@
-"""`tx tokenize` and `tx detokenize`: text to pieces or ids and back, a line for a line."""
+"""`tx tokenize` and `tx detokenize`: lines to pieces or ids, and back."""
 
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import typer
 
 from tx.cli import console
-from tx.cli.pipe import Files, Input, Output, input_paths
+from tx.cli.pipe import BATCH, Files, Input, Output, input_paths
 from tx.errors import TxError, UsageError
 from tx.package import find_package, load_package
 from tx.text.lines import LineWriter, available_lines, open_input
 from tx.text.load_tokenizer import open_tokenizer
 from tx.text.tokenizer import Tokenizer
 
-BATCH = 1000  # lines; more has no effect on speed
-
-Side = Annotated[str | None, typer.Option(metavar="src|tgt", help="Which tokenizer of a model that has two.")]
+Side = Annotated[
+    Literal["src", "tgt"] | None, typer.Option(help="Tokenizer of the source or the target of a translator.")
+]
 
 
 def tokenize(
@@ -26,15 +26,15 @@ def tokenize(
     sample: Annotated[
         float,
         typer.Option(
-            metavar="ALPHA", min=0, max=1, help="Segment at random: BPE-dropout, or unigram sampling."
+            metavar="ALPHA", min=0, max=1, help="Subword regularization: BPE-dropout, or unigram sampling."
         ),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seeds --sample.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 1,
     input: Input = "-",
     output: Output = "-",
     quiet: console.Quiet = False,
 ) -> None:
-    """Cut each line of text into the pieces of a tokenizer, separated by spaces.
+    """Split each line of text into the pieces of a tokenizer, separated by spaces.
 
     ```
     $ tx tokenize -m bpe8k < train.de > train.pieces
@@ -42,15 +42,14 @@ def tokenize(
     $ tx tokenize -m unigram8k --sample 0.1 --seed 3 train.de.gz -o pieces.gz
     ```
 
-    The model can be any package with a tokenizer in it. The same --seed gives the same pieces, however the
-    lines arrive.
+    The model can be any package that contains a tokenizer. The same --seed gives the same pieces, in whatever batches
+    the lines arrive.
     """
-    console.set_quiet(quiet)
     tokenizer = _open(model, side)
     if sample and tokenizer.kind not in ("bpe", "unigram"):
-        raise UsageError(f"a {tokenizer.kind} tokenizer has nothing to sample", "leave --sample away")
+        raise UsageError(f"a {tokenizer.kind} tokenizer cannot sample segmentations", "omit --sample")
 
-    def cut(line: str, number: int) -> str:
+    def encode(line: str, number: int) -> str:
         if sample:
             found = tokenizer.sample_batch([line], seed * 1_000_003 + number, sample)[0]
         elif ids:
@@ -59,7 +58,7 @@ def tokenize(
             return " ".join(tokenizer.encode_pieces(line))
         return " ".join(str(id) if ids else tokenizer.piece(id) for id in found)
 
-    _each_line(files, input, output, cut)
+    _each_line(files, input, output, encode)
 
 
 def detokenize(
@@ -71,38 +70,35 @@ def detokenize(
     output: Output = "-",
     quiet: console.Quiet = False,
 ) -> None:
-    """Join the pieces, or with --ids the ids, of each line into text again.
+    """Join the pieces, or with --ids the ids, of each line into text.
 
     ```
     $ tx detokenize -m bpe8k < train.pieces
     $ tx tokenize -m bpe8k < train.de | tx detokenize -m bpe8k | diff - train.de
     ```
 
-    What was tokenized comes back as it was, in Unicode's composed form (NFC), without a carriage return before the
-    line's end, and where SentencePiece made the pieces with a space for each of its own mark for one (U+2581).
+    The result is the original text in Unicode's composed form (NFC), without a carriage return at the end of the
+    line. SentencePiece writes U+2581 for a space, so a U+2581 of the text comes back as a space.
     """
-    console.set_quiet(quiet)
     tokenizer = _open(model, side)
 
-    def join(line: str, number: int) -> str:
+    def decode(line: str, number: int) -> str:
         pieces = [piece for piece in line.split(" ") if piece]
-        return tokenizer.decode(_ids(pieces, tokenizer)) if ids else tokenizer.decode_pieces(pieces)
+        if not ids:
+            return tokenizer.decode_pieces(pieces)
+        for piece in pieces:
+            if not (piece.isascii() and piece.isdigit() and len(piece) < 10 and int(piece) < len(tokenizer)):
+                raise TxError(
+                    f"'{piece}' is not an id of this tokenizer, whose ids are 0 to {len(tokenizer) - 1:,}",
+                    "omit --ids to read pieces",
+                )
+        return tokenizer.decode([int(piece) for piece in pieces])
 
-    _each_line(files, input, output, join)
+    _each_line(files, input, output, decode)
 
 
 def _open(model: str | None, side: str | None) -> Tokenizer:
     return load_package(find_package(model, "tokenizer"), lambda package: open_tokenizer(package, side))
-
-
-def _ids(pieces: Sequence[str], tokenizer: Tokenizer) -> list[int]:
-    for piece in pieces:
-        if not (piece.isascii() and piece.isdigit() and len(piece) < 10 and int(piece) < len(tokenizer)):
-            raise TxError(
-                f"'{piece}' is not an id of this tokenizer, whose ids are 0 to {len(tokenizer) - 1:,}",
-                "leave --ids away to read pieces",
-            )
-    return [int(piece) for piece in pieces]
 
 
 def _each_line(files: list[str] | None, input: str, output: str, change: Callable[[str, int], str]) -> None:

@@ -1,26 +1,21 @@
-"""Where a translator looks: its attention by layer and head, their mean, and rollout through the layers.
+"""The attention of a translator: weights by layer and head, their mean, and attention rollout.
 
-Rollout (Abnar and Zuidema 2020, https://arxiv.org/abs/2005.00928) follows what a position is made of down to the
-inputs: half of it goes on past each sublayer and half is what was looked at. Here it goes through the decoder
-too, whose positions mix the source with what had been written.
+Attention rollout (Abnar and Zuidema 2020, https://arxiv.org/abs/2005.00928) traces each position back to the inputs
+through all layers, where the output of a sublayer is half its input and half the attention-weighted mean of what it
+attends to. Here it also goes through the decoder, whose positions mix the source with the target prefix.
 
-Shape letters: H heads, T target pieces, S source pieces, both with `</s>`.
+Shape letters: H heads, T target pieces, S source pieces, both including `</s>`; V vocabulary.
 """
 
-import html
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
 from tx.decode.align import Array, WordNumbers, attention_weights, word_numbers, word_weights
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError, UsageError
-from tx.text.tokenizer import canonical
+from tx.text.tokenizer import Tokenizer, canonical
 
 KINDS = {
     "cross": "from the translation to the source",
@@ -31,46 +26,48 @@ START, END = "<s>", "</s>"
 
 
 @dataclass(frozen=True)
-class Axis:
-    """The pieces along one side of a picture, and the words that they belong to."""
+class Tokens:
+    """The pieces of one side, and the words that they belong to."""
 
     pieces: list[str]
     words: list[str]
-    of: WordNumbers  # the place in `words` of each piece
+    word_ids: Words  # for each piece the index of its word in `words`
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Prediction:
+    """One of the most probable next pieces at a step, or the piece that was chosen there."""
+
     piece: str
     probability: float
     chosen: bool
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a model read a source and wrote a translation."""
+class AttentionMaps:
+    """All attention weights of one translation, with the model's predictions at each step."""
 
     source: str
     translation: str
-    src: Axis
-    tgt: Axis  # what each step wrote
-    read: Axis  # what each step had read last: a start mark, then the target
-    weights: dict[str, list[Array]]  # of each kind, for each layer: `[H, T, S]`, or as the kind has it
-    candidates: list[list[Candidate]]  # of each step, likeliest first; the chosen one is always among them
+    src: Tokens
+    tgt: Tokens  # the output of each step
+    decoder_input: Tokens  # the input of each step: a start mark, then the target
+    weights: dict[str, list[Array]]  # for each kind one array for each layer, `[H, queries, keys]`
+    predictions: list[list[Prediction]]  # of each step, most probable first; always with the chosen piece
     logprob: float
 
-    def axes(self, kind: str) -> tuple[Axis, Axis]:
-        """Who looks, and what is looked at."""
+    def queries_and_keys(self, kind: str) -> tuple[Tokens, Tokens]:
+        """The rows and the columns of the weights of one kind: what attends, and what is attended to."""
         return {
             "cross": (self.tgt, self.src),
             "encoder": (self.src, self.src),
-            "decoder": (self.tgt, self.read),
+            "decoder": (self.tgt, self.decoder_input),
         }[kind]
 
 
 @dataclass(frozen=True)
-class Table:
-    """Weights with their names: each row is what one piece or word looked at."""
+class AttentionMatrix:
+    """Attention weights `[rows, columns]` with their labels: each row attends to the columns."""
 
     rows: list[str]
     columns: list[str]
@@ -78,12 +75,12 @@ class Table:
     title: str
 
 
-def read(
+def compute_attention(
     translator: Translator, source: str, target: str | None, options: SearchOptions, top: int = 10
-) -> Reading:
-    """Let a model translate `source`, or read `target` as its translation, and keep what it looked at.
+) -> AttentionMaps:
+    """Translate `source`, or force `target` as its translation, and return the attention weights of every step.
 
-    Raises TxError for a line that is blank or too long.
+    With each step come its `top` most probable pieces. Raises TxError for a line that is blank or too long.
     """
     source, target = canonical(source), target and canonical(target)
     if not source.strip():
@@ -91,146 +88,119 @@ def read(
     src, limit = translator.src.encode(source), translator.longest_source
     if len(src) > limit:
         raise TxError(
-            f"the source has {len(src):,} pieces, and the model reads {limit:,} at once", "give one sentence"
+            f"the source has {len(src):,} pieces, and the model accepts at most {limit:,}",
+            "give one sentence",
         )
     if target is None:
         (result,) = translator.translate([source], options)
         tgt = result.hypotheses[0].ids
+        target = translator.tgt.decode(tgt)
     else:
         tgt = translator.tgt.encode(target)
         if len(tgt) >= translator.max_len:
+            limit = translator.max_len - 1
             raise TxError(
-                f"the target has {len(tgt):,} pieces, and the model writes {translator.max_len - 1:,}",
-                "shorten it",
+                f"the target has {len(tgt):,} pieces, and the model generates at most {limit:,}", "shorten it"
             )
     logits, weights = attention_weights(
         translator.model, [src], [tgt], (translator.src.pad_id, translator.tgt.pad_id)
     )
     logprobs = logits[0].float().log_softmax(dim=-1).cpu().numpy()  # [T, V]
-    text = translator.tgt.decode(tgt) if target is None else target
-    src_axis = _axis(translator.src, src, source)
-    written = _axis(translator.tgt, tgt, text)
-    return Reading(
+    steps = list(zip(logprobs, [*tgt, translator.tgt.eos_id], strict=True))
+    output = _tokens(translator.tgt, tgt, target)
+    decoder_input = Tokens(
+        [START, *output.pieces[:-1]],
+        [START, *output.words[:-1]],
+        [0, *(n if n is None else n + 1 for n in output.word_ids[:-1])],
+    )
+    by_kind: dict[str, list[Array]] = {}
+    for kind in KINDS:
+        if layers := [value for name, value in weights.items() if name.startswith(kind)]:
+            by_kind[kind] = [layer[0].float().cpu().numpy() for layer in layers]
+    return AttentionMaps(
         source,
-        text,
-        src_axis,
-        written,
-        Axis(
-            [START, *written.pieces[:-1]],
-            [START, *written.words[:-1]],
-            [0, *(n if n is None else n + 1 for n in written.of[:-1])],
-        ),
-        {
-            kind: [value[0].float().cpu().numpy() for name, value in weights.items() if name.startswith(kind)]
-            for kind in KINDS
-            if any(name.startswith(kind) for name in weights)
-        },
-        [
-            _candidates(translator, row, id, top)
-            for row, id in zip(logprobs, [*tgt, translator.tgt.eos_id], strict=True)
-        ],
-        float(sum(row[id] for row, id in zip(logprobs, [*tgt, translator.tgt.eos_id], strict=True))),
+        target,
+        _tokens(translator.src, src, source),
+        output,
+        decoder_input,
+        by_kind,
+        [_predictions(translator.tgt, row, id, top) for row, id in steps],
+        float(sum(row[id] for row, id in steps)),
     )
 
 
-def _axis(tokenizer: Any, ids: Sequence[int], line: str) -> Axis:
+def _tokens(tokenizer: Tokenizer, ids: Sequence[int], line: str) -> Tokens:
     words = line.split()
-    of = word_numbers(tokenizer, ids, line)
-    return Axis([*map(tokenizer.piece, ids), END], [*words, END], [*of, len(words)])
+    word_ids = [*words_of(tokenizer, ids, line), len(words)]
+    return Tokens([*map(tokenizer.piece, ids), END], [*words, END], word_ids)
 
 
-def _candidates(translator: Translator, logprobs: Array, chosen: int, top: int) -> list[Candidate]:
+def _predictions(tokenizer: Tokenizer, logprobs: Array, chosen: int, top: int) -> list[Prediction]:
     ids = [int(id) for id in np.argsort(-logprobs, kind="stable")[:top]]
     ids += [] if chosen in ids else [chosen]
-    return [Candidate(translator.tgt.piece(id), float(np.exp(logprobs[id])), id == chosen) for id in ids]
-
-
-# -- what to show ----------------------------------------------------------------------------------
+    return [Prediction(tokenizer.piece(id), float(np.exp(logprobs[id])), id == chosen) for id in ids]
 
 
 def rollout(weights: Mapping[str, Sequence[Array]]) -> dict[str, Array]:
-    """For each kind what its last layer's positions are made of, `[T, S]`; the rows of a picture sum to 1."""
-    found: dict[str, Array] = {}
+    """For each kind how much each input contributes to each position of the last layer, `[T, S]`; rows sum to 1.
+
+    A model without an encoder that attends has none.
+    """
     if "encoder" not in weights:
-        return found
+        return {}
     memory = np.eye(weights["encoder"][0].shape[-1], dtype=np.float32)
     for layer in weights["encoder"]:
         memory = (memory + layer.mean(axis=0) @ memory) / 2
-    found["encoder"] = memory
     n_rows, n_src = weights["cross"][0].shape[1:]
-    own, other = np.eye(n_rows, dtype=np.float32), np.zeros((n_rows, n_src), np.float32)
+    from_tgt, from_src = np.eye(n_rows, dtype=np.float32), np.zeros((n_rows, n_src), np.float32)
     for within, across in zip(weights["decoder"], weights["cross"], strict=True):
-        own, other = ((x + within.mean(axis=0) @ x) / 2 for x in (own, other))
-        own, other = own / 2, (other + across.mean(axis=0) @ memory) / 2
-    found["decoder"] = own / own.sum(axis=1, keepdims=True)
-    found["cross"] = other / other.sum(axis=1, keepdims=True)
-    return found
+        from_tgt, from_src = ((x + within.mean(axis=0) @ x) / 2 for x in (from_tgt, from_src))
+        from_tgt, from_src = from_tgt / 2, (from_src + across.mean(axis=0) @ memory) / 2
+    return {
+        "encoder": memory,
+        "decoder": from_tgt / from_tgt.sum(axis=1, keepdims=True),
+        "cross": from_src / from_src.sum(axis=1, keepdims=True),
+    }
 
 
-def choose(
-    reading: Reading,
+def select_attention(
+    maps: AttentionMaps,
     kind: str,
     layer: int | None = None,
     head: int | None = None,
-    rolled: bool = False,
+    rolled_out: bool = False,
     words: bool = False,
-) -> Table:
+) -> AttentionMatrix:
     """The weights of one kind: of a layer and head, counted from 1, or the mean over those not given.
 
-    Raises UsageError for what the model does not have.
+    `rolled_out` gives attention rollout instead; `words` merges the pieces of each word. Raises UsageError for a
+    kind, layer or head that the model does not have.
     """
-    if kind not in reading.weights:
-        has = ", ".join(reading.weights) or "none"
-        raise UsageError(f"this model has no attention {KINDS[kind]}", f"the kinds that it has: {has}")
-    layers = reading.weights[kind]
-    for value, count, name in ((layer, len(layers), "layer"), (head, layers[0].shape[0], "head")):
+    if kind not in maps.weights:
+        has = ", ".join(maps.weights) or "none"
+        raise UsageError(f"this model has no attention {KINDS[kind]}", f"it has: {has}")
+    layers = np.stack(maps.weights[kind])  # [layers, H, queries, keys]
+    for value, count, name in ((layer, len(layers), "layer"), (head, layers.shape[1], "head")):
         if value is not None and not 1 <= value <= count:
             raise UsageError(f"there is no {name} {value}", f"there are {count}, counted from 1")
-    if rolled:
-        tables = rollout(reading.weights)
-        if kind not in tables:
+    title = [f"attention {KINDS[kind]}"]
+    if rolled_out:
+        if kind not in (found := rollout(maps.weights)):
             raise UsageError(
-                "rollout follows attention through layers, and this model has one alone", "leave it away"
+                "rollout needs several layers, and this model has a single one", "omit --rollout"
             )
-        values, title = tables[kind], f"attention {KINDS[kind]}, rollout"
+        values = found[kind]
+        title.append("rollout")
     else:
-        chosen = layers if layer is None else [layers[layer - 1]]
-        heads = slice(None) if head is None else slice(head - 1, head)
-        values = np.mean([weights[heads].mean(axis=0) for weights in chosen], axis=0)
-        n = len(chosen) * (layers[0].shape[0] if head is None else 1)
-        named = [f"layer {layer}" if layer else "", f"head {head}" if head else ""]
-        title = ", ".join(
-            filter(None, [f"attention {KINDS[kind]}", *named, f"mean of {n} heads" if n > 1 else ""])
-        )
-    rows, columns = reading.axes(kind)
+        chosen = layers[
+            slice(None) if layer is None else slice(layer - 1, layer),
+            slice(None) if head is None else slice(head - 1, head),
+        ]
+        values, n = chosen.mean(axis=(0, 1)), chosen.shape[0] * chosen.shape[1]
+        title += [f"layer {layer}"] * bool(layer) + [f"head {head}"] * bool(head)
+        title += [f"mean of {n} heads"] * (n > 1)
+    queries, keys = maps.queries_and_keys(kind)
     if words:
-        return Table(rows.words, columns.words, word_weights(values, columns.of, rows.of), title)
-    return Table(rows.pieces, columns.pieces, values, title)
-
-
-# -- the page --------------------------------------------------------------------------------------
-
-
-def page(reading: Reading, model: str) -> str:
-    """A page of HTML that needs nothing but itself; what the texts hold stays text."""
-    data = {
-        "about": f"{model}, log-probability {reading.logprob:.2f}",
-        "axes": {
-            name: {"pieces": axis.pieces, "words": axis.words, "of": axis.of}
-            for name, axis in (("src", reading.src), ("tgt", reading.tgt), ("read", reading.read))
-        },
-        "weights": {kind: [_rounded(layer) for layer in layers] for kind, layers in reading.weights.items()},
-        "rollout": {kind: _rounded(values) for kind, values in rollout(reading.weights).items()},
-        "candidates": [
-            [[c.piece, round(c.probability, 4), c.chosen] for c in step] for step in reading.candidates
-        ],
-    }
-    # As JSON inside a script element: only "<" could end it, and only if it stood there as itself.
-    safe = re.sub("[<>&\u2028\u2029]", lambda c: f"\\u{ord(c[0]):04x}", json.dumps(data, ensure_ascii=False))
-    values = {"TITLE": html.escape(f"{reading.source} \u2192 {reading.translation}"), "DATA": safe}
-    template = files("tx.inspect").joinpath("attention.html").read_text(encoding="utf-8")
-    return re.sub("__(TITLE|DATA)__", lambda place: values[place[1]], template)
-
-
-def _rounded(values: Array) -> Any:
-    return np.round(values.astype(np.float64), 3).tolist()
+        values = by_word(values, keys.word_ids, queries.word_ids)
+        return AttentionMatrix(queries.words, keys.words, values, ", ".join(title))
+    return AttentionMatrix(queries.pieces, keys.pieces, values, ", ".join(title))

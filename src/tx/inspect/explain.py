@@ -1,21 +1,19 @@
-"""One sentence on its way through a translator: its pieces, what each layer looks at, and what searches find."""
+"""One sentence on its way through a translator: its pieces, the attention of each layer, and what searches find."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tx.config.schema import DecodeConfig
-from tx.decode.align import Array
 from tx.decode.sampling import Sampling
 from tx.decode.translate import SearchOptions, Translator
-from tx.inspect.attention import Axis, Reading, read
+from tx.inspect.attention import AttentionMaps, compute_attention
 
-BEAM = 5  # where the model's own search is greedy
+BEAM_SIZE = 5  # where the model's own search is greedy
 
 
 @dataclass(frozen=True)
-class Glance:
-    """The piece that was looked at most, and how much: the mean over all heads of a layer."""
+class StrongestAttention:
+    """The piece with the largest attention weight, as the mean over all heads of a layer."""
 
     piece: str
     place: int
@@ -23,8 +21,8 @@ class Glance:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What one way to search found."""
+class SearchResult:
+    """A translation that one search method found."""
 
     search: str
     text: str
@@ -34,75 +32,69 @@ class Choice:
 
 @dataclass(frozen=True)
 class Explanation:
-    reading: Reading
+    maps: AttentionMaps
     src_ids: list[int]
-    glances: dict[
-        str, list[Glance]
-    ]  # of "encoder 1" for each source piece, of "decoder 1", "cross 1" for each step
-    choices: list[Choice]
+    # For each layer, "encoder 1", "decoder 1", "cross 1" ..., one for each source piece or each step.
+    strongest: dict[str, list[StrongestAttention]]
+    results: list[SearchResult]
 
     def as_json(self, n_steps: int) -> dict[str, Any]:
         """All of it as plain values, with the first `n_steps` steps."""
-        reading = self.reading
-        pieces = zip(reading.src.pieces, self.src_ids, strict=True)
-        steps = [
-            {
-                "piece": reading.tgt.pieces[n],
-                "after": reading.read.pieces[n],
-                "candidates": [vars(candidate) for candidate in reading.candidates[n]],
-                "looks_at": {name: vars(seen[n]) for name, seen in self._looks("decoder", "cross")},
-            }
-            for n in range(min(n_steps, len(reading.candidates)))
-        ]
-        return {
-            "source": reading.source,
-            "translation": reading.translation,
-            "pieces": [
-                {
-                    "piece": piece,
-                    "id": id,
-                    "looks_at": {name: vars(seen[n]) for name, seen in self._looks("encoder")},
-                }
-                for n, (piece, id) in enumerate(pieces)
-            ],
-            "steps": steps,
-            "choices": [vars(choice) for choice in self.choices],
-        }
+        maps = self.maps
 
-    def _looks(self, *kinds: str) -> list[tuple[str, list[Glance]]]:
-        return [(name, seen) for name, seen in self.glances.items() if name.startswith(kinds)]
+        def strongest(n: int, *kinds: str) -> dict[str, dict[str, Any]]:
+            layers = ((name, found) for name, found in self.strongest.items() if name.startswith(kinds))
+            return {name: vars(found[n]) for name, found in layers}
+
+        return {
+            "source": maps.source,
+            "translation": maps.translation,
+            "pieces": [
+                {"piece": piece, "id": id, "looks_at": strongest(n, "encoder")}
+                for n, (piece, id) in enumerate(zip(maps.src.pieces, self.src_ids, strict=True))
+            ],
+            "steps": [
+                {
+                    "piece": maps.tgt.pieces[n],
+                    "after": maps.decoder_input.pieces[n],
+                    "candidates": [vars(prediction) for prediction in predictions],
+                    "looks_at": strongest(n, "decoder", "cross"),
+                }
+                for n, predictions in enumerate(maps.predictions[:n_steps])
+            ],
+            "choices": [vars(result) for result in self.results],
+        }
 
 
 def explain(
     translator: Translator, decode: DecodeConfig, source: str, top: int = 5, samples: int = 3, seed: int = 1
 ) -> Explanation:
-    """Follow `source` through the model; the steps are those of what `tx translate` gives for it.
+    """Follow `source` through the model; the steps are those of its translation by `tx translate`.
 
     Raises TxError for a line that is blank or too long.
     """
-    reading = read(translator, source, None, SearchOptions(decode), top)
-    glances = {
-        f"{kind} {number}": _glances(weights, reading.axes(kind)[1])
-        for kind, layers in reading.weights.items()
-        for number, weights in enumerate(layers, 1)
+    maps = compute_attention(translator, source, None, SearchOptions(decode), top)
+    strongest: dict[str, list[StrongestAttention]] = {}
+    for kind, layers in maps.weights.items():
+        keys = maps.queries_and_keys(kind)[1].pieces
+        for number, weights in enumerate(layers, 1):
+            strongest[f"{kind} {number}"] = [
+                StrongestAttention(keys[int(row.argmax())], int(row.argmax()), float(row.max()))
+                for row in weights.mean(axis=0)
+            ]
+    beam_size = decode.beam_size if decode.beam_size > 1 else BEAM_SIZE
+    searches = {
+        "greedy": SearchOptions(replace(decode, beam_size=1), with_scores=True),
+        f"beam {beam_size}": SearchOptions(replace(decode, beam_size=beam_size), min(3, beam_size)),
     }
-    beam_size = decode.beam_size if decode.beam_size > 1 else BEAM
-    greedy, beam = replace(decode, beam_size=1), replace(decode, beam_size=beam_size)
-    searches = [("greedy", SearchOptions(greedy, with_scores=True))]
-    searches.append((f"beam {beam_size}", SearchOptions(beam, min(3, beam_size))))
     for number in range(seed, seed + samples):
-        drawn = SearchOptions(decode, sampling=Sampling(seed=number), with_scores=True)
-        searches.append((f"sample {number}", drawn))
-    choices: list[Choice] = []
-    for name, options in searches:
-        (result,) = translator.translate([reading.source], options)
-        found = zip(result.texts, result.hypotheses, strict=True)
-        for rank, (text, h) in enumerate(found, 1):
-            choices.append(Choice(name if rank == 1 else f"{name}, no. {rank}", text, h.logprob, h.score))
-    ids = [*translator.src.encode(reading.source), translator.src.eos_id]
-    return Explanation(reading, ids, glances, choices)
-
-
-def _glances(weights: Array, columns: Axis) -> list[Glance]:
-    rows: Sequence[Array] = list(weights.mean(axis=0))
-    return [Glance(columns.pieces[int(row.argmax())], int(row.argmax()), float(row.max())) for row in rows]
+        sampling = Sampling(seed=number)
+        searches[f"sample {number}"] = SearchOptions(decode, sampling=sampling, with_scores=True)
+    results: list[SearchResult] = []
+    for name, options in searches.items():
+        (found,) = translator.translate([maps.source], options)
+        for rank, (text, h) in enumerate(zip(found.texts, found.hypotheses, strict=True), 1):
+            label = name if rank == 1 else f"{name}, no. {rank}"
+            results.append(SearchResult(label, text, h.logprob, h.score))
+    ids = [*translator.src.encode(maps.source), translator.src.eos_id]
+    return Explanation(maps, ids, strongest, results)

@@ -1,11 +1,11 @@
-"""The hidden units of a language model over a text: one in colours, and which of them follow a simple property.
+"""The hidden units of a language model over a text, and which of them follow a simple property of the text.
 
 After "Visualizing and Understanding Recurrent Networks" (Karpathy et al. 2015, https://arxiv.org/abs/1506.02078),
-where cells turned up that count the position in a line or switch on within quotes. How well a unit tells where
-something holds is the area under its ROC curve (1: a threshold separates the two perfectly, 0.5: it knows nothing);
-how well it follows a number is Spearman's rank correlation.
+which found cells that count the position in a line or switch on inside quotes. How well a unit separates the
+characters that have a property from the others is the area under the ROC curve (1: a threshold separates them
+perfectly; 0.5: chance level); how well it follows a number is Spearman's rank correlation.
 
-Shape letters: T characters, U units of all layers, P properties.
+Shape letters: T characters, U units of all layers.
 """
 
 import re
@@ -22,166 +22,141 @@ from tx.text.incremental import IncrementalDecoder, encode_text
 
 Array = NDArray[np.float64]
 
-LIMIT = 2.0  # to which values are scaled: where the colours of `tx.plots.color` are full
-RARE = 10  # characters with a property, or without it, that it takes to judge
+MIN_EXAMPLES = 10  # characters with a property, and without it, that a score needs
 
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """A hidden unit: its layer and its place in it, both counted from 1."""
+    """A hidden unit: its layer and its number in the layer, both counted from 1."""
 
     layer: int
-    place: int
+    number: int
 
     def __str__(self) -> str:
-        return f"{self.layer}:{self.place}"
+        return f"{self.layer}:{self.number}"
 
 
 @dataclass(frozen=True)
-class Trace:
-    """What all units said after each character of a text; `values` is `[T, U]`, layer after layer."""
+class Activations:
+    """The activations of all units after each character of a text; `values` is `[T, U]`, layer after layer."""
 
     text: str
     values: NDArray[np.float32]
-    widths: tuple[int, ...]  # units of each layer
+    layer_sizes: tuple[int, ...]
 
     def unit(self, column: int) -> Unit:
-        """The unit whose values stand in a column."""
+        """The unit whose activations are in a column."""
         layer = 0
-        while column >= self.widths[layer]:
-            column -= self.widths[layer]
+        while column >= self.layer_sizes[layer]:
+            column -= self.layer_sizes[layer]
             layer += 1
         return Unit(layer + 1, column + 1)
 
-    def column(self, unit: Unit) -> int:
-        """Where the values of a unit stand. Raises UsageError for one that is not there."""
-        if not 1 <= unit.layer <= len(self.widths) or not 1 <= unit.place <= self.widths[unit.layer - 1]:
-            shape = ", ".join(f"{number}:1 to {number}:{n}" for number, n in enumerate(self.widths, 1))
+    def of(self, unit: Unit) -> NDArray[np.float32]:
+        """The activations of one unit, `[T]`. Raises UsageError for a unit that does not exist."""
+        sizes = self.layer_sizes
+        if not 1 <= unit.layer <= len(sizes) or not 1 <= unit.number <= sizes[unit.layer - 1]:
+            shape = ", ".join(f"{number}:1 to {number}:{n}" for number, n in enumerate(sizes, 1))
             raise UsageError(f"there is no unit {unit}", f"the units are {shape}")
-        return sum(self.widths[: unit.layer - 1]) + unit.place - 1
+        return self.values[:, sum(sizes[: unit.layer - 1]) + unit.number - 1]
 
-    def head(self, n: int) -> "Trace":
-        """The first `n` characters of it."""
-        return Trace(self.text[:n], self.values[:n], self.widths)
-
-    def scaled(self, unit: Unit) -> Array:
-        """The values of one unit `[T]`, as colours want them: its 2nd and 98th percentile become ±`LIMIT`.
-
-        Else few outliers, or a unit that is never far from saturation, would leave all the rest one colour. Where
-        the two are one value, the lowest and the highest take their place; a constant becomes 0.
-        """
-        values = self.values[:, self.column(unit)].astype(np.float64)
-        low, high = np.percentile(values, (2, 98))
-        if low == high:
-            low, high = values.min(), values.max()
-        scaled: Array = LIMIT * (2 * values - low - high) / ((high - low) or 1.0)
-        return scaled
+    def head(self, n: int) -> "Activations":
+        """Those of the first `n` characters."""
+        return Activations(self.text[:n], self.values[:n], self.layer_sizes)
 
 
 def parse_unit(text: str) -> Unit:
-    """The unit written LAYER:N. Raises UsageError for all else."""
+    """The unit that is written LAYER:N. Raises UsageError for anything else."""
     if found := re.fullmatch(r"(\d{1,9}):(\d{1,9})", text):
         return Unit(int(found[1]), int(found[2]))
-    raise UsageError(f"'{text}' is no unit", "write LAYER:N, such as 1:17")
+    raise UsageError(f"'{text}' is not a unit", "write LAYER:N, such as 1:17")
 
 
-def trace(model: LanguageModel, text: str) -> Trace:
-    """Read `text` from its beginning. Characters that one token spells share its values.
+def compute_activations(model: LanguageModel, text: str) -> Activations:
+    """Run the model over `text` from its beginning. The characters of one token share its activations.
 
-    Raises TxError for an empty text, or a model that only torch reads.
+    Raises TxError for an empty text, or a model whose units cannot be read.
     """
     reading, decoder = Context(model.empty, model.max_len), IncrementalDecoder(model.tokenizer)
     reading.feed([model.tokenizer.eos_id])
     if not reading.activations:
         raise TxError(
-            "this model does not show its hidden units", f"those do that are a {', '.join(NUMPY_MODELS)}"
+            "the hidden units of this model cannot be read", f"supported architectures: {', '.join(READERS)}"
         )
     if not text:
-        raise TxError("there is no text to colour", "name a file with some text in it")
+        raise TxError("the text is empty", "name a file with some text in it")
     spelled: list[str] = []
     rows: list[NDArray[np.float32]] = []
     for id in encode_text(text, model.tokenizer):
         reading.feed([id])
         part = decoder.decode(id)
         spelled.append(part)
-        rows += [np.concatenate(reading.activations)] * len(part)
-    return Trace("".join(spelled), np.array(rows), tuple(map(len, reading.activations)))
+        rows += [np.concatenate(reading.units)] * len(part)
+    return Activations("".join(spelled), np.array(rows), tuple(map(len, reading.units)))
 
 
 # -- properties ------------------------------------------------------------------------------------
-
-
-def _between(opening: str, closing: str) -> Callable[[str], Array]:
-    """Whether each character stands between two signs; a blank line ends what was left open."""
-
-    def inside(text: str) -> Array:
-        found, is_open = np.zeros(len(text)), False
-        for at, character in enumerate(text):
-            if is_open and (character in closing or text[at : at + 2] == "\n\n"):
-                is_open = False
-            elif character in opening:
-                is_open = True
-            found[at] = is_open and character not in opening
-        return found
-
-    return inside
 
 
 def _each(holds: Callable[[str], bool]) -> Callable[[str], Array]:
     return lambda text: np.array([holds(character) for character in text], np.float64)
 
 
-def _within(pattern: str) -> Callable[[str], Array]:
-    """Whether each character belongs to a match."""
+def _within(pattern: str, group: int = 0) -> Callable[[str], Array]:
+    """1 for each character of a match, or of a group of it."""
 
     def inside(text: str) -> Array:
         found = np.zeros(len(text))
         for match in re.finditer(pattern, text):
-            found[match.start() : match.end()] = 1
+            found[match.start(group) : match.end(group)] = 1
         return found
 
     return inside
 
 
-def _since(starts: Callable[[str], bool]) -> Callable[[str], Array]:
-    """How many characters have come since the last one that `starts` something."""
+def _between(opening: str, closing: str) -> Callable[[str], Array]:
+    """1 for each character between two signs; a blank line closes what was left open."""
+    return _within(rf"[{opening}]((?:(?!\n\n)[^{closing}])*)[{closing}]?", 1)
+
+
+def _since(pattern: str) -> Callable[[str], Array]:
+    """For each character the number of characters since the last one of a match."""
+    starts = _within(pattern)
 
     def count(text: str) -> Array:
-        found, n = np.zeros(len(text)), 0
-        for at, character in enumerate(text):
-            n = 0 if starts(character) else n + 1
-            found[at] = n
+        places = np.arange(len(text), dtype=np.float64)
+        found: Array = places - np.maximum.accumulate(np.where(starts(text), places, -1.0))
         return found
 
     return count
 
 
-def _is_letter(character: str) -> bool:
-    return character.isalpha() or character in "'’"
-
-
-HOLDS: dict[str, Callable[[str], Array]] = {
+BINARY_PROPERTIES: dict[str, Callable[[str], Array]] = {
     "inside quotes": _between('"“„«', '"”“»'),
-    "inside brackets": _between("([{", ")]}"),
-    "after a newline": _each(lambda c: c == "\n"),
+    "inside brackets": _between(r"(\[{", r")\]}"),
+    "after a newline": _within(r"\n"),
     "in the first word of a line": _within(r"(?m)^[^\s]+"),
     "in a word of capitals": _within(r"\b[^\W\d_a-z]{2,}\b"),
     "capital letter": _each(str.isupper),
     "digit": _each(str.isdigit),
-    "space": _each(lambda c: c == " "),
+    "space": _within(" "),
     "punctuation": _each(lambda c: not (c.isalnum() or c.isspace())),
-    "vowel": _each(lambda c: c.lower() in "aeiouyäöü"),
+    "vowel": _within("(?i)[aeiouyäöü]"),
     "last letter of a word": _within(r"[^\W\d_](?![\w'’])"),
 }
-COUNTS: dict[str, Callable[[str], Array]] = {
-    "position in line": _since(lambda c: c == "\n"),
-    "position in word": _since(lambda c: not _is_letter(c)),
+COUNT_PROPERTIES: dict[str, Callable[[str], Array]] = {
+    "position in line": _since(r"\n"),
+    "position in word": _since(r"[^\w'’]|[\d_]"),
 }
+PROPERTIES = (*BINARY_PROPERTIES, *COUNT_PROPERTIES)
 
 
 @dataclass(frozen=True)
-class Match:
-    """How well a unit follows a property: by AUC from 0.5 on, or by correlation; `sign` -1: upside down."""
+class UnitScore:
+    """How well a unit follows a property: the AUC, from 0.5 to 1, or the absolute rank correlation.
+
+    `sign` is -1 where the unit is low if the property holds, or falls as the number rises.
+    """
 
     property: str
     unit: Unit
@@ -190,44 +165,42 @@ class Match:
     sign: int
 
 
-def rank_units(traced: Trace, top: int = 1) -> tuple[list[Match], list[str]]:
-    """For each property the `top` units that follow it best, and the properties that are too rare to judge."""
-    ranks = _ranks(traced.values.astype(np.float64))  # [T, U]
-    n = len(traced.text)
-    matches: list[Match] = []
+def rank_units(activations: Activations, top: int = 1) -> tuple[list[UnitScore], list[str]]:
+    """For each property the `top` units that follow it best, and the properties too rare for a score."""
+    ranks = _ranks(activations.values.astype(np.float64))  # [T, U]
+    centered = ranks - ranks.mean(axis=0)
+    n = len(activations.text)
+    scores: list[UnitScore] = []
     rare: list[str] = []
-    for name, holds in HOLDS.items():
-        wanted = holds(traced.text)
-        n_true = int(wanted.sum())
-        if min(n_true, n - n_true) < RARE:
+
+    def add_best(name: str, measure: str, values: Array, chance: float) -> None:
+        for column in map(int, np.argsort(-np.abs(values), kind="stable")[:top]):
+            value, unit = float(values[column]), activations.unit(column)
+            scores.append(UnitScore(name, unit, measure, chance + abs(value), 1 if value >= 0 else -1))
+
+    for name, holds in BINARY_PROPERTIES.items():
+        labels = holds(activations.text)
+        n_true = int(labels.sum())
+        if min(n_true, n - n_true) < MIN_EXAMPLES:
             rare.append(name)
             continue
-        # Mann and Whitney's U: how often a character with the property has the higher value.
-        auc = (wanted @ ranks - n_true * (n_true + 1) / 2) / (n_true * (n - n_true))
-        matches += _best(traced, name, "AUC", auc - 0.5, top, 0.5)
-    centered = ranks - ranks.mean(axis=0)
-    for name, count in COUNTS.items():
-        numbers = _ranks(count(traced.text)[:, None])[:, 0]
+        # Mann and Whitney's U statistic, as a share of all pairs of one character with the property and one without.
+        auc = (labels @ ranks - n_true * (n_true + 1) / 2) / (n_true * (n - n_true))
+        add_best(name, "AUC", auc - 0.5, 0.5)
+    for name, count in COUNT_PROPERTIES.items():
+        numbers = _ranks(count(activations.text)[:, None])[:, 0]
         numbers -= numbers.mean()
-        sizes = np.sqrt((centered**2).sum(axis=0) * (numbers**2).sum())
         if not numbers.any():
             rare.append(name)
             continue
+        sizes = np.sqrt((centered**2).sum(axis=0) * (numbers**2).sum())
         rho = np.divide(numbers @ centered, sizes, out=np.zeros_like(sizes), where=sizes > 0)
-        matches += _best(traced, name, "rho", rho, top, 0.0)
-    return matches, rare
-
-
-def _best(traced: Trace, name: str, measure: str, values: Array, top: int, zero: float) -> list[Match]:
-    columns = np.argsort(-np.abs(values), kind="stable")[:top]
-    return [
-        Match(name, traced.unit(int(c)), measure, zero + abs(float(values[c])), 1 if values[c] >= 0 else -1)
-        for c in columns
-    ]
+        add_best(name, "rho", rho, 0.0)
+    return scores, rare
 
 
 def _ranks(values: Array) -> Array:
-    """The rank of each value in its column, from 1; equal ones share the mean of theirs."""
+    """The rank of each value in its column, from 1; equal values share the mean of their ranks."""
     ranks = np.empty_like(values)
     for column, ranked in zip(values.T, ranks.T, strict=True):
         _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)

@@ -1,1 +1,1 @@
-"""Pictures of what a model holds: data in, PNG or SVG out. No terminal here; that is `tx.cli.plot`."""
+"""Figures and pages from numbers: data in, PNG, SVG or HTML out. What a terminal shows is in `tx.cli`."""

@@ -1,8 +1,8 @@
-"""What all pictures share: a figure without a display or global state, its look, and how it is saved."""
+"""Matplotlib figures without a display or global state: their style, and how they are saved."""
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,13 +32,13 @@ def new_figure(width: float, height: float) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise TxError("pictures need matplotlib, which is not installed", "pip install 'tx[plot]'") from None
-    with _look():
+        raise TxError("plots need matplotlib, which is not installed", "pip install 'tx[plot]'") from None
+    with _style():
         return Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
 
 
 def style_axes(axes: "Axes", grid: Literal["both", "x", "y"] = "both") -> None:
-    """The look of a plain plot: a faint grid behind the lines, axes at the left and below, small ticks."""
+    """Style a plain plot: a faint grid behind the lines, spines on the left and at the bottom, small ticks."""
     axes.grid(axis=grid, color="#e6e8eb", linewidth=0.7)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
@@ -47,12 +47,29 @@ def style_axes(axes: "Axes", grid: Literal["both", "x", "y"] = "both") -> None:
     axes.tick_params(labelsize=8, color=FAINT, labelcolor=MUTED, length=3)
 
 
-def check_path(path: Path, *pages: str) -> None:
-    """Raise UsageError unless `path` names a picture that `save` can write, TxError if its folder is not there.
+def label_lines(axes: "Axes", labels: Iterable[tuple[float, str, str, str]], gap: float) -> None:
+    """Label lines on the right of the axes: the last value, name, note and colour of each.
 
-    `pages` are the other endings that the caller can write.
+    Labels are moved apart where they would be closer than `gap`, a share of the height of the axes.
     """
-    known = (*FORMATS, *pages)
+    low, high = axes.get_ylim()
+    ordered = sorted(labels)
+    places: list[float] = []
+    for value, *_ in ordered:
+        place = (min(max(value, low), high) - low) / (high - low)
+        places.append(max(place, places[-1] + gap) if places else place)
+    excess = max([0.0, *(place - 1 for place in places[-1:])])
+    common: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center"}
+    for (_, name, note, color), place in zip(ordered, places, strict=True):
+        at, up = (1, place - excess), 5 if note else 0
+        axes.annotate(name, at, (10, up), color=color, fontsize=9, fontweight="bold", **common)
+        if note:
+            axes.annotate(note, at, (10, -6), color=MUTED, fontsize=8, **common)
+
+
+def check_path(path: Path, *others: str) -> None:
+    """Raise UsageError unless `path` ends in .png, .svg or one of `others`, TxError if its folder does not exist."""
+    known = (*FORMATS, *others)
     if path.suffix.lower() not in known:
         hint = f"end its name in {', '.join(known[:-1])} or {known[-1]}"
         raise UsageError(f"a picture cannot be written to {path}", hint)
@@ -60,22 +77,22 @@ def check_path(path: Path, *pages: str) -> None:
 
 
 def save(figure: "Figure", path: Path) -> str:
-    """Write a figure as PNG or SVG, by the name; the same figure gives the same bytes.
+    """Write a figure as PNG or SVG, by its suffix; the same figure gives the same bytes.
 
-    Returns the letters that no installed font has. Raises TxError if the disk is full.
+    Returns the characters that no installed font has. Raises TxError if the disk is full.
     """
     check_path(path)
     kind = path.suffix.lower()[1:]
     metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
-    with _look(), warnings.catch_warnings(record=True) as told, atomic_file(path) as file:
+    with _style(), warnings.catch_warnings(record=True) as caught, atomic_file(path) as file:
         warnings.simplefilter("always")
         figure.savefig(file, format=kind, metadata=metadata, dpi=_DPI)
-    missing = (re.match(r"Glyph (\d+) ", str(warning.message)) for warning in told)
+    missing = (re.match(r"Glyph (\d+) ", str(warning.message)) for warning in caught)
     return "".join(sorted({chr(int(found[1])) for found in missing if found}))
 
 
 @contextmanager
-def _look() -> Iterator[None]:
+def _style() -> Iterator[None]:
     import matplotlib
     from matplotlib.font_manager import fontManager
 

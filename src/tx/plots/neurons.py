@@ -1,25 +1,40 @@
-"""One hidden unit over a text, each character on the colour of its value: as a figure, or as an HTML page."""
+"""A text with the activations of one hidden unit as background colours: as a figure, or as an HTML page."""
 
 import html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tx.files import atomic_file
 from tx.inspect.neurons import Array
-from tx.plots.color import rgb
+from tx.plots.color import LIMIT, rgb
 from tx.plots.figure import INK, MUTED, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEGEND = "blue low, white between, red high"
-NEWLINE = "\u21b5"  # what a newline looks like, since it has a colour too
+NEWLINE = "\u21b5"  # shown in place of a newline, which has an activation too
+
+
+def color_scale(activations: NDArray[np.floating]) -> Array:
+    """Activations `[T]` scaled so that their 2nd and 98th percentiles become ±`LIMIT`.
+
+    Scaled by their extremes, a few outliers would leave all others one colour. Where the two percentiles are equal,
+    the minimum and the maximum take their place; a constant becomes 0.
+    """
+    values = activations.astype(np.float64)
+    low, high = np.percentile(values, (2, 98))
+    if low == high:
+        low, high = values.min(), values.max()
+    scaled: Array = LIMIT * (2 * values - low - high) / ((high - low) or 1.0)
+    return scaled
 
 
 def lines_of(text: str, values: Array, width: int) -> list[list[tuple[str, float]]]:
-    """Characters with their values, in lines of at most `width`; what cannot be seen is shown as a sign."""
+    """Characters with their values, in lines of at most `width`; invisible characters are shown as signs."""
     lines: list[list[tuple[str, float]]] = [[]]
     for character, value in zip(text, values, strict=True):
         if len(lines[-1]) == width:
@@ -34,7 +49,7 @@ def lines_of(text: str, values: Array, width: int) -> list[list[tuple[str, float
 
 
 def draw_text(text: str, values: Array, caption: str, width: int = 96) -> "Figure":
-    """A figure of the text, each character on the colour of its value."""
+    """A figure of the text, each character on the colour of its value (see `color_scale`)."""
     lines = lines_of(text, values, width)
     columns = max(map(len, lines))
     cell_width, cell_height, margin, above = 0.085, 0.17, 0.2, 0.42  # inches
@@ -63,13 +78,13 @@ def draw_text(text: str, values: Array, caption: str, width: int = 96) -> "Figur
 
 
 def ink(value: float) -> str:
-    """A colour of letters that can be read on the colour of a value."""
+    """The text colour that is legible on the colour of a value."""
     red, green, blue = rgb(value)
     return INK if 0.3 * red + 0.59 * green + 0.11 * blue > 150 else "#ffffff"
 
 
 def write_html(text: str, values: Array, caption: str, path: Path) -> None:
-    """Write the coloured text as one page that needs nothing else. Raises TxError if that fails."""
+    """Write the coloured text as one self-contained page. Raises TxError if that fails."""
     lines = []
     for line in lines_of(text, values, 120):
         cells = []
