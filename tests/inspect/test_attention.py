@@ -26,7 +26,7 @@ from tx.inspect.attention import START, AttentionMatrix, compute_attention, roll
 from tx.models.rnn import Config as RnnConfig
 from tx.models.rnn import EncoderDecoder
 from tx.models.transformer import Config, Transformer
-from tx.nn.attention import Attention, watch
+from tx.nn.attention import Attention, record_attention
 from tx.plots.attention import attention_page, draw_attention
 from tx.plots.color import block, shade
 

@@ -28,7 +28,7 @@ from tx.inspect.neurons import (
     rank_units,
 )
 from tx.plots.neurons import NEWLINE, color_scale, draw_text, lines_of, write_html
-from tx.text.running import encode_text
+from tx.text.incremental import encode_text
 
 TEXT = 'ROMEO:\nAy me, "sad (hours) seem" 10 long;\n\nsh\'d "go\n\nno: "x"\n'
 
@@ -46,12 +46,12 @@ def test_values_are_those_after_each_character(name: str, tmp_path: Path) -> Non
     text = "ROMEO:\nab c"
     found = compute_activations(model, text)
     assert found.text == text and found.values.shape == (len(text), sum(found.layer_sizes))
-    reader = model.empty.fork()
-    reader.read([0])
+    reader = model.empty.copy()
+    reader.feed([0])
     for row, id in zip(found.values, encode_text(text, ALPHABET), strict=True):
-        reader.read([id])
-        assert np.allclose(row, np.concatenate(reader.units), atol=1e-6)
-    assert found.layer_sizes == tuple(len(units) for units in reader.units)
+        reader.feed([id])
+        assert np.allclose(row, np.concatenate(reader.activations), atol=1e-6)
+    assert found.layer_sizes == tuple(len(units) for units in reader.activations)
 
 
 def test_the_units_of_an_lstm_are_the_tanh_of_its_cells(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_units_have_names(tmp_path: Path) -> None:
 
 def test_a_model_that_shows_no_units_is_refused() -> None:
     with pytest.raises(TxError, match="hidden units of this model cannot be read"):
-        compute_activations(LanguageModel(TorchReader(random_model("gru")), ALPHABET), "ab")
+        compute_activations(LanguageModel(TorchLM(random_model("gru")), ALPHABET), "ab")
 
 
 # --- properties ---

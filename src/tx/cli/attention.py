@@ -71,7 +71,7 @@ def attention(
     from tx.plots.attention import attention_page, draw_attention
 
     translator, decode = open_translator(path, device)
-    check_attends(translator.model)
+    require_cross_attention(translator.model)
     maps = compute_attention(translator, source, tgt, SearchOptions(decode))
     matrix = select_attention(maps, kind, layer, head, rollout, words)
     if output and output.suffix.lower() == HTML:

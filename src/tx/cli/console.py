@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.cells import cell_len
@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+T = TypeVar("T")
 RGB = tuple[int, int, int]
 
 
@@ -72,6 +73,15 @@ def stderr() -> Console:
 def stdout() -> Console:
     """A Rich console on stdout."""
     return _console()
+
+
+def track(items: Sequence[T], description: str) -> Iterable[T]:
+    """Iterate with a progress bar, if stderr is a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn()
+    with Progress(*columns, console=_stderr, transient=True, disable=not is_terminal()) as bar:
+        yield from bar.track(items, description=description)
 
 
 def terminal_width(in_pipe: int = 100) -> int:

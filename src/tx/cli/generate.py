@@ -82,14 +82,14 @@ def generate(
     """
     # The matrix products of one step are too small to be shared between threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from tx.decode.generate import Options, open_language_model
+    from tx.decode.generate import GenerationOptions, open_language_model
 
     if next is not None and (samples > 1 or stop):
         raise UsageError("--next lists words and generates no text", "omit --samples and --stop")
     stops = [re.sub(r"\\([nt])", lambda found: {"n": "\n", "t": "\t"}[found[1]], text) for text in stop or []]
     opened = open_language_model(find_package(model, "language-model"), device)
     draws = sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    options = Options(length, draws, repetition_penalty, stops)
+    options = GenerationOptions(length, draws, repetition_penalty, stops)
     piped = prompt is None and not (sys.stdin is None or sys.stdin.isatty())
     if piped and not as_json:
         options.stops = [*stops, "\n"]
@@ -129,7 +129,7 @@ def _stream(
 
 def _answer(
     model: "LanguageModel",
-    options: "Options",
+    options: "GenerationOptions",
     prompt: str,
     number: int,
     samples: int,

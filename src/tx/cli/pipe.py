@@ -82,7 +82,7 @@ def line_batches(files: list[str] | None, input: str, ramp: bool = False) -> Ite
         number = 0
         for path in paths:
             with open_input(path) as stream:
-                for lines in arrived_lines(stream, BATCH, console.warn):
+                for lines in available_lines(stream, BATCH, console.warn):
                     while lines:
                         yield number, lines[:size]
                         number += len(lines[:size])

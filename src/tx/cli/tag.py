@@ -10,7 +10,7 @@ from tx.cli import console
 from tx.cli.pipe import Files, Input, Output, json_line, line_batches
 from tx.errors import UsageError
 from tx.package import find_package
-from tx.text.conll import Sentences
+from tx.text.conll import SentenceReader
 from tx.text.lines import LineWriter
 from tx.text.words import Word, spaced, split_at_spaces, split_words
 
@@ -75,7 +75,7 @@ def tag(
 def _read(batches: Iterator[tuple[int, list[str]]], form: str) -> Iterator[list[Line]]:
     """Batches of lines, or of sentences in columns, that have arrived."""
     if form == "columns":
-        sentences = Sentences()
+        sentences = SentenceReader()
         for rows in chain((sentences.feed(lines) for _, lines in batches), [sentences.rest()]):
             yield [spaced(columns[0] for _, columns in sentence) for sentence in rows]
         return
@@ -84,12 +84,12 @@ def _read(batches: Iterator[tuple[int, list[str]]], form: str) -> Iterator[list[
         yield [(line, split(line)) for line in lines]
 
 
-def _formatted(line: Line, found: "Found", format: str, scores: bool) -> Iterator[str]:
-    from tx.decode.tag import inline
+def _formatted(line: Line, found: "TaggedWords", format: str, scores: bool) -> Iterator[str]:
+    from tx.decode.tag import format_inline
 
     text, words = line
     if format == "inline":
-        yield inline(text, words, found.entities, scores)
+        yield format_inline(text, words, found.entities, scores)
     elif format == "columns":
         for word, tag in zip(words, found.tags, strict=True):
             yield f"{word.text}\t{tag}"

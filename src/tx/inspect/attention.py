@@ -31,7 +31,7 @@ class Tokens:
 
     pieces: list[str]
     words: list[str]
-    word_ids: Words  # for each piece the index of its word in `words`
+    word_ids: WordNumbers  # for each piece the index of its word in `words`
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def compute_attention(
 
 def _tokens(tokenizer: Tokenizer, ids: Sequence[int], line: str) -> Tokens:
     words = line.split()
-    word_ids = [*words_of(tokenizer, ids, line), len(words)]
+    word_ids = [*word_numbers(tokenizer, ids, line), len(words)]
     return Tokens([*map(tokenizer.piece, ids), END], [*words, END], word_ids)
 
 
@@ -201,6 +201,6 @@ def select_attention(
         title += [f"mean of {n} heads"] * (n > 1)
     queries, keys = maps.queries_and_keys(kind)
     if words:
-        values = by_word(values, keys.word_ids, queries.word_ids)
+        values = word_weights(values, keys.word_ids, queries.word_ids)
         return AttentionMatrix(queries.words, keys.words, values, ", ".join(title))
     return AttentionMatrix(queries.pieces, keys.pieces, values, ", ".join(title))

@@ -81,7 +81,8 @@ def compute_activations(model: LanguageModel, text: str) -> Activations:
     reading.feed([model.tokenizer.eos_id])
     if not reading.activations:
         raise TxError(
-            "the hidden units of this model cannot be read", f"supported architectures: {', '.join(READERS)}"
+            "the hidden units of this model cannot be read",
+            f"supported architectures: {', '.join(NUMPY_MODELS)}",
         )
     if not text:
         raise TxError("the text is empty", "name a file with some text in it")
@@ -91,8 +92,8 @@ def compute_activations(model: LanguageModel, text: str) -> Activations:
         reading.feed([id])
         part = decoder.decode(id)
         spelled.append(part)
-        rows += [np.concatenate(reading.units)] * len(part)
-    return Activations("".join(spelled), np.array(rows), tuple(map(len, reading.units)))
+        rows += [np.concatenate(reading.activations)] * len(part)
+    return Activations("".join(spelled), np.array(rows), tuple(map(len, reading.activations)))
 
 
 # -- properties ------------------------------------------------------------------------------------
