@@ -1,8 +1,13 @@
-"""What all tests share: one thread each, so that they neither race for the cores nor differ in rounding, and a Ctrl-C
-that is heard, also where what runs the tests was started in the background and ignores it."""
+"""Set-up of all tests: one thread each, so that they neither compete for the cores nor differ in rounding; no time
+limits of hypothesis, which a busy machine exceeds; and Ctrl-C is handled even if the tests were started in the
+background, where it is ignored."""
 
 import os
 import signal
 
+from hypothesis import HealthCheck, settings
+
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, which reads it once; children inherit it
 signal.signal(signal.SIGINT, signal.default_int_handler)
+settings.register_profile("tx", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tx")

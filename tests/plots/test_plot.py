@@ -76,7 +76,7 @@ def test_the_scale_is_the_size_of_a_typical_component() -> None:
 # --- maps ---
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(3, 60), st.integers(0, 1000))
 def test_names_cover_neither_names_nor_points(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -244,7 +244,7 @@ def test_case_is_ignored_and_frequent_words_come_first() -> None:
 # --- search ---
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_answers_are_those_of_gensim(data: st.DataObject) -> None:
     vectors = random_vectors()
@@ -298,7 +298,7 @@ def test_vectors_of_zeros_and_tiny_vocabularies_do_no_harm() -> None:
 # --- the interface of gensim ---
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_most_similar_answers_as_gensim_does(data: st.DataObject) -> None:
     vectors = random_vectors()

@@ -3,7 +3,7 @@
 import gzip
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from gensim.models import KeyedVectors
 
 from tx.errors import TxError
 from tx.vectors import WordVectors, open_vectors, write_vectors
-from tx.vectors.formats import FORMATS, export_vectors, import_vectors, read_rows
+from tx.vectors.formats import Format, export_vectors, import_vectors, read_rows
 from wordvectors import Run, in_gensim, random_vectors, runner
 
 
@@ -27,7 +27,7 @@ def odd_vectors() -> WordVectors:
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", get_args(Format))
 def test_what_is_written_comes_back_to_the_last_bit(tmp_path: Path, format: Any, suffix: str) -> None:
     vectors = odd_vectors()
     file = tmp_path / f"vectors.out{suffix}"
@@ -38,7 +38,7 @@ def test_what_is_written_comes_back_to_the_last_bit(tmp_path: Path, format: Any,
     assert found.matrix.tobytes() == vectors.matrix.tobytes()
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", get_args(Format))
 def test_gensim_reads_what_is_written(tmp_path: Path, format: Any) -> None:
     vectors = random_vectors(50, 7)
     export_vectors(vectors, tmp_path / "out", format)

@@ -115,7 +115,7 @@ def test_a_text_without_enough_words_is_refused(tmp_path: Path, content: bytes, 
 # -- the compiled encoder --------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(texts, max_size=4), st.lists(st.sampled_from(["a", "bb", "\xe9"]), unique=True))
 def test_the_compiled_encoder_gives_the_same_ids(blocks: list[str], known: list[str]) -> None:
     with at_home():

@@ -212,7 +212,7 @@ def test_a_step_is_the_gradient_of_the_loss(name: str) -> None:
     assert loss == pytest.approx(first, rel=1e-5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=20))
 def test_the_sigmoid_of_the_kernel(scores: list[float]) -> None:
     with at_home():

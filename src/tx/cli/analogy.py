@@ -16,10 +16,11 @@ def analogy(
         typer.Argument(metavar="EXPRESSION", help="A sum of words; without it, one on each line of stdin."),
     ] = None,
     positive: Annotated[
-        list[str] | None, typer.Option(metavar="WORD", help="A word to add, taken literally.")
+        list[str] | None, typer.Option(metavar="WORD", help="A word to add, exactly as given; repeatable.")
     ] = None,
     negative: Annotated[
-        list[str] | None, typer.Option(metavar="WORD", help="A word to subtract, taken literally.")
+        list[str] | None,
+        typer.Option(metavar="WORD", help="A word to subtract, exactly as given; repeatable."),
     ] = None,
     model: vector_query.Model = None,
     method: Annotated[
@@ -44,8 +45,8 @@ def analogy(
     ```
 
     A hyphen with a space next to it is a minus; without spaces, each term is the longest word of the vocabulary;
-    quotes protect a word. The words of the sum are never part of the answer. The scores are cosines, and ratios of
-    products of cosines with --method mul.
+    quotes protect a word, and `2*king` weights it. The words of the sum are never part of the answer. The scores are
+    cosines, or with --method mul ratios of products of cosines.
     """
     console.set_quiet(quiet)
     from tx.vectors import open_vectors

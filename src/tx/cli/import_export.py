@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tx.vectors.store import Block
 
 Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
-_FORMATS = "word2vec, word2vec-binary, glove or fasttext"
+_CHOICES = "word2vec|word2vec-binary|glove|fasttext"
 _SUFFIXES: dict[str, Format] = {".bin": "word2vec-binary", ".vec": "fasttext"}
 _MAX_WARNINGS = 20
 
@@ -23,8 +23,7 @@ def import_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Word vectors, plain or .gz; - is stdin.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")],
     format: Annotated[
-        Format | None,
-        typer.Option(metavar="FORMAT", help=f"{_FORMATS}; by default detected from the content."),
+        Format | None, typer.Option(metavar=_CHOICES, help="Format, by default detected from the content.")
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Skip faulty rows with a warning instead of stopping.")
@@ -40,8 +39,8 @@ def import_(
     $ tx models import glove.840B.300d.txt -o glove840 --skip-bad
     ```
 
-    An error names the line of a row that is too short or a duplicate, or that is not UTF-8 or not a number. Pickles
-    are refused.
+    A faulty row (too few numbers, a duplicate word, not UTF-8, not a number) is reported with its line. Pickles are
+    refused.
     """
     console.set_quiet(quiet)
     from tx.vectors.formats import import_vectors
@@ -69,7 +68,7 @@ def export(
         str, typer.Option("--output", "-o", metavar="FILE", help="Compressed if it ends in .gz; - is stdout.")
     ],
     format: Annotated[
-        Format | None, typer.Option(metavar="FORMAT", help=f"{_FORMATS}; by default from the name of FILE.")
+        Format | None, typer.Option(metavar=_CHOICES, help="Format, by default from the name of FILE.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:

@@ -29,6 +29,8 @@ class Section:
 
 @dataclass
 class Accuracy:
+    """The number of correct answers, and of questions."""
+
     name: str
     correct: int = 0
     known: int = 0  # questions whose four words all have vectors
@@ -46,16 +48,6 @@ class Accuracy:
         """Name, percent and counts as the cells of a table."""
         percent = "-" if self.percent is None else f"{self.percent:.1f}"
         return self.name, percent, f"{self.correct:,}", f"{self.known:,}", f"{self.total:,}"
-
-    @classmethod
-    def of_all(cls, name: str, parts: Iterable["Accuracy"]) -> "Accuracy":
-        """The accuracy on the questions of all parts together."""
-        whole = cls(name)
-        for part in parts:
-            whole.correct += part.correct
-            whole.known += part.known
-            whole.total += part.total
-        return whole
 
 
 @dataclass(frozen=True)
@@ -104,27 +96,26 @@ def evaluate_analogies(
 ) -> AnalogyReport:
     """Answer every question of every section; None for `restrict_vocab` takes all words."""
     rows = rows_by_word(vectors, restrict_vocab)
-    results = [Accuracy(section.name, total=len(section.questions)) for section in sections]
+    report = AnalogyReport([], Accuracy("semantic"), Accuracy("syntactic"), Accuracy("total"))
     queries: list[Query] = []
     expected: list[
-        tuple[Accuracy, list[int]]
-    ] = []  # for each query: its section, the rows of the right answer
-    for section, result in zip(sections, results, strict=True):
+        tuple[list[int], tuple[Accuracy, ...]]
+    ] = []  # the rows of the right answer, where it counts
+    for section in sections:
+        report.sections.append(Accuracy(section.name))
+        kind = report.syntactic if section.name.startswith(_SYNTACTIC) else report.semantic
+        counters = report.sections[-1], kind, report.total
         for words in section.questions:
             a, b, c, d = (rows.get(word.upper(), []) for word in words)
             if a and b and c and d:
                 queries.append(Query((b[0], a[0], c[0]), (1, -1, 1), exclude=(*a, *b, *c)))
-                expected.append((result, d))
+                expected.append((d, counters))
+        for counter in counters:
+            counter.total += len(section.questions)
     for start in range(0, len(queries), _BATCH):
         found = vectors.search(queries[start : start + _BATCH], 1, method, restrict_vocab)
-        for neighbors, (result, right) in zip(found, expected[start : start + _BATCH], strict=True):
-            result.known += 1
-            result.correct += bool(neighbors) and neighbors[0].row in right
-    semantic = [part for part in results if not part.name.startswith(_SYNTACTIC)]
-    syntactic = [part for part in results if part.name.startswith(_SYNTACTIC)]
-    return AnalogyReport(
-        results,
-        Accuracy.of_all("semantic", semantic),
-        Accuracy.of_all("syntactic", syntactic),
-        Accuracy.of_all("total", results),
-    )
+        for neighbors, (right, counters) in zip(found, expected[start : start + _BATCH], strict=True):
+            for counter in counters:
+                counter.known += 1
+                counter.correct += bool(neighbors) and neighbors[0].row in right
+    return report

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from tx.vectors.store import NOT_IN_A_WORD, Block, write_blocks
 from tx.vectors.word_vectors import WordVectors
 
 Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 _ROWS = 1 << 12  # read or written at a time
 _CHUNK = 1 << 22  # bytes

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from tx.config.schema import RunConfig
 from tx.errors import TxError, UsageError
-from tx.nn.cores import n_cores
 from tx.word2vec.jit import has_numba
 from tx.word2vec.sampling import Matrix
 
@@ -80,8 +79,3 @@ def make_engine(name: str, config: RunConfig, words: list[str], counts: NDArray[
     from tx.word2vec.gensim_engine import GensimEngine
 
     return GensimEngine(config.word2vec, words, counts, config.seed)
-
-
-def n_threads(config: RunConfig, engine: Engine) -> int:
-    """The number of threads to train with."""
-    return (config.train.threads or n_cores()) if engine.parallel else 1

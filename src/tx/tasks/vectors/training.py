@@ -18,6 +18,7 @@ from tx.config.duration import format_duration
 from tx.config.schema import RunConfig
 from tx.errors import TxError
 from tx.files import atomic_folder, remove
+from tx.nn.cores import n_cores
 from tx.tasks.vectors.checkpoint import VectorsProgress, load_checkpoint, save_checkpoint
 from tx.train.log import Log
 from tx.train.run import Forecast, Listener, Run
@@ -25,7 +26,7 @@ from tx.train.run_folder import check_inputs, clear, save_config, save_inputs
 from tx.train.signals import StopSignal
 from tx.vectors import write_vectors
 from tx.word2vec.corpus import INFO, Corpus, encode_text, open_corpus
-from tx.word2vec.engine import Engine, choose_engine, make_engine, n_threads
+from tx.word2vec.engine import Engine, choose_engine, make_engine
 from tx.word2vec.sampling import learning_rate
 
 CORPUS, NEW_CORPUS = "corpus", "new-corpus"  # the encoded text, and that of a run which has not begun
@@ -50,7 +51,7 @@ class Word2VecRun:
         self.folder = self.out / "run"
         self.steps_per_epoch = -(-self.corpus.n_ids // self.engine.block)
         self.progress.total = self.steps_per_epoch * self.config.word2vec.epochs
-        self.threads = n_threads(self.config, self.engine)
+        self.threads = (self.config.train.threads or n_cores()) if self.engine.parallel else 1
         if self.threads > 1:
             self.listener.info(
                 f"{self.threads} threads: no two runs are equal; --threads 1 makes them reproducible"
