@@ -114,8 +114,8 @@ def evaluate_analogies(
             counter.total += len(section.questions)
     for start in range(0, len(queries), _BATCH):
         found = vectors.search(queries[start : start + _BATCH], 1, method, restrict_vocab)
-        for neighbors, (right, counters) in zip(found, expected[start : start + _BATCH], strict=True):
-            for counter in counters:
+        for neighbors, (right, counted) in zip(found, expected[start : start + _BATCH], strict=True):
+            for counter in counted:
                 counter.known += 1
                 counter.correct += bool(neighbors) and neighbors[0].row in right
     return report
