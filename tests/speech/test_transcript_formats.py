@@ -1,9 +1,11 @@
-"""Subtitles written and read back by tx's reader, and what readable means: widths, lines, times, no word lost."""
+"""Transcripts in all formats, read back by tx and pysubs2, and the layout of cues: no word is lost."""
 
+import html
 import json
 from itertools import pairwise
 from pathlib import Path
 
+import pysubs2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from tx.speech.subtitles import Cue, read_cues
 from tx.speech.transcript_formats import FORMATS, Layout, readable, sentences, transcript_lines, wrap
 
-SAID = [
+CUES = [
     Cue(0.0, 2.5, "Guten Abend."),
     Cue(2.5, 11.0, "Die Höhle befindet sich auf der Spitze eines der Berge nördlich von Mekka, und ist ganz allein."),
     Cue(3599.9996, 3605.25, "Tom & <b>Anna</b> --> Ende"),
@@ -20,8 +22,8 @@ words = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_si
 texts = st.lists(words, min_size=1, max_size=60).map(" ".join)
 
 
-def written(format: str, said: list[Cue] = SAID, layout: Layout | None = None) -> str:
-    return "".join(f"{line}\n" for line in transcript_lines(said, format, layout))
+def written(format: str, cues: list[Cue] = CUES, layout: Layout | None = None) -> str:
+    return "".join(f"{line}\n" for line in transcript_lines(cues, format, layout))
 
 
 def test_srt_is_written_as_players_want_it() -> None:
@@ -34,6 +36,17 @@ def test_vtt_has_its_header_and_entities() -> None:
     text = written("vtt")
     assert text.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:02.500\n")
     assert "Tom &amp; &lt;b&gt;Anna&lt;/b&gt; -&gt; Ende" in text
+
+
+@pytest.mark.parametrize("format", ["srt", "vtt"])
+def test_pysubs2_reads_what_is_written(format: str) -> None:
+    """An independent reader finds the same times and lines, braces and arrows included."""
+    cues = [Cue(1.0, 2.5, "Eins, {zwei}."), Cue(2.5, 3725.042, "Drei\nund vier -> fünf?")]
+    text = written(format, cues, Layout(width=0))
+    events = pysubs2.SSAFile.from_string(text, format).events
+    assert [(event.start, event.end) for event in events] == [(1000, 2500), (2500, 3_725_042)]
+    found = [html.unescape(event.text) for event in events]
+    assert found == ["Eins, {zwei}.", "Drei und vier -> fünf?"]
 
 
 @pytest.mark.parametrize("format", ["srt", "vtt"])

@@ -19,6 +19,11 @@ T = TypeVar("T")
 RGB = tuple[int, int, int]
 
 
+def option(metavar: str, help: str, panel: str | None = None, *names: str, **limits: Any) -> Any:
+    """A Typer option with its value name, its help line and the panel of the help page that lists it."""
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **limits)
+
+
 def wants_style() -> bool:
     """Whether NO_COLOR permits colours, bold and dim text: see https://no-color.org."""
     return not os.environ.get("NO_COLOR")

@@ -2,7 +2,7 @@
 
 from itertools import groupby
 from operator import itemgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -12,10 +12,6 @@ from tx.evaluate.metrics import NORMALIZERS
 from tx.evaluate.report import Example
 
 COMMON = ("files", "model", "store", "as_json", "quiet")  # parameters that apply to every task
-
-
-def _option(metavar: str, help: str, panel: str | None = None, *names: str, **limits: Any) -> Any:
-    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **limits)
 
 
 def evaluate(
@@ -29,21 +25,24 @@ def evaluate(
     ],
     model: console.Model = None,
     output: Annotated[
-        str | None, _option("FILE", "Write the translations or transcripts to FILE.", None, "--output", "-o")
+        str | None,
+        console.option("FILE", "Write the translations or transcripts to FILE.", None, "--output", "-o"),
     ] = None,
     beam_size: Annotated[
-        int | None, _option("N", "Beam size; 1: greedy.", None, "--beam-size", "-b", min=1, max=1000)
+        int | None, console.option("N", "Beam size; 1: greedy.", None, "--beam-size", "-b", min=1, max=1000)
     ] = None,
     against: Annotated[
         str | None,
-        _option("NAME|FOLDER", "Test the difference to this model for significance (tagging, speech)."),
+        console.option(
+            "NAME|FOLDER", "Test the difference to this model for significance (tagging, speech)."
+        ),
     ] = None,
     tokenize: Annotated[
-        str | None, _option("NAME", "sacreBLEU's tokenizer for BLEU (13a).", "Translation")
+        str | None, console.option("NAME", "sacreBLEU's tokenizer for BLEU (13a).", "Translation")
     ] = None,
     alignments: Annotated[
         str | None,
-        _option(
+        console.option(
             "GOLD",
             "Score the word alignments of SRC TGT against GOLD: 0-0 1p2 in each line, or NAACL 2003 format.",
             "Translation",
@@ -51,24 +50,29 @@ def evaluate(
     ] = None,
     language: Annotated[
         str | None,
-        _option("LANG", "Language, e.g. de or German; by default that of the dataset or model.", "Speech"),
+        console.option(
+            "LANG", "Language, e.g. de or German; by default that of the dataset or model.", "Speech"
+        ),
     ] = None,
     normalize: Annotated[
         str | None,
-        _option("|".join(NORMALIZERS[1:]), "Text normaliser (english for English, else basic).", "Speech"),
+        console.option(
+            "|".join(NORMALIZERS[1:]), "Text normaliser (english for English, else basic).", "Speech"
+        ),
     ] = None,
     worst: Annotated[
-        int | None, _option("N", "Show the N utterances with most errors (5).", "Speech", min=0)
+        int | None, console.option("N", "Show the N utterances with most errors (5).", "Speech", min=0)
     ] = None,
     engine: Annotated[
-        str | None, _option("native|ctranslate2", "Decoding engine (native).", "Speech")
+        str | None, console.option("native|ctranslate2", "Decoding engine (native).", "Speech")
     ] = None,
     restrict: Annotated[
-        int | None, _option("N", "Use only the N most frequent words (300,000); 0: all.", "Vectors", min=0)
+        int | None,
+        console.option("N", "Use only the N most frequent words (300,000); 0: all.", "Vectors", min=0),
     ] = None,
     method: Annotated[
         Literal["add", "mul"] | None,
-        _option("add|mul", "Analogies by 3CosAdd or 3CosMul (add).", "Vectors"),
+        console.option("add|mul", "Analogies by 3CosAdd or 3CosMul (add).", "Vectors"),
     ] = None,
     store: Annotated[
         bool, typer.Option("--store/--no-store", help="Store the scores in the package and its model card.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.errors import TxError, UsageError
 from tx.package import find_package
 from tx.text.lines import LineWriter
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tx.speech.transcribe import Options, Segment, Transcriber
     from tx.speech.transcript_formats import Layout
 
+FORMATS = ("text", "srt", "vtt", "tsv", "json")
 SPEECH, SUBTITLES, THRESHOLDS = "Speech", "Subtitles", "Decoding thresholds"
 
 
@@ -29,52 +31,39 @@ def transcribe(
     model: console.Model = None,
     output: Annotated[
         str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE|FOLDER",
-            help="Write the output to FILE, or one file each to FOLDER.",
+        option(
+            "FILE|FOLDER", "Write the output to FILE, or one file each to FOLDER.", None, "--output", "-o"
         ),
     ] = "-",
     format: Annotated[
         Literal["text", "srt", "vtt", "tsv", "json"] | None,
-        typer.Option(
+        option(
+            "|".join(FORMATS),
+            "Output format (default: from the suffix of -o, else text).",
+            None,
             "--format",
             "-f",
-            metavar="text|srt|vtt|tsv|json",
-            help="Output format (default: from the suffix of -o, else text).",
         ),
     ] = None,
     as_json: console.Json = False,
     language: Annotated[
         str | None,
-        typer.Option(
-            metavar="LANG",
-            help="Language of the speech, such as de or German (default: the model's, else detected).",
-            rich_help_panel=SPEECH,
-        ),
+        option("LANG", "Language, such as de or German (default: the model's, else detected).", SPEECH),
     ] = None,
     task: Annotated[
         Literal["transcribe", "translate"] | None,
-        typer.Option(
-            metavar="transcribe|translate",
-            help="Transcribe, or translate into English (default: the model's task).",
-            rich_help_panel=SPEECH,
+        option(
+            "transcribe|translate",
+            "Transcribe, or translate into English (default: the model's task).",
+            SPEECH,
         ),
     ] = None,
     prompt: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WORDS", help="Names and spellings to expect, as initial prompt.", rich_help_panel=SPEECH
-        ),
+        str | None, option("WORDS", "Names and spellings to expect, as initial prompt.", SPEECH)
     ] = None,
     activity: Annotated[
         Literal["energy", "silero", "none"],
-        typer.Option(
-            metavar="energy|silero|none",
-            help="Voice activity detector: energy, silero or none.",
-            rich_help_panel=SPEECH,
-        ),
+        option("energy|silero|none", "Voice activity detector: energy, silero or none.", SPEECH),
     ] = "energy",
     condition: Annotated[
         bool,
@@ -85,35 +74,13 @@ def transcribe(
         ),
     ] = False,
     beam_size: Annotated[
-        int,
-        typer.Option(
-            "--beam-size",
-            "-b",
-            metavar="N",
-            min=1,
-            max=100,
-            help="Number of hypotheses; 1 is greedy search.",
-            rich_help_panel=SPEECH,
-        ),
+        int, option("N", "Beam size; 1: greedy.", SPEECH, "--beam-size", "-b", min=1, max=100)
     ] = 1,
-    batch_size: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=1, help="Windows of 30 s that are decoded together.", rich_help_panel=SPEECH
-        ),
-    ] = 8,
+    batch_size: Annotated[int, option("N", "Windows of 30 s that are decoded together.", SPEECH, min=1)] = 8,
     width: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="Characters per line of subtitles; 0: no limit.",
-            rich_help_panel=SUBTITLES,
-        ),
+        int, option("N", "Characters per line of subtitles; 0: no limit.", SUBTITLES, min=0)
     ] = 42,
-    lines: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Lines per subtitle.", rich_help_panel=SUBTITLES)
-    ] = 2,
+    lines: Annotated[int, option("N", "Lines per subtitle.", SUBTITLES, min=1)] = 2,
     fallback: Annotated[
         bool,
         typer.Option(
@@ -124,43 +91,33 @@ def transcribe(
     ] = True,
     compression_threshold: Annotated[
         float,
-        typer.Option(
-            metavar="X",
+        option(
+            "X",
+            "Compression ratio threshold: retry a window whose text has a higher ratio.",
+            THRESHOLDS,
             min=0,
-            help="Compression ratio threshold: retry a window whose text has a higher ratio.",
-            rich_help_panel=THRESHOLDS,
         ),
     ] = 2.4,
     logprob_threshold: Annotated[
         float,
-        typer.Option(
-            metavar="X",
-            help="Average log-probability threshold (nats): retry a window with a lower average.",
-            rich_help_panel=THRESHOLDS,
+        option(
+            "X", "Average log-probability threshold (nats): retry a window with a lower average.", THRESHOLDS
         ),
     ] = -1.0,
     no_speech_threshold: Annotated[
         float,
-        typer.Option(
-            metavar="X",
+        option(
+            "X",
+            "No-speech probability threshold: a low-confidence window with a higher probability is silence.",
+            THRESHOLDS,
             min=0,
             max=1,
-            help="No-speech probability threshold: a low-confidence window with a higher probability is silence.",
-            rich_help_panel=THRESHOLDS,
         ),
     ] = 0.6,
-    seed: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Random seed of sampling at higher temperatures.", rich_help_panel=THRESHOLDS
-        ),
-    ] = 1,
+    seed: Annotated[int, option("N", "Random seed of sampling at higher temperatures.", THRESHOLDS)] = 1,
     engine: Annotated[
         Literal["native", "ctranslate2"],
-        typer.Option(
-            metavar="native|ctranslate2",
-            help="Decoding engine; ctranslate2 is faster and uses 8 bits on a CPU.",
-        ),
+        option("native|ctranslate2", "Decoding engine; ctranslate2 is faster, with 8-bit weights on a CPU."),
     ] = "native",
     check: Annotated[str | None, typer.Option(metavar="DATA", hidden=True)] = None,
     device: console.Device = "auto",

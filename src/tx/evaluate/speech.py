@@ -35,7 +35,7 @@ from tx.text.lines import LineWriter
 N_BOOTSTRAP = 1000
 ENGINES = ("native", "ctranslate2")
 SPELLING = "normalizer.json"  # British and American words, in a model's folder
-COLUMNS = ("data", "model", "metric", "text", "%", "± 95%", "p", "sub", "del", "ins", "ref")
+COLUMNS = ("data", "model", "metric", "text", "%", "95%", "p", "sub", "del", "ins", "ref")
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ def _record(score: Mapping[str, Any]) -> dict[str, Any]:
 def _row(score: Mapping[str, Any], names: Sequence[str]) -> tuple[str, ...]:
     p = "-" if score["p_value"] is None else f"{score['p_value']:.4f}"
     counts = (f"{score[name]:,}" for name in ("substitutions", "deletions", "insertions", "ref_len"))
-    value, ci = f"{score['value']:.2f}", f"{score['ci']:.2f}"
+    value, ci = f"{score['value']:.2f}", f"± {score['ci']:.2f}"
     return (score["data"], names[score["model"]], score["metric"], score["text"], value, ci, p, *counts)
 
 

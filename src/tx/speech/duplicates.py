@@ -1,43 +1,30 @@
-"""Duplicates in speech datasets: excerpts of the same file, or of files with equal content, with the same text and
-times.
+"""Duplicates in speech datasets: excerpts of one file, or of files with equal content and text, at the same times.
 
 File sizes are compared only if the texts are equal, and contents only if the sizes are, so that little is read.
 """
 
 import hashlib
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
+from tx.speech.items import Item
 from tx.speech.media import StoredAudio
+from tx.speech.windows import Window
+
+Excerpt = TypeVar("Excerpt", Item, Window)  # a part of some audio, and its text
 
 
-class Excerpt(Protocol):
-    """An item or a window: a part of some audio, and its text."""
-
-    @property
-    def media(self) -> Path | StoredAudio: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def start(self) -> float: ...
-    @property
-    def end(self) -> float | None: ...
-    @property
-    def origin(self) -> str: ...
-
-
-E = TypeVar("E", bound=Excerpt)
-
-
-class DuplicateIndex(Generic[E]):
+class DuplicateIndex(Generic[Excerpt]):
     """The excerpts so far, to find duplicates of them."""
 
     def __init__(self) -> None:
-        self._first: dict[object, E] = {}  # by file; and by text, then by text and size, then also by content
+        self._first: dict[
+            object, Excerpt
+        ] = {}  # by file; and by text, then by text and size, then also by content
         self._refined: set[object] = set()  # the keys whose first excerpt is also stored under a longer key
         self._digests: dict[object, str] = {}
 
-    def find_duplicate(self, item: E) -> E | None:
+    def find_duplicate(self, item: Excerpt) -> Excerpt | None:
         """An earlier excerpt with the same audio, or None; then the excerpt is added to the index."""
         same = self._first.setdefault((media_key(item.media), item.start, item.end), item)
         if same is not item:
@@ -64,7 +51,7 @@ class DuplicateIndex(Generic[E]):
         return self._digests[media]
 
 
-def describe_duplicate(item: Excerpt, first: Excerpt) -> str:
+def describe_duplicate(item: Item | Window, first: Item | Window) -> str:
     """Says where the excerpt that `item` is a duplicate of comes from."""
     if media_key(item.media) == media_key(first.media):
         return f"{item.media} is also in {first.origin}"

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from tx.speech.subtitles import Cue
 
@@ -29,17 +29,6 @@ _SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’»)\]]*$")
 _PUNCTUATION = ".,:;!?…–—"
 
 
-class Timed(Protocol):
-    """A text with its times in seconds: a `Cue`, or a segment of a transcript."""
-
-    @property
-    def start(self) -> float: ...
-    @property
-    def end(self) -> float: ...
-    @property
-    def text(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Layout:
     """The largest size of a cue, in characters and lines; with a `width` of 0, segments are not split."""
@@ -49,12 +38,12 @@ class Layout:
 
 
 def transcript_lines(
-    segments: Iterable[Timed], format: str, layout: Layout | None = None, file: str | None = None
+    segments: Iterable[Cue], format: str, layout: Layout | None = None, file: str | None = None
 ) -> Iterator[str]:
     """The lines of a transcript in one of `FORMATS`, each as soon as its segment is complete.
 
-    JSON has a line with all fields of each segment, and the name of the `file`. Text has a line for each sentence, so
-    that it can be translated line by line.
+    A segment of a transcript is a cue with further fields. JSON has a line with all fields of each segment, and the
+    name of the `file`. Text has a line for each sentence, so that it can be translated line by line.
     """
     if format == "text":
         return sentences(segments)
@@ -66,7 +55,7 @@ def transcript_lines(
     return _srt(cues) if format == "srt" else _vtt(cues)
 
 
-def _json(segments: Iterable[Timed], file: str | None) -> Iterator[str]:
+def _json(segments: Iterable[Cue], file: str | None) -> Iterator[str]:
     for segment in segments:
         record: dict[str, Any] = {} if file is None else {"file": file}
         for name, value in vars(segment).items():
@@ -74,13 +63,13 @@ def _json(segments: Iterable[Timed], file: str | None) -> Iterator[str]:
         yield json.dumps(record, ensure_ascii=False)
 
 
-def _srt(cues: Iterable[Timed]) -> Iterator[str]:
+def _srt(cues: Iterable[Cue]) -> Iterator[str]:
     for number, cue in enumerate(cues, 1):
         times = f"{_timestamp(cue.start)} --> {_timestamp(cue.end)}".replace(".", ",")
         yield from (str(number), times, *_text_lines(cue), "")
 
 
-def _vtt(cues: Iterable[Timed]) -> Iterator[str]:
+def _vtt(cues: Iterable[Cue]) -> Iterator[str]:
     yield from ("WEBVTT", "")
     for cue in cues:
         yield f"{_timestamp(cue.start)} --> {_timestamp(cue.end)}"
@@ -89,12 +78,12 @@ def _vtt(cues: Iterable[Timed]) -> Iterator[str]:
         yield ""
 
 
-def _text_lines(cue: Timed) -> list[str]:
+def _text_lines(cue: Cue) -> list[str]:
     """The lines of a cue; an arrow in one would be read as the line of times of the next cue."""
     return [line.replace("-->", "->") for line in cue.text.split("\n") if line.strip()]
 
 
-def _tsv(segments: Iterable[Timed]) -> Iterator[str]:
+def _tsv(segments: Iterable[Cue]) -> Iterator[str]:
     yield "start\tend\ttext"
     for segment in segments:
         yield f"{segment.start:.3f}\t{segment.end:.3f}\t{_one_line(segment.text)}"
@@ -112,7 +101,7 @@ def _timestamp(seconds: float) -> str:
     return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
 
 
-def sentences(segments: Iterable[Timed]) -> Iterator[str]:
+def sentences(segments: Iterable[Cue]) -> Iterator[str]:
     """The text, a line for each sentence or until a pause: segments are joined until a sentence ends."""
     line, end = "", 0.0
     for segment in segments:
@@ -130,7 +119,7 @@ def sentences(segments: Iterable[Timed]) -> Iterator[str]:
 # --- readable cues ---
 
 
-def readable(segment: Timed, layout: Layout) -> list[Cue]:
+def readable(segment: Cue, layout: Layout) -> list[Cue]:
     """A segment as cues of at most `layout.lines` lines of `layout.width` characters, which share its time."""
     text = _one_line(segment.text)
     if not layout.width:

@@ -31,7 +31,7 @@ Notify = Callable[[str], None]
 
 
 class CTranslate2Engine:
-    """A converted model, as an engine (see `tx.speech.transcribe.transcriber.Engine`)."""
+    """A converted model, as an engine (see `tx.speech.transcribe.decoding.Engine`)."""
 
     def __init__(self, model: Any, folder: HfFolder, tokenizer: WhisperTokenizer) -> None:
         self._model, self._tokenizer = model, tokenizer

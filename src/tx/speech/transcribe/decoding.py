@@ -3,8 +3,10 @@
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
+from tx.speech.features import Audio
+from tx.speech.subtitles import Cue
 from tx.speech.whisper_tokenizer import WhisperTokenizer
 
 Activity = Literal["energy", "silero", "none"]
@@ -36,16 +38,13 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Segment:
+class Segment(Cue):
     """A piece of a transcript, with its times in seconds from the start of the audio.
 
     `logprob` (average over the tokens, in nats), `no_speech` (probability) and `compression` (ratio) are those of
     the window that the segment was decoded from, at `temperature`.
     """
 
-    start: float
-    end: float
-    text: str
     language: str
     logprob: float = 0.0
     no_speech: float = 0.0
@@ -75,6 +74,28 @@ class DecodingResult:
         """The result of a search that found `tokens`, without <|endoftext|>, which `total_logprob` includes."""
         ratio = compression_ratio(tokenizer.decode(tokens).strip())
         return cls(tokens, total_logprob / (len(tokens) + 1), no_speech, ratio, temperature)
+
+
+class Engine(Protocol):
+    """Decodes windows of up to 30 s: `native` with PyTorch, `ctranslate2` with CTranslate2."""
+
+    def decode(
+        self,
+        windows: Sequence[Audio],
+        prompts: list[list[int]],
+        options: Options,
+        numbers: Sequence[int],
+        timestamps: bool = True,
+    ) -> Sequence[DecodingResult]:
+        """Decode each window after its prompt, with temperature fallback.
+
+        `numbers` identify the windows, so that sampling from one does not depend on the batch that it is in.
+        """
+        ...
+
+    def detect_languages(self, windows: Sequence[Audio]) -> list[dict[str, float]]:
+        """The probability of each language, for each window."""
+        ...
 
 
 def compression_ratio(text: str) -> float:

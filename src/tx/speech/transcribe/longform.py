@@ -9,11 +9,10 @@ yielded in order, as soon as those before them are complete.
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from tx.speech.features import WINDOW, Audio
 from tx.speech.media import RATE
-from tx.speech.transcribe.decoding import DecodingResult, Options, Segment, is_silence, needs_fallback
+from tx.speech.transcribe.decoding import DecodingResult, Engine, Options, Segment, is_silence, needs_fallback
 from tx.speech.voice_activity import Interval, detect_speech, detect_speech_silero, is_silent, pack
 from tx.speech.whisper_tokenizer import WhisperTokenizer
 
@@ -21,14 +20,6 @@ MIN_SPEECH = RATE // 10  # samples; a shorter remainder is not decoded
 MIN_STEP = 10.0  # seconds to move on after a window that failed all thresholds, whatever timestamps it holds
 MAX_UNTRANSCRIBED = 4 * RATE  # samples of speech after the last timestamp; more of it is decoded again
 MAX_PROMPT = 223  # tokens of previous text that fit in the prompt: half of the decoder's positions
-
-
-class DecodeWindows(Protocol):
-    """Decodes windows of audio after their prompts; the numbers identify the windows."""
-
-    def __call__(
-        self, windows: list[Audio], prompts: list[list[int]], numbers: list[int]
-    ) -> Sequence[DecodingResult]: ...
 
 
 @dataclass
@@ -84,7 +75,7 @@ def find_tracks(audio: Audio, options: Options) -> list[Track]:
 def transcribe_tracks(
     audio: Audio,
     tracks: list[Track],
-    decode: DecodeWindows,
+    engine: Engine,
     tokenizer: WhisperTokenizer,
     language: str,
     options: Options,
@@ -104,7 +95,8 @@ def transcribe_tracks(
         before = (initial_prompt + previous)[-MAX_PROMPT:]
         prompt = [tokenizer.sot_prev, *before, *start_tokens] if before else start_tokens
         numbers = list(range(number, number + len(batch)))
-        results = decode(windows, [prompt] * len(batch), numbers) if batch else []
+        prompts = [prompt] * len(batch)
+        results = engine.decode(windows, prompts, options, numbers) if batch else []
         number += len(batch)
         for track, window, result in zip(batch, windows, results, strict=True):
             segments = _advance(track, len(window), result, tokenizer, language, options)

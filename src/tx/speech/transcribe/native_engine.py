@@ -52,7 +52,7 @@ class State:
 
 
 class NativeEngine:
-    """Implements the contract of a Decodable (`start`, `step`) and that of an engine (see `transcriber.Engine`)."""
+    """Implements the contract of a Decodable (`start`, `step`) and that of an engine (see `decoding.Engine`)."""
 
     def __init__(self, model: whisper.Model, tokenizer: WhisperTokenizer) -> None:
         self.model, self.tokenizer = model, tokenizer

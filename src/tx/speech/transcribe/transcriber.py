@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from tx.config.schema import SPEECH
 from tx.errors import TxError
@@ -10,34 +10,12 @@ from tx.package import MANIFEST, load_package
 from tx.package.hf_folder import FEATURES, HfFolder, as_hf_folder, open_hf_folder
 from tx.speech.features import WINDOW, Audio
 from tx.speech.media import RATE, Media, decode
-from tx.speech.transcribe.decoding import DecodingResult, Options, Segment
+from tx.speech.transcribe.decoding import Engine, Options, Segment
 from tx.speech.transcribe.longform import find_tracks, transcribe_tracks
 from tx.speech.whisper_tokenizer import WhisperTokenizer
 
 EngineName = Literal["native", "ctranslate2"]
 LANGUAGE_DETECTION = 30 * RATE  # samples of speech used to detect the language
-
-
-class Engine(Protocol):
-    """Decodes windows of up to 30 s: `native` with PyTorch, `ctranslate2` with CTranslate2."""
-
-    def decode(
-        self,
-        windows: Sequence[Audio],
-        prompts: list[list[int]],
-        options: Options,
-        numbers: Sequence[int],
-        timestamps: bool = True,
-    ) -> Sequence[DecodingResult]:
-        """Decode each window after its prompt, with temperature fallback.
-
-        `numbers` identify the windows, so that sampling from one does not depend on the batch that it is in.
-        """
-        ...
-
-    def detect_languages(self, windows: Sequence[Audio]) -> list[dict[str, float]]:
-        """The probability of each language, for each window."""
-        ...
 
 
 class Transcriber:
@@ -63,13 +41,7 @@ class Transcriber:
             start = tracks[0].position
             speech = audio[start : min(start + LANGUAGE_DETECTION, tracks[0].end)]
             language = next(iter(self.detect_language(speech)))
-
-        def decode_windows(
-            windows: list[Audio], prompts: list[list[int]], numbers: list[int]
-        ) -> Sequence[DecodingResult]:
-            return self._engine.decode(windows, prompts, options, numbers)
-
-        yield from transcribe_tracks(audio, tracks, decode_windows, self.tokenizer, language, options)
+        yield from transcribe_tracks(audio, tracks, self._engine, self.tokenizer, language, options)
 
     def transcribe_batch(self, sounds: Sequence[Audio], options: Options | None = None) -> list[str]:
         """The text of each of several recordings of mono audio at 16 kHz, without timestamps.
