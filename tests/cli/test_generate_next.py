@@ -1,4 +1,4 @@
-"""The likeliest next words, against an enumeration of every spelling."""
+"""The most probable next words, against an enumeration of all spellings."""
 
 import math
 from collections import defaultdict
@@ -49,7 +49,7 @@ def enumerated(model: Any, prompt: str, longest: int) -> dict[str, float]:
 
 @given(st.integers(0, 10**6), st.sampled_from(["", "ab", "ab ", "b, a\n", "a'b  ", "x"]), st.integers(1, 6))
 @settings(max_examples=15, deadline=None)
-def test_they_are_the_best_of_all_words(seed: int, prompt: str, k: int) -> None:
+def test_the_next_words_are_the_most_probable_of_all(seed: int, prompt: str, k: int) -> None:
     model = random_model("gru", len(TINY), seed)
     found = next_words(LanguageModel(TorchLM(model), TINY), prompt, k)
     assert found.certain
@@ -98,7 +98,7 @@ def test_pieces_of_words_join_to_words(kind: str, prompt: str) -> None:
     assert dict(found.words) == pytest.approx({"eat": 0.6, "eats": 0.2, "größer": 0.2}, abs=1e-3)
 
 
-def test_words_without_an_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_without_an_end_are_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(next_word, "MAX_READ", 50)
 
     class Endless:

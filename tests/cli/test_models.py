@@ -1,4 +1,4 @@
-"""`tx models`: what it prints for scripts and people, and that it answers without loading torch."""
+"""`tx models`: its output in pipes and on terminals, without loading torch."""
 
 import json
 import subprocess
@@ -71,14 +71,14 @@ def test_a_narrow_terminal_shows_fewer_columns_and_whole_numbers(here: Path) -> 
     assert len(narrow) <= 6 and f"  {size} B  " in narrow[1] and max(map(len, narrow)) <= 40
 
 
-def test_list_warns_of_what_it_cannot_read(here: Path, tx) -> None:
+def test_list_warns_of_damaged_packages(here: Path, tx) -> None:
     (here / "de-en" / "model.json").write_text("{")
     out, err = tx("models", "list")
     assert out.split("\n")[1].startswith("bpe\t") and out.count("\n") == 2
     assert "skipped de-en" in err and "damaged" in err
 
 
-def test_list_of_nothing_says_so(here: Path, tx, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_reports_that_there_are_no_packages(here: Path, tx, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "empty").mkdir()
     monkeypatch.chdir(here / "empty")
     monkeypatch.setenv("TX_HOME", str(here / "nowhere"))
@@ -86,7 +86,7 @@ def test_list_of_nothing_says_so(here: Path, tx, monkeypatch: pytest.MonkeyPatch
     assert out == "" and "no packages here" in err
 
 
-def test_show_verifies_and_tells_everything(here: Path, tx) -> None:
+def test_show_verifies_and_prints_everything(here: Path, tx) -> None:
     out, _ = tx("models", "show", "de-en")
     rows = [tuple(line.split("\t")) for line in out.splitlines()]
     table = dict(rows)
@@ -106,7 +106,7 @@ def test_show_verifies_and_tells_everything(here: Path, tx) -> None:
     assert out == "" and err.count("\n") == 2 and "src.txt is damaged" in err and "hint:" in err
 
 
-def test_text_of_strangers_cannot_reach_the_terminal(here: Path, tx) -> None:
+def test_untrusted_text_has_no_control_characters(here: Path, tx) -> None:
     config = {"x": "a\tb\n\x1b[31mred\u2028"}
     write_package(here / "evil", fill(1), **{**translator(), "arch": "\x1b]0;gone\x07", "config": config})
     for command in (("list",), ("show", "evil")):
@@ -121,7 +121,7 @@ def test_path_prints_one_absolute_path(here: Path, tx) -> None:
     assert "no package called 'de-em'" in err and "did you mean 'de-en'?" in err
 
 
-def test_default_is_set_shown_and_forgotten(here: Path, tx) -> None:
+def test_default_is_set_shown_and_removed(here: Path, tx) -> None:
     out, err = tx("models", "default", "translation")
     assert out == "" and "no default" in err
     tx("models", "default", "translation", "de-en")

@@ -57,7 +57,7 @@ def test_a_line_for_each_line_in_order() -> None:
         (b"x" * 5000 + b"\n", 1, "line 1 is too long"),
     ],
 )
-def test_lines_out_are_lines_in(given: bytes, n_lines: int, said: str) -> None:
+def test_there_is_a_line_out_for_each_line_in(given: bytes, n_lines: int, said: str) -> None:
     done = translate(stdin=given)
     assert done.status == 0, done.err
     assert done.out.count("\n") == n_lines and (done.out == "" or done.out.endswith("\n"))
@@ -68,7 +68,7 @@ def test_lines_out_are_lines_in(given: bytes, n_lines: int, said: str) -> None:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12)))
-def test_any_text_keeps_its_lines(lines: list[str]) -> None:
+def test_any_text_gives_as_many_lines(lines: list[str]) -> None:
     plain = translate("-b", "1", stdin=text(*lines))
     assert plain.status == 0 and plain.out.count("\n") == len(lines)
     for line, out in zip(lines, plain.out.split("\n"), strict=False):
@@ -77,7 +77,7 @@ def test_any_text_keeps_its_lines(lines: list[str]) -> None:
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200).filter(lambda data: not data.startswith(b"\x1f\x8b")))  # gzip is refused
-def test_any_bytes_keep_their_lines(data: bytes) -> None:
+def test_any_bytes_give_as_many_lines(data: bytes) -> None:
     done = translate("-b", "1", stdin=data)
     assert done.status == 0, done.err
     assert done.out.count("\n") == data.count(b"\n") + (not data.endswith(b"\n") and data != b"")
@@ -98,7 +98,7 @@ def test_n_best_gives_n_lines_best_first() -> None:
     assert best == [row[1] for row in rows[::3]]
 
 
-def test_json_says_it_all() -> None:
+def test_json_has_all_translations_and_scores() -> None:
     done = translate("--json", "-n", "2", stdin=text(*LINES, "\u2028 'ü\""))
     found = [json.loads(line) for line in done.out.split("\n")[:-1]]
     assert [entry["src"] for entry in found] == [*LINES, "\u2028 'ü\""]
@@ -110,7 +110,7 @@ def test_json_says_it_all() -> None:
     )
 
 
-def test_sampling_is_random_by_its_seed_alone() -> None:
+def test_sampling_depends_on_the_seed_alone() -> None:
     once, again = (translate("--sample", "--seed", "3", stdin=text(*LINES * 5)).out for _ in range(2))
     assert once == again
     assert translate("--sample", "--seed", "4", stdin=text(*LINES * 5)).out != once
@@ -148,7 +148,7 @@ def test_files_in_and_out(tmp_path: Path) -> None:
     assert translate("-i", str(packed)).out == translate(stdin=text(LINES[0])).out
 
 
-def test_a_failure_leaves_no_half_of_a_file(tmp_path: Path) -> None:
+def test_a_failure_leaves_no_partial_file(tmp_path: Path) -> None:
     bad = tmp_path / "bad.gz"
     bad.write_bytes(gzip.compress(text(*LINES * 9))[:-9])
     done = translate(str(bad), "-o", str(tmp_path / "out"))
@@ -178,14 +178,14 @@ def test_a_failure_leaves_no_half_of_a_file(tmp_path: Path) -> None:
         (["-o", "/tmp"], 1, "cannot write /tmp: it is a folder"),
     ],
 )
-def test_a_command_that_cannot_work_says_why(words: list[str], status: int, said: str) -> None:
+def test_invalid_options_are_reported(words: list[str], status: int, said: str) -> None:
     refused = translate(*words, stdin=text(*LINES))
     assert refused.status == status and said in refused.err, refused.err
     assert not Path("/nonexistent").exists()
     assert "bug in tx" not in refused.err and "Traceback" not in refused.err
 
 
-def test_the_model_must_be_there_and_translate() -> None:
+def test_the_model_must_exist_and_be_a_translator() -> None:
     missing = translate(package=Path("nowhere"))
     assert missing.status == 1 and "nowhere" in missing.err
     tokenizer = translate(package=shared() / "tokenizer")
@@ -202,7 +202,7 @@ def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     assert refused.status == 1 and "is damaged" in refused.err and refused.out == ""
 
 
-def test_a_terminal_is_told_at_once_what_is_waited_for() -> None:
+def test_the_note_on_terminal_input_comes_before_the_model_is_loaded() -> None:
     shown = on_terminal("translate", "-m", str(shared() / "tokenizer"))
     told, refused = shown.find("reading lines from the terminal"), shown.find("is a tokenizer package")
     assert 0 <= told < refused, shown
@@ -233,7 +233,7 @@ def test_the_only_model_need_not_be_named() -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "score"])
-def test_unequal_files_are_told_with_the_place(command: str, tmp_path: Path) -> None:
+def test_unequal_files_are_reported_with_the_line(command: str, tmp_path: Path) -> None:
     (tmp_path / "src").write_bytes(text(*LINES))
     (tmp_path / "ref").write_bytes(text(*LINES[1:]))
     with inside(tmp_path):
@@ -243,7 +243,7 @@ def test_unequal_files_are_told_with_the_place(command: str, tmp_path: Path) -> 
     assert "hint: compare them there: paste src ref | sed -n '1,4p'" in refused.err
 
 
-def test_where_evaluate_cannot_write_is_told_first(tmp_path: Path) -> None:
+def test_evaluate_checks_its_output_file_first(tmp_path: Path) -> None:
     (tmp_path / "src").write_bytes(text(*LINES))
     words = ["evaluate", "-m", str(model()), str(tmp_path / "src"), str(tmp_path / "src"), "--no-store"]
     refused = fork_tx([*words, "-o", str(tmp_path / "no" / "out")])

@@ -1,4 +1,4 @@
-"""Wrong options, values and commands: two lines and status 2; and what NO_COLOR takes away."""
+"""Wrong options, values and commands give two lines and status 2; NO_COLOR removes all escape sequences."""
 
 import subprocess
 import sys
@@ -52,7 +52,7 @@ def test_wrong_usage_is_an_error_and_a_hint(
 
 
 @pytest.mark.parametrize("words", [(), ("models",)])
-def test_nothing_asked_for_is_wrong_usage_and_prints_the_help(words: tuple[str, ...]) -> None:
+def test_without_a_command_the_help_is_printed_and_the_status_is_2(words: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-m", "tx", *words], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "") and "Usage: " in done.stdout
 

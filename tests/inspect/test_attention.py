@@ -1,4 +1,4 @@
-"""Seeing where a translator looks: weights against torch's, rollout, words, and the page in a real browser."""
+"""Attention of translators: weights against torch's, rollout, words, and the page in a real browser."""
 
 import html
 import json
@@ -79,7 +79,7 @@ def test_the_weights_are_those_of_torchs_attention(cross: bool) -> None:
 
 
 @torch.inference_mode()
-def test_the_fused_kernel_runs_unless_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fused_kernel_runs_unless_weights_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     fused = torch.nn.functional.scaled_dot_product_attention
     calls: list[int] = []
 
@@ -118,7 +118,7 @@ def test_a_reversed_source_is_shown_in_its_own_order(settings: dict[str, Any]) -
 # --- readings ---
 
 
-def test_a_reading_holds_what_the_model_saw_step_by_step() -> None:
+def test_attention_maps_are_those_of_each_decoding_step() -> None:
     given = translator()
     maps = compute_attention(given, LINE, None, GREEDY, top=4)
     (result,) = given.translate([LINE], GREEDY)
@@ -146,7 +146,7 @@ def test_a_reading_holds_what_the_model_saw_step_by_step() -> None:
     assert maps.logprob == pytest.approx(total, rel=1e-4)
 
 
-def test_a_forced_translation_is_read_as_it_is() -> None:
+def test_a_translation_can_be_forced() -> None:
     given = translator()
     forced = "Eat the  cake größe"
     maps = compute_attention(given, LINE, forced, GREEDY)
@@ -159,13 +159,13 @@ def test_a_forced_translation_is_read_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("source", "target"), [("", None), (" \t", None), ("a " * 200, None), (LINE, "a " * 400)]
 )
-def test_what_cannot_be_read_is_refused(source: str, target: str | None) -> None:
+def test_blank_and_overlong_lines_are_refused(source: str, target: str | None) -> None:
     with pytest.raises(TxError) as caught:
         compute_attention(translator(), source, target, GREEDY)
     assert caught.value.hint
 
 
-def test_what_is_shown_is_the_mean_over_what_was_not_chosen() -> None:
+def test_layers_and_heads_that_are_not_selected_are_averaged() -> None:
     maps = compute_attention(translator(), LINE, None, GREEDY)
     layers = np.stack(maps.weights["cross"])  # [layers, H, T, S]
     assert np.allclose(select_attention(maps, "cross").values, layers.mean((0, 1)))
@@ -195,7 +195,7 @@ def test_an_rnn_has_one_attention_and_no_rollout() -> None:
     assert "__" not in re.sub(r"<script.*", "", attention_page(maps, "rnn"), flags=re.DOTALL)
 
 
-def test_rollout_is_the_derivative_of_a_model_of_averages() -> None:
+def test_rollout_is_the_jacobian_of_a_linear_model() -> None:
     """Each sublayer gives half of its input and half of what it looked at: autograd says what the end is made of."""
     chance = np.random.default_rng(3)
 
@@ -251,7 +251,7 @@ def test_a_figure_names_every_row_and_column() -> None:
     assert np.array(image.get_array()).shape == (*table.values.shape, 3)
 
 
-def test_letters_stand_upright_with_what_combines_with_them() -> None:
+def test_letters_include_their_combining_characters() -> None:
     assert _letters("aé日e\u0301") == ["a", "é", "日", "e\u0301"] and _letters("") == []
 
 
@@ -264,7 +264,7 @@ def data_of(text: str) -> Any:
     return json.loads(found[1])
 
 
-def test_text_on_the_page_stays_text() -> None:
+def test_text_on_the_page_is_escaped() -> None:
     maps = compute_attention(translator(), HARMFUL, HARMFUL, GREEDY)
     text = attention_page(maps, "<b>")
     assert text.count("<script") == 2 and text.count("</script>") == 2
@@ -300,8 +300,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 
 @needs_chromium
-@pytest.mark.timeout(120)
-def test_a_browser_shows_what_a_word_looked_at(browser: Page, tmp_path: Path) -> None:
+def test_a_browser_shows_the_attention_of_a_token(browser: Page, tmp_path: Path) -> None:
     maps, shown = compute_attention(translator(), LINE + " </script>", None, GREEDY), browser
     (tmp_path / "a.html").write_text(attention_page(maps, "model"), encoding="utf-8")
     shown.open((tmp_path / "a.html").as_uri())
@@ -354,8 +353,7 @@ def test_a_browser_shows_what_a_word_looked_at(browser: Page, tmp_path: Path) ->
 
 
 @needs_chromium
-@pytest.mark.timeout(120)
-def test_no_text_breaks_out_of_the_page(browser: Page, tmp_path: Path) -> None:
+def test_a_browser_runs_no_script_of_the_text(browser: Page, tmp_path: Path) -> None:
     file, shown = tmp_path / "b.html", browser
     file.write_text(
         attention_page(compute_attention(rnn(), HARMFUL, HARMFUL, GREEDY), "<b>"), encoding="utf-8"
@@ -409,7 +407,7 @@ def test_tx_attention_prints_a_grid(tmp_path: Path) -> None:
         ([" "], "the source has no words"),
     ],
 )
-def test_what_makes_no_sense_is_told(words: list[str], said: str) -> None:
+def test_invalid_options_are_reported(words: list[str], said: str) -> None:
     done = attention(*words)
     assert done.status in (1, 2) and said in done.err and "Traceback" not in done.err
 

@@ -1,4 +1,4 @@
-"""`tx explain` and `tx plot positions`: what is said of a model and of positions is so."""
+"""`tx explain` and `tx plot positions`, against direct computation."""
 
 import json
 import math
@@ -30,7 +30,7 @@ DECODE = DecodeConfig(beam_size=4)
 # --- explain ---
 
 
-def test_choices_are_what_each_search_gives_and_scores_what_the_model_says() -> None:
+def test_results_and_scores_are_those_of_each_search() -> None:
     translator = random_translator()
     found = explain(translator, DECODE, LINE, samples=2, seed=7)
     named = {result.search: result for result in found.results}
@@ -63,7 +63,7 @@ def test_the_strongest_attention_is_the_largest_weight() -> None:
         assert [a.piece for a in seen] == [columns.pieces[a.place] for a in seen]
 
 
-def test_a_model_without_attention_is_explained_all_the_same() -> None:
+def test_a_model_without_attention_can_be_explained() -> None:
     tokenizer = demo_tokenizer()
     config = Config(len(tokenizer), len(tokenizer), d_embedding=4, d_model=4, attention="none", max_len=60)
     translator = Translator(EncoderDecoder(config), tokenizer, tokenizer, torch.device("cpu"))
@@ -134,7 +134,7 @@ def test_similarity_is_the_mean_cosine_of_the_frequencies(length: int, d_model: 
 
 
 @given(st.integers(1, 40).map(lambda n: 2 * n), st.integers(2, 60), st.booleans())
-def test_dimensions_left_out_leave_pairs_whole(d_model: int, width: int, in_pairs: bool) -> None:
+def test_omitted_dimensions_leave_pairs_intact(d_model: int, width: int, in_pairs: bool) -> None:
     kept = spread(d_model, width, in_pairs)
     assert kept == sorted(set(kept)) and 0 < len(kept) <= width and kept[0] >= 0 and kept[-1] < d_model
     assert len(kept) >= min(width, d_model) - 1

@@ -1,4 +1,4 @@
-"""Curves of runs: what is read from a log, where it stands in the picture, and what the command says."""
+"""Learning curves: reading logs, the positions of points in plots, and the command."""
 
 import json
 import math
@@ -53,7 +53,7 @@ def tx(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Any:
     return run
 
 
-def test_runs_of_speech_show_their_word_error_rate_of_which_less_is_better(tx: Any, tmp_path: Path) -> None:
+def test_runs_of_speech_show_the_word_error_rate_and_lower_is_better(tx: Any, tmp_path: Path) -> None:
     rows = [{"step": 0, "seconds": 0.0, "weights": "current", "valid_wer": 58.0, "valid_cer": 28.0}]
     for step, wer in ((10, 30.0), (20, 20.0), (30, 25.0)):
         rows.append({"step": step, "seconds": 6.0 * step, "loss": 30.0 / step})
@@ -95,7 +95,7 @@ def test_a_run_is_found_by_its_package_its_folder_or_its_log(tmp_path: Path) -> 
     assert other.best("bleu")[0] == 100
 
 
-def test_a_log_that_is_being_written_is_read_as_far_as_it_is(tmp_path: Path) -> None:
+def test_the_unfinished_last_line_of_a_log_is_ignored(tmp_path: Path) -> None:
     path = log(tmp_path / "metrics.jsonl")
     whole = read_run(str(path))
     with path.open("a") as file:
@@ -112,7 +112,7 @@ def test_a_log_that_is_being_written_is_read_as_far_as_it_is(tmp_path: Path) -> 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(1, 12))
 @settings(max_examples=200, deadline=None)
-def test_ticks_are_round_and_within(low: float, width: float, n: int) -> None:
+def test_ticks_are_round_and_within_the_range(low: float, width: float, n: int) -> None:
     values = ticks(low, low + width, n)
     assert all(low - 1e-6 * width <= v <= low + width * (1 + 1e-6) for v in values)
     assert len(values) <= n + 1
@@ -123,7 +123,7 @@ def test_ticks_are_round_and_within(low: float, width: float, n: int) -> None:
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=30), st.integers(20, 120), st.integers(5, 30))
 @settings(max_examples=100, deadline=None)
-def test_letters_stand_where_the_values_are(values: list[float], width: int, height: int) -> None:
+def test_letters_are_at_the_values(values: list[float], width: int, height: int) -> None:
     x, y = np.arange(1.0, len(values) + 1), np.array(values)
     lines = text_curves([Line(0, False, x, y)], "steps", float(x[-1]), width, height)
     rows = ["".join(text for text, _ in line) for line in lines]

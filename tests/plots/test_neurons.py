@@ -1,4 +1,4 @@
-"""Hidden units: their values, how well they follow properties, and the pictures of them."""
+"""Hidden units: their activations, how well they follow properties, and their plots."""
 
 import html
 import json
@@ -93,7 +93,7 @@ def test_units_have_names(tmp_path: Path) -> None:
             parse_unit(text)
 
 
-def test_a_model_that_shows_no_units_is_refused() -> None:
+def test_a_model_without_readable_units_is_refused() -> None:
     with pytest.raises(TxError, match="hidden units of this model cannot be read"):
         compute_activations(LanguageModel(TorchLM(random_model("gru")), ALPHABET), "ab")
 
@@ -133,7 +133,7 @@ def auc(wanted: Any, values: Any) -> float:
 
 @given(st.integers(0, 10**6), st.integers(1, 3), st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_units_are_ranked_as_by_definition_and_by_scipy(seed: int, top: int, ties: bool) -> None:
+def test_units_are_ranked_by_definition_and_as_by_scipy(seed: int, top: int, ties: bool) -> None:
     chance = np.random.default_rng(seed)
     text = "".join(chance.choice(list("ab C1\n,\"'"), size=200))
     values = chance.normal(size=(200, 5)).astype(np.float32)
@@ -257,7 +257,7 @@ def test_the_command(tx: Any, tmp_path: Path) -> None:
         (["nothing"], 1, "there is no file nothing"),
     ],
 )
-def test_what_makes_no_sense_is_said(words: list[str], status: int, told: str, tx: Any) -> None:
+def test_invalid_options_are_reported(words: list[str], status: int, told: str, tx: Any) -> None:
     found = tx(*words)
     assert found[0] == status and told in found[2]
 

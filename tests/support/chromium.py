@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through the DevTools protocol over two pipes: what a mouse does, and what is seen.
+"""A headless Chromium, controlled by the DevTools protocol over two pipes.
 
 https://chromedevtools.github.io/devtools-protocol/: messages are JSON, each ended by a zero byte.
 """
@@ -23,13 +23,13 @@ _LAUNCH = "import os, sys; a = sys.argv; os.dup2(int(a[1]), 3); os.dup2(int(a[2]
 
 
 class Page:
-    """What is open in the browser."""
+    """A tab of the browser."""
 
     def __init__(self, to: int, of: int) -> None:
         self.to, self.of, self.rest, self.number, self.session = to, of, b"", 0, ""
 
     def call(self, method: str, **parameters: Any) -> Any:
-        """Ask for something and wait for the answer; what else is told meanwhile is passed over."""
+        """Call a method and return its result; events that arrive meanwhile are ignored."""
         self.number += 1
         message: dict[str, Any] = {"id": self.number, "method": method, "params": parameters}
         if self.session:
@@ -38,7 +38,7 @@ class Page:
         while True:
             while b"\0" not in self.rest:
                 chunk = os.read(self.of, 1 << 16)
-                assert chunk, "Chromium has gone"
+                assert chunk, "Chromium has exited"
                 self.rest += chunk
             answer, self.rest = self.rest.split(b"\0", 1)
             found = json.loads(answer)
@@ -47,7 +47,7 @@ class Page:
                 return found["result"]
 
     def open(self, url: str) -> None:
-        """Go to a page and wait until it is there."""
+        """Navigate to a page and wait until it is loaded."""
         self.call("Page.navigate", url=url)
         while self.run("document.readyState + ' ' + location.href") != f"complete {url}":
             pass
@@ -79,7 +79,7 @@ class Page:
 
 @contextmanager
 def started(folder: Path) -> Iterator[Page]:
-    """A browser with one empty page; `folder` is for what it writes."""
+    """A browser with an empty tab, with its profile in `folder`."""
     ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for pipe in (os.pipe(), os.pipe()) for end in pipe]
     its_in, our_out, our_in, its_out = ends
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"]

@@ -1,4 +1,4 @@
-"""`tx` as a person sees it: with stdin, stdout and stderr on a terminal of their own."""
+"""`tx` with stdin, stdout and stderr on a pseudo-terminal."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def on_terminal(*words: str, columns: int = 80, cwd: Path | None = None, **variables: str) -> str:
-    """All that `tx WORDS` shows on a terminal of this width, its escapes included; stdin is at its end."""
+    """The output of `tx WORDS` on a terminal of this width, with escape sequences; stdin is at its end."""
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (25, columns))
     settings = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS")}
@@ -24,9 +24,9 @@ def on_terminal(*words: str, columns: int = 80, cwd: Path | None = None, **varia
     os.close(theirs)
     os.write(ours, b"\x04")  # Ctrl-D
     shown = b""
-    with suppress(OSError):  # EIO: nobody has the other end any more
+    with suppress(OSError):  # EIO: the other end is closed
         while chunk := os.read(ours, 1 << 16):
             shown += chunk
     os.close(ours)
-    process.wait(timeout=100)
+    process.wait()
     return shown.decode().replace("\r\n", "\n")
