@@ -24,6 +24,7 @@ PAGES = sorted(
     ]
 )
 SCRIPTS = sorted(ROOT.glob("examples/**/*.sh"))
+SOURCES = sorted(ROOT.glob("src/tx/**/*.py"))
 
 
 def named(path: Path) -> str:
@@ -85,6 +86,9 @@ def commands(line: str) -> Iterator[list[str]]:
 def shown_commands() -> Iterator[tuple[str, list[str]]]:
     for path in PAGES:
         for line in code_lines(path.read_text(encoding="utf-8")):
+            yield from ((named(path), call) for call in commands(line))
+    for path in SOURCES:  # docstrings, hints and messages
+        for line in re.findall(r"`(tx [a-z][^`]*)`", path.read_text(encoding="utf-8")):
             yield from ((named(path), call) for call in commands(line))
     for path in SCRIPTS:
         for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
