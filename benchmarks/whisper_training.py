@@ -1,4 +1,4 @@
-"""How fast is fine-tuning Whisper, how much memory does it take, and how well does the model hear afterwards?
+"""How fast is fine-tuning Whisper, how much memory does it take, and how accurate is the model afterwards?
 
     python benchmarks/whisper_training.py --model whisper-base --data speech-de-espeak --language de
 
@@ -9,7 +9,7 @@ a folder, which `whisper_score.py` opens with transformers and decodes the ordin
 greedily; so is the model that all start from. The seconds of a step leave out the first three; memory is the largest
 resident set of the whole run, of tx's with validation and saving included.
 
-Settings of a system are appended to its name: `+fitted` lets tx's encoder hear only as much as the clips need, which
+Settings of a system are appended to its name: `+fitted` fits tx's encoder windows to the clips, which
 is its default; `+bf16` computes in bfloat16, its default on processors that have it; `+augmented` lets it vary speed
 and hide bands, which is its default, too; `+lora` trains adapters at 1e-3.
 """
@@ -54,10 +54,10 @@ def report(results: dict[str, Result], before: Result) -> str:
         n = result["steps"]
         figures = (result["cpu"] / n, result["wall"] / n, result["total_cpu"], result["gib"])
         ratio = first["cpu"] / first["steps"] / (result["cpu"] / n)
-        told = [
+        cells = [
             format(value, form) for value, form in zip(figures, (".2f", ".2f", ",.0f", ".2f"), strict=True)
         ]
-        rows.append([system, *told, *score(result), f"{ratio:.2f}"])
+        rows.append([system, *cells, *score(result), f"{ratio:.2f}"])
     header = ["system", "CPU s/step", "s/step", "CPU s in all", "peak GiB", "WER %", "CER %", "times as fast"]
     return harness.table(header, rows)
 

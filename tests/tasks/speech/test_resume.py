@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from finetuning import Recorder, configuration, train, weights_of
+from finetuning import Clock, Recorder, configuration, train, weights_of
 from tx.config.schema import SPEECH
 from tx.errors import TxError
 from tx.package import Package
 from tx.tasks.speech.pretrained import find_pretrained, load_model
+from tx.tasks.speech.trainer import WhisperTrainer, load_progress
 from tx.tasks.speech.validation import transcribe
 
 
@@ -70,3 +71,26 @@ def test_an_interrupted_last_validation_is_repeated(
     assert train(config, out, resume=True, listener=listener).step == 4
     log = [json.loads(line) for line in (out / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in log] == [0, 2, 2, 4, 4]
+
+
+def test_checkpoints_are_saved_every_ten_minutes(
+    tiny: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With steps of 400 s and no validation before the end, that is after every second step."""
+    clock, saved = Clock(), []
+
+    class Watching(Recorder):
+        def train(self, record: dict[str, Any]) -> None:
+            last = tmp_path / "mine/run/last"
+            saved.append(load_progress(last).step if last.is_dir() else 0)
+
+    monkeypatch.setattr(WhisperTrainer, "training_step", clock.slow_down(WhisperTrainer.training_step, 400))
+    config = configuration(tiny, speech, train_log_every=1, train_eval_every=6)
+    train(config, tmp_path / "mine", listener=Watching(), clock=clock)
+    assert saved == [0, 0, 2, 2, 4, 4]
+    assert {path.name for path in (tmp_path / "mine/run").iterdir()} >= {
+        "last",
+        "config.toml",
+        "metrics.jsonl",
+    }
+    assert not (tmp_path / "mine/run/unfinished").exists()

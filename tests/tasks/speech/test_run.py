@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import Seq2SeqTrainingArguments
 
 from finetuning import Clock, Recorder, configuration, train, weights_of, write_set
 from training import Done, fork_tx
@@ -19,7 +21,7 @@ from tx.tasks.speech.model import token_loss
 from tx.tasks.speech.pretrained import find_pretrained, load_model
 from tx.tasks.speech.run import plan, prepare
 from tx.tasks.speech.session import open_session
-from tx.tasks.speech.trainer import WhisperTrainer
+from tx.tasks.speech.trainer import TrainingArguments, WhisperTrainer
 from tx.tasks.speech.validation import transcribe
 from whisper import write_tiny_whisper
 
@@ -106,6 +108,7 @@ def test_patience_and_a_warning_where_it_gets_worse(
     progress = train(config, tmp_path / "worse", listener=listener)
     assert progress.finished == "patience" and progress.best_step == 1 and progress.step == 3
     assert [best for _, best in listener.validations] == [False, True, False, False]
+    assert Package.open(tmp_path / "worse", SPEECH).scores[0]["data"] == "validation, step 1"
     assert listener.warnings and "worse than the untouched model" in listener.warnings[0]
     assert train(config, tmp_path / "worse", resume=True, listener=listener).step == 3
     assert "this run is finished" in listener.messages[-1]
@@ -128,6 +131,24 @@ def test_the_forecast_counts_steps_and_validations(
     config.train.max_steps, config.train.max_time, config.train.grad_accum = 0, "60s", 2
     found = prepare(config, tmp_path / "mine", False, Recorder(), clock=clock).forecast
     assert found and found.seconds_per_step == 6 and found.steps == int(60 / (6 + 2 / 3))
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_found_before_training(
+    tiny: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*args: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("tx.tasks.speech.run.token_loss", out_of_memory)
+    with pytest.raises(TxError, match="a batch of 2 items does not fit into memory"):
+        prepare(configuration(tiny, speech), tmp_path / "mine", False, Recorder())
+
+
+def test_a_process_uses_one_gpu_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers would use all of them by threads."""
+    monkeypatch.setattr(Seq2SeqTrainingArguments, "n_gpu", 4)
+    args = TrainingArguments(output_dir=str(tmp_path), per_device_train_batch_size=8, use_cpu=True)
+    assert args.n_gpu == 1 and args.train_batch_size == 8
 
 
 def test_a_dry_run_prints_the_forecast(tiny: Path, speech: Path) -> None:

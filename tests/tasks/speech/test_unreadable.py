@@ -37,12 +37,10 @@ def test_the_next_item_replaces_an_unreadable_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_items_that_prove_unreadable_are_left_out_of_a_run(
-    workers: int, tiny: Path, speech: Path, tmp_path: Path
-) -> None:
+def test_items_that_prove_unreadable_are_left_out_of_a_run(workers: int, tiny: Path, tmp_path: Path) -> None:
     cut, other = (write_set_with_truncated(tmp_path / name, 2, 5) for name in ("cut", "other"))
     config = configuration(tiny, cut, data_valid=[str(other)], train_max_steps=9)
-    config.finetune.also_valid = [str(speech)]
+    config.finetune.also_valid = [str(write_set(tmp_path / "also", 2))]
     listener = Recorder()
     run = prepare(config, tmp_path / "mine", False, listener)
     run.trainer.args.dataloader_num_workers = workers
@@ -55,7 +53,7 @@ def test_items_that_prove_unreadable_are_left_out_of_a_run(
 def test_a_run_stops_if_most_items_are_unreadable(tiny: Path, tmp_path: Path) -> None:
     """The last checkpoint stays; with `strict`, the first such item stops the run before the first step."""
     folder, listener = write_set(tmp_path / "set"), Recorder()
-    config = configuration(tiny, folder, data_valid=[str(write_set(tmp_path / "valid"))])
+    config = configuration(tiny, folder, data_valid=[str(write_set(tmp_path / "valid", 2))])
 
     class Deleting(Recorder):
         def train(self, record: dict[str, Any]) -> None:

@@ -20,11 +20,9 @@ def world_size() -> int:
 
 def all_gather(value: T) -> list[T]:
     """The values of all processes, in the order of their ranks."""
-    if world_size() == 1:
-        return [value]
-    values: list[T] = [value] * world_size()
-    torch.distributed.all_gather_object(values, value)
-    return values
+    from accelerate.utils import gather_object  # type: ignore[attr-defined]
+
+    return list(gather_object([value]))
 
 
 def all_max(values: list[float], device: torch.device) -> list[float]:

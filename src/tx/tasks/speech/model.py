@@ -28,22 +28,22 @@ def default_learning_rate(d_model: int, lora: bool = False) -> float:
     return LORA_LR if lora else _LR[min(_LR, key=lambda width: abs(width - d_model))]
 
 
-def complete_generation_config(model: Any, vocabulary: WhisperTokenizer) -> None:
+def complete_generation_config(model: Any, tokenizer: WhisperTokenizer) -> None:
     """Add the settings that generation needs and that older folders, without generation_config.json, lack.
 
     They follow from the tokenizer. Settings that are there, or were in config.json (suppressed tokens), stay.
     """
     needed: dict[str, Any] = {
-        "is_multilingual": bool(vocabulary.languages),
-        "no_timestamps_token_id": vocabulary.no_timestamps,
-        "prev_sot_token_id": vocabulary.sot_prev,
-        "max_initial_timestamp_index": vocabulary.max_initial_timestamp,
+        "is_multilingual": bool(tokenizer.languages),
+        "no_timestamps_token_id": tokenizer.no_timestamps,
+        "prev_sot_token_id": tokenizer.sot_prev,
+        "max_initial_timestamp_index": tokenizer.max_initial_timestamp,
         "max_length": model.config.max_target_positions,
     }
-    if vocabulary.languages:
-        some = next(iter(vocabulary.languages))
-        needed["lang_to_id"] = {f"<|{code}|>": i for code, i in vocabulary.languages.items()}
-        needed["task_to_id"] = {task: vocabulary.prompt(some, task)[-1] for task in TASKS}
+    if tokenizer.languages:
+        some = next(iter(tokenizer.languages))
+        needed["lang_to_id"] = {f"<|{code}|>": i for code, i in tokenizer.languages.items()}
+        needed["task_to_id"] = {task: tokenizer.prompt(some, task)[-1] for task in TASKS}
     from transformers import GenerationConfig
 
     # A new object: one that transformers made from config.json would lose these settings when it is read again.

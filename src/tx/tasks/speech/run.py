@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,11 +22,8 @@ from tx.tasks.speech.model import token_loss
 from tx.tasks.speech.session import Session, SpeechProgress, open_session
 from tx.tasks.speech.validation import transcribe
 from tx.train.limits import Limits
-from tx.train.run import Forecast, Listener
+from tx.train.run import Forecast, Listener, Run
 from tx.train.run_folder import check_inputs
-
-if TYPE_CHECKING:
-    from tx.tasks.speech.trainer import WhisperRun
 
 EPOCHS = 10  # if no limit is set
 VALIDATIONS = 8  # in a run, if --eval-every is not set
@@ -59,7 +55,7 @@ def prepare(
     resume: bool,
     listener: Listener,
     clock: Callable[[], float] = time.monotonic,
-) -> "WhisperRun":
+) -> Run:
     """Everything up to the first update. Raises TxError for faults in the data, the model or the configuration."""
     last = out / "run" / "last"
     if resume:
@@ -67,7 +63,7 @@ def prepare(
         recover_folder(last)
         resume = last.is_dir()  # a run that was killed before its first checkpoint begins again
     session = open_session(config, listener)
-    from tx.tasks.speech.trainer import WhisperRun, load_progress  # transformers is there
+    from tx.tasks.speech.trainer import WhisperRun, load_progress  # they need transformers
 
     digest = session.data.digest()
     progress = load_progress(last) if resume else SpeechProgress(data=digest)

@@ -87,9 +87,8 @@ class Session:
 
     def _validate(self, name: str, windows: list[Window]) -> Validation:
         bf16, n = self.precision == "bf16", world_size()
-        parts = all_gather(
-            transcribe(self.model, self.processor, windows[rank() :: n], self.valid_batch_size, bf16)
-        )
+        share = windows[rank() :: n]
+        parts = all_gather(transcribe(self.model, self.processor, share, self.valid_batch_size, bf16))
         unreadable = {i * n + part: why for part in range(n) for i, why in parts[part][1].items()}
         UnreadableItems(windows, self.listener.warn).add(unreadable)
         readable = [i for i in range(len(windows)) if i not in unreadable]
@@ -149,9 +148,9 @@ def open_session(config: RunConfig, listener: Listener) -> Session:
     set_threads(config.train.threads)
     device = _device(config)
     folder = find_pretrained(finetune.init_from)
-    vocabulary = WhisperTokenizer(folder)
-    language = vocabulary.language(finetune.language) if finetune.language else None
-    multilingual = bool(vocabulary.languages)
+    tokenizer = WhisperTokenizer(folder)
+    language = tokenizer.language(finetune.language) if finetune.language else None
+    multilingual = bool(tokenizer.languages)
     if not multilingual and finetune.task == "translate":
         raise UsageError(
             f"{finetune.init_from} is an English-only model and cannot translate", "use a multilingual model"
@@ -168,7 +167,7 @@ def open_session(config: RunConfig, listener: Listener) -> Session:
             raise TxError(f"{unnamed} does not say which language is spoken", "name it: --language de")
         language = languages.pop() if len(languages) == 1 else None
     model = load_model(folder)
-    complete_generation_config(model, vocabulary)
+    complete_generation_config(model, tokenizer)
     set_language_and_task(model, language, finetune.task if multilingual else None)
     torch.manual_seed(config.seed)  # for the initial values of adapters
     return Session(
