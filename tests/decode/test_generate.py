@@ -197,6 +197,12 @@ def test_text_ends_where_a_stop_begins(text: str, stops: list[str], data: st.Dat
     assert "".join(until_stop(iter(pieces), stops)) == text[: min(ends, default=len(text))]
 
 
+def test_a_stop_that_begins_earlier_is_awaited() -> None:
+    assert "".join(until_stop(iter(["ab", "b"]), ["abb", "b"])) == ""
+    assert "".join(until_stop(iter(["ab", "a"]), ["abb", "b"])) == "a"
+    assert "".join(until_stop(iter(["ab"]), ["abb", "b"])) == "a"
+
+
 def shown_by(pieces: list[str], stops: list[str]) -> Iterator[tuple[str, str]]:
     """What had been read when each part came out, and that part."""
     read: list[str] = []

@@ -198,7 +198,7 @@ def test_a_model_without_attention_says_so() -> None:
         lambda: translator.align(["a"], ["b"]),
         lambda: translator.translate(["a"], SearchOptions(with_alignments=True)),
     ):
-        with pytest.raises(TxError, match="no attention"):
+        with pytest.raises(TxError, match="no cross-attention"):
             ask()
 
 

@@ -222,7 +222,7 @@ def test_a_transformer_reads_no_more_than_its_context() -> None:
 
 def test_widths_that_do_not_work_out_are_told() -> None:
     for arch, settings, message in [
-        ("transformer_lm", {"d_model": 10, "n_heads": 4}, "4 heads cannot share a d_model of 10"),
+        ("transformer_lm", {"d_model": 10, "n_heads": 4}, "a d_model of 10 is not a multiple of n_heads, 4"),
         ("transformer_lm", {"d_model": 9, "n_heads": 3, "positions": "sinusoids"}, "odd"),
         ("rnn_lm", {"d_model": 9, "d_embedding": 8, "tie_embeddings": True}, "cannot share embeddings"),
     ]:

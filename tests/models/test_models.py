@@ -313,7 +313,7 @@ def test_attention_is_shown_by_layer_and_head(arch: str, variant: str) -> None:
             else:
                 assert not row.triu(1).any()
     model(batch)
-    assert all(module.seen is None for module in model.attentions().values()), "nobody watches any more"
+    assert all(module.recorded is None for module in model.attentions().values()), "recording has ended"
 
 
 @every_model

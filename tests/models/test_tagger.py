@@ -27,37 +27,37 @@ TYPES = ["LOC", "PER"]
 WORDS = ["I", "am", "Jiaqi", "of", "Shenzhen", ",", "the", "city", "@openml", "x" * 40, "中文", "\u00ad"]
 
 
-# -- the chain ---------------------------------------------------------------------------------------
+# -- the crf ---------------------------------------------------------------------------------------
 
 
-def random_chain(seed: int) -> LinearChainCRF:
+def random_crf(seed: int) -> LinearChainCRF:
     torch.manual_seed(seed)
-    chain = LinearChainCRF(len(TYPES))
-    torch.nn.init.normal_(chain.transitions)
-    return chain
+    crf = LinearChainCRF(len(TYPES))
+    torch.nn.init.normal_(crf.transitions)
+    return crf
 
 
-def paths_of(chain: LinearChainCRF, emissions: Tensor) -> dict[tuple[int, ...], float]:
+def paths_of(crf: LinearChainCRF, emissions: Tensor) -> dict[tuple[int, ...], float]:
     """Every path that BIO allows, with its score; tags are O, B-LOC, I-LOC, B-PER, I-PER."""
     found = {}
     for path in itertools.product(range(5), repeat=len(emissions)):
         steps = list(zip((0, *path), path, strict=False))
         if all(to not in (2, 4) or start in (to, to - 1) for start, to in steps):
             score = sum(float(emissions[t, tag]) for t, tag in enumerate(path))
-            found[path] = score + sum(float(chain.transitions[a, b]) for a, b in steps[1:])
+            found[path] = score + sum(float(crf.transitions[a, b]) for a, b in steps[1:])
     return found
 
 
 @pytest.mark.parametrize("seed", range(5))
 @torch.no_grad()
 def test_the_chain_agrees_with_all_paths(seed: int) -> None:
-    chain, lengths = random_chain(seed), (4, 1, 3)
+    crf, lengths = random_crf(seed), (4, 1, 3)
     emissions = 2 * torch.randn(3, 4, 5)
     mask = torch.arange(4) < torch.tensor(lengths)[:, None]
-    forwards, backwards = chain.forwards(emissions, mask), chain.backwards(emissions, mask)
-    best, loss, gold = chain.best(emissions, mask), 0.0, torch.zeros(3, 4, dtype=torch.long)
+    forwards, backwards = crf.forward_scores(emissions, mask), crf.backward_scores(emissions, mask)
+    best, loss, gold = crf.viterbi(emissions, mask), 0.0, torch.zeros(3, 4, dtype=torch.long)
     for row, n in enumerate(lengths):
-        paths = paths_of(chain, emissions[row, :n])
+        paths = paths_of(crf, emissions[row, :n])
         total = math.log(sum(map(math.exp, paths.values())))
         assert forwards[row, -1].logsumexp(0) == pytest.approx(total, abs=1e-4)
         sums = (forwards[row, :n] + backwards[row, :n]).logsumexp(dim=1)
@@ -71,37 +71,37 @@ def test_the_chain_agrees_with_all_paths(seed: int) -> None:
             tags = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
             having = [s for p, s in paths.items() if span in spans_from_tags([tags[tag] for tag in p])]
             wanted = math.log(sum(map(math.exp, having))) - total
-            got = chain.span_logprob(*own, span.start, span.end, TYPES.index(span.type))
+            got = crf.span_logprob(*own, span.start, span.end, TYPES.index(span.type))
             assert got == pytest.approx(wanted, abs=1e-4)
-    assert float(chain.loss(emissions, gold, mask)) == pytest.approx(loss, abs=1e-3)
+    assert float(crf.loss(emissions, gold, mask)) == pytest.approx(loss, abs=1e-3)
 
 
 def test_the_loss_of_the_chain_has_the_right_gradient() -> None:
-    chain = random_chain(1).double()
+    crf = random_crf(1).double()
     emissions = torch.randn(2, 3, 5, dtype=torch.double, requires_grad=True)
     tags, mask = torch.tensor([[1, 2, 0], [3, 0, 0]]), torch.tensor([[True] * 3, [True, True, False]])
-    chain.transitions.data = chain.transitions.data.float()  # as trained; emissions show the rest
-    assert torch.autograd.gradcheck(lambda e: chain.loss(e, tags, mask), (emissions,), atol=1e-4)
+    crf.transitions.data = crf.transitions.data.float()  # as trained; emissions show the rest
+    assert torch.autograd.gradcheck(lambda e: crf.loss(e, tags, mask), (emissions,), atol=1e-4)
 
 
 # -- the model ---------------------------------------------------------------------------------------
 
 
-def codebook() -> WordEncoder:
+def word_encoder() -> WordEncoder:
     characters = AlphabetTokenizer("".join(sorted({c for word in WORDS[:9] for c in word})))
     return WordEncoder(demo_tokenizer(), characters, Lexicon(["am", "of", "city", "shenzhen"]))
 
 
 def random_tagger(encoder: str) -> Tagger:
     torch.manual_seed(3)
-    book = codebook()
+    book = word_encoder()
     sizes = len(book.tokenizer), len(book.lexicon), 3, len(book.characters)
     shape: dict[str, Any] = {"d_model": 8, "d_ff": 8, "n_heads": 2, "n_layers": 2, "n_filters": 4}
     model = Model(Config(*sizes, TYPES, encoder, d_piece=4, d_word=5, d_character=3, **shape))  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2)  # sharper choices, so that rounding decides none
-        torch.nn.init.normal_(model.chain.transitions)
+        torch.nn.init.normal_(model.crf.transitions)
     return Tagger(model.eval(), book)
 
 
@@ -168,7 +168,7 @@ def test_an_overlong_sentence_is_tagged_in_parts() -> None:
 
 
 def test_a_word_is_read_by_its_pieces_its_characters_and_its_shape() -> None:
-    book = codebook()
+    book = word_encoder()
     batch = book.batch([["am", "Shenzhen", "x" * 40]])
     pieces = [book.tokenizer.encode(word)[:8] for word in ("am", "Shenzhen", "x" * 24)]
     assert batch.pieces[0].tolist() == [id for word in pieces for id in word]
@@ -202,7 +202,7 @@ def test_shapes_tell_words_apart() -> None:
 
 def test_an_epoch_visits_every_sentence_once() -> None:
     many = [[str(n)] * (n % 5 + 1) for n in range(50)]
-    sampler = TagSampler(codebook(), many, [[0] * len(s) for s in many], 8, seed=1)
+    sampler = TagSampler(word_encoder(), many, [[0] * len(s) for s in many], 8, seed=1)
     epochs = [[sampler._load(epoch, 0)] for epoch in range(2)]
     for (batches,) in epochs:
         assert sorted(i for batch in batches for i in batch) == list(range(50))

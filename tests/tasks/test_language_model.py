@@ -243,7 +243,11 @@ def test_any_text_will_do(content: str, tmp_path: Path) -> None:
             "tokens of training text are too few for a batch of 900",
         ),
         (["char-rnn", "TEXT", "--set", "data.valid_fraction=0.0"], 1, "there is no text to validate on"),
-        (["gpt-cpu", "TEXT", "--set", "model.n_heads=3"], 1, "3 heads cannot share a d_model of 128"),
+        (
+            ["gpt-cpu", "TEXT", "--set", "model.n_heads=3"],
+            1,
+            "a d_model of 128 is not a multiple of n_heads, 3",
+        ),
     ],
 )
 def test_what_cannot_work_is_told_in_a_sentence(

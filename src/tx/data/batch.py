@@ -1,4 +1,7 @@
-"""Batches: sentence pairs as padded tensors, with the few facts that a model needs about them."""
+"""Batches of sentence pairs as padded tensors.
+
+Shape letters: B sentence pairs, S source length, T target length.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,14 +13,14 @@ from torch import Tensor
 
 
 class Tensors:
-    """A dataclass whose tensors travel together; what else it holds stays as it is."""
+    """Base of dataclasses whose tensors move between devices together."""
 
     def to(self, device: torch.device) -> Self:
-        """A copy on `device`, transferred without waiting."""
+        """A copy on `device`, transferred asynchronously."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin(self) -> Self:
-        """A copy in page-locked memory, from which a GPU copies on its own."""
+        """A copy in page-locked memory, from which transfers to a GPU are asynchronous."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
@@ -30,15 +33,15 @@ class Tensors:
 class Batch(Tensors):
     """Sentence pairs. Every source ends in `</s>`; `tgt_in` starts with `<pad>`; padding is at the end.
 
-    The target tokens to predict stand without padding: `tgt_out[i]` belongs at the flat position
-    `tgt_positions[i]` of `tgt_in`. In decoding there is a source alone.
+    `tgt_out` lists the target tokens to predict, without padding: `tgt_out[i]` follows the flat position
+    `tgt_positions[i]` of `tgt_in`. For decoding only the source matters.
     """
 
     src: Tensor  # [B, S]
     tgt_in: Tensor  # [B, T]
     tgt_out: Tensor  # [n_tokens]
     tgt_positions: Tensor  # [n_tokens], indexes into B * T
-    n_tokens: int  # real target tokens, </s> included
+    n_tokens: int  # target tokens, </s> included
     n_src_tokens: int
 
 
@@ -55,7 +58,7 @@ def _pad(rows: Sequence[Ids], pad_id: int, width: int) -> np.ndarray:
 def make_batch(
     src: Sequence[Ids], tgt: Sequence[Ids] | None, src_pad_id: int, tgt_pad_id: int, eos_id: int = 0
 ) -> Batch:
-    """Lay out ids (without `</s>`) as a batch; `tgt` None makes one for decoding."""
+    """A batch of `src` and `tgt`, ids without `</s>`; with `tgt` None a batch for decoding."""
     src_lengths = np.fromiter((len(row) for row in src), np.int64, len(src))
     src_array = _pad(src, src_pad_id, int(src_lengths.max()) + 1)
     src_array[np.arange(len(src)), src_lengths] = eos_id

@@ -1,8 +1,8 @@
-"""A parallel corpus on disk: every line encoded once, then mapped into memory instead of read.
+"""A parallel corpus on disk: every line is encoded once, and later mapped into memory.
 
-The ids of a side lie end to end in one file, the offsets of its lines in another (the layout of Megatron-LM's
-indexed datasets, reduced to its idea). The folder's name is a fingerprint of the text and the tokenizer, so a
-second run finds it and starts at once; which pairs to use is decided afterwards, from the lengths.
+The ids of a text are concatenated in one file, the offsets of its lines are in another, as in Megatron-LM's indexed
+datasets. The name of the folder is a fingerprint of text and tokenizer, so that a second run finds it and starts at
+once. Which pairs to use is decided afterwards, by their lengths.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from tx.text.lines import open_input, read_lines
 from tx.text.parallel import line_count_error
 from tx.text.tokenizer import Tokenizer
 
-COMPLETE = "complete.json"  # in a corpus's folder: the sizes of its files
+COMPLETE = "complete.json"  # in the folder of a corpus: the sizes of its files
 CHUNK = 20_000  # lines that one process encodes at a time
 FORMAT = 2  # of the files below; part of the fingerprint
 
@@ -36,11 +36,11 @@ Result = TypeVar("Result")
 
 @dataclass
 class EncodedText:
-    """One language of a corpus: the ids of line `i` are `ids[offsets[i]:offsets[i + 1]]`."""
+    """One language of a parallel corpus: the ids of line `i` are `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: np.ndarray
     offsets: np.ndarray
-    text: np.ndarray  # the lines themselves, UTF-8, for subword sampling
+    text: np.ndarray  # the lines in UTF-8, for subword regularization
     text_offsets: np.ndarray
 
     @classmethod
@@ -61,7 +61,7 @@ class EncodedText:
         return self.ids[self.offsets[line] : self.offsets[line + 1]]
 
     def lengths(self) -> np.ndarray:
-        """Pieces in each line, `[n_lines]`."""
+        """The length of each line in pieces, `[n_lines]`."""
         return np.diff(self.offsets)
 
     def line(self, line: int) -> str:
@@ -70,7 +70,7 @@ class EncodedText:
 
 @dataclass
 class Corpus:
-    """Sentence pairs on disk, the numbers of those to use, and the report of what was read and dropped."""
+    """Sentence pairs on disk, which of them to use, and a report on the pairs that were read and dropped."""
 
     src: EncodedText
     tgt: EncodedText
@@ -94,7 +94,7 @@ def _lengths(rows: Sequence[Any]) -> np.ndarray:
 
 
 def map_in_processes(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-    """The results of all jobs, in order, from one process a core; memory is bounded by the jobs under way."""
+    """The results of all jobs in order, from one process per core; few jobs are in memory at a time."""
     workers = n_cores()
     jobs = iter(jobs)
     first = list(islice(jobs, 2))
@@ -108,7 +108,7 @@ def map_in_processes(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iter
 
 
 def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> None:
-    """Encode a file chunk by chunk."""
+    """Encode a file into `folder`, in chunks of lines."""
     lines = read_lines(path)
     chunks = ((tokenizer, chunk) for chunk in iter(lambda: list(islice(lines, CHUNK)), []))
     counts: list[np.ndarray] = []
@@ -130,12 +130,12 @@ def _digest(tokenizer: Tokenizer) -> str:
 
 
 def fingerprint(paths: Sequence[str], tokenizers: Sequence[Tokenizer]) -> str:
-    """A name for the encoded corpus: equal exactly where text and tokenizers are equal.
+    """A name for the encoded corpus, which depends on the text and the tokenizers alone.
 
     Raises TxError if a file cannot be opened.
     """
     for path in paths:
-        with open_input(path):  # which says what is wrong, if something is
+        with open_input(path):  # raises the TxError for a file that cannot be opened
             pass
     parts = [f"format {FORMAT}"]
     parts += [sha256(Path(path)) for path in paths]
@@ -146,7 +146,7 @@ def fingerprint(paths: Sequence[str], tokenizers: Sequence[Tokenizer]) -> str:
 def encode_corpus(
     paths: Sequence[str], tokenizers: Sequence[Tokenizer], cache: Path
 ) -> tuple[EncodedText, EncodedText]:
-    """The two sides of a parallel corpus, encoded into `cache` unless that was done before.
+    """Source and target of a parallel corpus, encoded into `cache` unless they are there already.
 
     Raises TxError if a file cannot be read, or if the two have different numbers of lines.
     """
@@ -163,7 +163,7 @@ def encode_corpus(
 
 
 def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
-    """`folder`, whose files `make` writes unless they are there already, all of them and of their sizes."""
+    """`folder`, with the files that `make` writes unless all of them are there already with the right sizes."""
     if not _is_whole(folder):
         with atomic_folder(folder) as temporary:
             make(temporary)
@@ -173,7 +173,7 @@ def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether what `made_once` made is there with all its files, at the sizes that they had."""
+    """Whether all files that `cached_folder` made are there with the right sizes."""
     try:
         sizes = json.loads((folder / COMPLETE).read_text())
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -182,7 +182,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def check_line_counts(paths: Sequence[str]) -> None:
-    """Read both files, and raise TxError unless they are text of as many lines."""
+    """Read both files; raise TxError unless they are text with the same number of lines."""
     n_src, n_tgt = (sum(1 for _ in read_lines(path)) for path in paths)
     if n_src != n_tgt:
         raise _unequal(paths)
@@ -193,7 +193,7 @@ def _unequal(paths: Sequence[str]) -> TxError:
 
 
 def _first_occurrences(corpus: tuple[EncodedText, EncodedText]) -> np.ndarray:
-    """True for pairs that no earlier pair equals, by 64-bit hashes of their text: 8 bytes a pair."""
+    """True for pairs that differ from all earlier pairs, by 64-bit hashes of their text."""
     src, tgt = corpus
     hashes = np.empty(len(src), np.uint64)
     for i in range(len(src)):
@@ -205,7 +205,7 @@ def _first_occurrences(corpus: tuple[EncodedText, EncodedText]) -> np.ndarray:
 
 
 def select_pairs(src: EncodedText, tgt: EncodedText, config: DataConfig, paths: Sequence[str]) -> Corpus:
-    """Decide which pairs to train on, and count the others by the first reason that drops them."""
+    """Decide which pairs to train on, and count the others by the first reason to drop them."""
     a, b = src.lengths(), tgt.lengths()
     shorter, longer = np.minimum(a, b), np.maximum(a, b)
     reasons: list[tuple[str, np.ndarray]] = [
@@ -242,9 +242,9 @@ def select_pairs(src: EncodedText, tgt: EncodedText, config: DataConfig, paths: 
 
 
 def hold_out(corpus: Corpus, n: int, seed: int) -> tuple[Corpus, Corpus]:
-    """Split off `n` random pairs for validation; whatever shares their source leaves the training part too.
+    """Split off `n` random pairs for validation; pairs with the same source are removed from the training part.
 
-    They come in random order, so that the first few of them, too, stand for all of the text.
+    They are in random order, so that the first few of them are a random sample, too.
     """
     n = min(n, max(1, len(corpus) // 10))
     chosen = np.random.default_rng([seed, 0x5EED]).permutation(corpus.kept)[:n]
@@ -252,7 +252,7 @@ def hold_out(corpus: Corpus, n: int, seed: int) -> tuple[Corpus, Corpus]:
     rest = np.array([i for i in corpus.kept if corpus.src.line(int(i)) not in sources], dtype=np.int64)
     if not len(rest):
         raise TxError(
-            "the corpus is too small to hold out validation text", "name validation files with --valid"
+            "the corpus is too small to hold out a validation set", "name validation files with --valid"
         )
     report = corpus.report | {"held_out": n, "kept": len(rest)}
     return Corpus(corpus.src, corpus.tgt, rest, report), Corpus(corpus.src, corpus.tgt, chosen, {"pairs": n})
@@ -265,7 +265,7 @@ def open_corpus(
     cache: Path,
     say: Callable[[str], None],
 ) -> Corpus:
-    """Encode (or find) the corpus of `paths`, choose its pairs, and say what was dropped and why."""
+    """Encode the corpus of `paths` or find it in `cache`, select its pairs, and report the pairs dropped."""
     corpus = select_pairs(*encode_corpus(paths, tokenizers, cache), config, paths)
     report = corpus.report
     say(f"{' + '.join(paths)}: {report['pairs']:,} pairs, {report['kept']:,} kept")

@@ -1,8 +1,8 @@
-"""Which pairs stand in which batch: a pure function of (seed, epoch), so that a position is three integers.
+"""Sampling batches of sentence pairs, in an order that depends only on (seed, epoch): a position is three integers.
 
-An epoch visits every pair once, in an order that is computed and never stored. It is taken in large windows;
-inside a window pairs are sorted by length and cut into batches of at most `batch_tokens`, and the batches are
-shuffled. Batches then hold little padding, and the order stays random where it matters.
+An epoch visits every pair once, in a random order that is computed and never stored. In windows of many pairs, the
+pairs are sorted by length and cut into batches of at most `batch_tokens`, and the batches are shuffled: they contain
+little padding, and their order is random.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,9 @@ Rows = list[np.ndarray] | list[list[int]]
 
 
 def permute(index: np.ndarray, n: int, key: int) -> np.ndarray:
-    """A pseudo-random permutation of `range(n)`, applied to `index`: four Feistel rounds, walking cycles.
+    """A pseudo-random permutation of `range(n)`, applied to `index`: four Feistel rounds with cycle walking.
 
-    It needs no memory for the rest of the permutation (Black and Rogaway 2002), so a corpus of any size can be
+    It needs no memory for the rest of the permutation (Black and Rogaway 2002), so that a corpus of any size can be
     visited in random order.
     """
     bits = max(2, (n - 1).bit_length() + 1) // 2
@@ -44,10 +44,10 @@ def permute(index: np.ndarray, n: int, key: int) -> np.ndarray:
 
 
 def cut_batches(src_lengths: np.ndarray, tgt_lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
-    """Cut pairs, in order of length, into batches whose longer side, padding included, fits `batch_tokens`.
+    """Cut pairs, sorted by length, into batches whose longer side has at most `batch_tokens` with padding.
 
-    Returns index arrays; a pair that alone exceeds `batch_tokens` is a batch of its own. Larger batches hold a
-    multiple of 8 pairs, which makes for few shapes: kernels are chosen, or compiled, for each one.
+    Returns index arrays. A pair that exceeds `batch_tokens` is a batch by itself. Batches of more than 8 pairs have a
+    multiple of 8, since kernels are selected or compiled for each shape.
     """
     order = np.lexsort((src_lengths, tgt_lengths))
     widths = np.maximum(src_lengths, tgt_lengths)[order] + 1  # </s>
@@ -70,7 +70,7 @@ def lengths(rows: Sequence[Any]) -> np.ndarray:
 
 @dataclass
 class Position:
-    """The next batch: which epoch, which window of it, which batch of that."""
+    """The number of the next batch: its epoch, its window in the epoch, its number in the window."""
 
     epoch: int = 0
     window: int = 0
@@ -78,7 +78,7 @@ class Position:
 
 
 class WindowSampler:
-    """An endless stream of training batches, resumable at any `position`: what a window holds is for a subclass."""
+    """An endless supply of training batches, resumable at any `position`; subclasses define the windows."""
 
     n_windows: int
 
@@ -87,11 +87,11 @@ class WindowSampler:
         self._loaded: tuple[int, int] | None = None
 
     def _load(self, epoch: int, window: int) -> list[np.ndarray]:
-        """Decide the batches of a window, as rows of it, and fetch what they need."""
+        """Load a window and return its batches as arrays of its rows."""
         raise NotImplementedError
 
     def _batch(self, rows: np.ndarray) -> Any:
-        """The batch of these rows of the present window."""
+        """The batch of these rows of the current window."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[Any]:
@@ -99,7 +99,7 @@ class WindowSampler:
             yield self.next()
 
     def _window(self) -> list[np.ndarray]:
-        """The batches of the present window, as rows of it."""
+        """The batches of the current window as arrays of its rows."""
         at = self.position
         if self._loaded != (at.epoch, at.window):
             self._batches = self._load(at.epoch, at.window)
@@ -107,7 +107,7 @@ class WindowSampler:
         return self._batches
 
     def next(self) -> Any:
-        """The batch at `position`, which then moves on."""
+        """The batch at `position`, which then advances."""
         at, batches = self.position, self._window()
         batch = self._batch(batches[at.batch])
         at.batch += 1
@@ -124,19 +124,19 @@ class WindowSampler:
         return at.epoch + (at.window + within) / self.n_windows
 
     def peek(self, i: int) -> Any:
-        """The `i`-th batch of the present window, without moving."""
+        """The `i`-th batch of the current window; `position` stays."""
         batches = self._window()
         return self._batch(batches[i % len(batches)])
 
     def batches_per_epoch(self) -> int:
-        """Batches in the present window times windows: exact for a corpus of one window."""
+        """Batches in the current window times windows: exact for a corpus of one window."""
         return len(self._window()) * self.n_windows
 
 
 class PairSampler(WindowSampler):
-    """The batches of a corpus of pairs.
+    """Batches of a parallel corpus.
 
-    With `sampling` > 0 every epoch segments the text anew at random, seeded by (seed, epoch, window).
+    With `sampling` > 0 subword regularization segments the text differently in each epoch.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class PairSampler(WindowSampler):
         if not self.sampling:
             return [side[line] for line in lines]
         rows = tokenizer.sample_batch([side.line(line) for line in lines], seed, self.sampling)
-        # A wild segmentation may exceed what the model can hold: then the usual one stands in.
+        # A random segmentation may be too long for the model; then the usual one is used.
         return [
             row if len(row) <= self.max_len else side[n].tolist() for row, n in zip(rows, lines, strict=True)
         ]

@@ -1,11 +1,10 @@
 """Running text for language models: one stream of tokens on disk, and batches cut from it.
 
-A stream is the lines of a text, each followed by `</s>`, which stands for the newline: nothing is lost. It is
-encoded once and mapped into memory, as a parallel corpus is. A recurrent model reads it in a few contiguous
-streams, each batch going on where the one before ended (truncated back-propagation through time, Werbos 1990);
-other models read windows of it in random order.
+A stream consists of the lines of a text, each followed by `</s>` for the newline. It is encoded once and mapped into
+memory like a parallel corpus. Recurrent models are trained on contiguous streams, where each batch continues the one
+before (truncated back-propagation through time, Werbos 1990), other models on windows in random order.
 
-Shape letters: B pieces of text in a batch, T tokens of each.
+Shape letters: B rows of a batch, T tokens of each.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,19 +26,19 @@ CHUNK = 1 << 22  # characters that one process encodes at a time
 CUT = 1 << 16  # a line longer than this is encoded in parts
 IDS = "stream.ids"
 
-Part = tuple[str, bool]  # of a line, and whether the line ends with it
+Part = tuple[str, bool]  # a part of a line, and whether the line ends with it
 
 # -- on disk ---------------------------------------------------------------------------------------
 
 
 def encode_stream(paths: Sequence[str], tokenizer: Tokenizer, cache: Path) -> np.ndarray:
-    """The ids `[n]` of the text of `paths`, one after the other, encoded into `cache` unless that was done before.
+    """The ids `[n]` of the texts `paths`, concatenated, encoded into `cache` unless they are there already.
 
     Raises TxError if a file cannot be read.
     """
 
     def encode(folder: Path) -> None:
-        single = tokenizer.kind == "alphabet"  # characters, which are looked up faster than processes start
+        single = tokenizer.kind == "alphabet"  # one look-up per character is faster than starting processes
         chunks = ((tokenizer, chunk) for chunk in _chunks(paths, joined=single))
         results = map(_encode, chunks) if single else map_in_processes(_encode, chunks)
         with (folder / IDS).open("wb") as file:
@@ -66,7 +65,7 @@ def _chunks(paths: Sequence[str], joined: bool) -> Iterator[list[Part]]:
 
 
 def _parts(line: str, joined: bool) -> Iterator[Part]:
-    """Cut a long line, at spaces if it can be: tokenizers put the space back, unless parts are just `joined`."""
+    """Cut a long line, if possible at spaces; tokenizers restore the space, unless the parts are just `joined`."""
     start = 0
     while len(line) - start > CUT:
         space = line.rfind(" ", start + 1, start + CUT)
@@ -91,9 +90,9 @@ def _encode(job: tuple[Tokenizer, list[Part]]) -> bytes:
 
 @dataclass
 class StreamBatch(Tensors):
-    """B pieces of text of equal length, and for each token the one that follows it.
+    """B rows of text of equal length, and for each token the next one.
 
-    Each row continues the same row of the batch before, unless `fresh`: then the streams begin.
+    Each row continues the same row of the batch before, unless the batch is `fresh`.
     """
 
     tokens: Tensor  # [B, T]
@@ -107,15 +106,15 @@ class StreamBatch(Tensors):
 
 
 def stream_batch(ids: np.ndarray, starts: np.ndarray, length: int, fresh: bool = True) -> StreamBatch:
-    """The pieces of `ids` of `length` tokens that begin at `starts` `[B]`, and the token after each."""
+    """The rows of `ids` that begin at `starts` `[B]` and have `length` tokens, and for each token the next one."""
     rows = torch.from_numpy(ids[starts[:, None] + np.arange(length + 1)].astype(np.int64))
     return StreamBatch(rows[:, :-1], rows[:, 1:], fresh)
 
 
 def contiguous_batches(ids: np.ndarray, batch_size: int, seq_len: int) -> Iterator[StreamBatch]:
-    """All of `ids` `[n]` in at most `batch_size` contiguous streams, in batches of at most `seq_len` tokens.
+    """`ids` `[n]` as `batch_size` contiguous streams, in batches of at most `seq_len` tokens per row.
 
-    The first token is only read, and up to `batch_size` at the end are left out, so that streams are equal.
+    The first token is never a target, and up to `batch_size` tokens at the end are omitted for equal lengths.
     """
     length = (len(ids) - 1) // batch_size
     for at in range(0, length, seq_len):
@@ -126,9 +125,9 @@ def contiguous_batches(ids: np.ndarray, batch_size: int, seq_len: int) -> Iterat
 class StreamSampler:
     """An endless supply of training batches from a stream, resumable at any `position`.
 
-    With `contiguous` an epoch reads `batch_size` equal parts of the text side by side, and every batch goes on
-    where the one before ended. Without, it cuts the text into windows, at another place in each epoch, and takes
-    them in random order, a pure function of (seed, epoch).
+    With `contiguous` an epoch reads `batch_size` equal parts of the text in parallel: each batch continues the one
+    before. Otherwise it cuts the text into windows, with a different offset in each epoch, and visits them in random
+    order. Offset and order depend only on (seed, epoch).
     """
 
     def __init__(
@@ -147,7 +146,7 @@ class StreamSampler:
             )
 
     def _starts(self, epoch: int, batch: int) -> np.ndarray:
-        """Where the pieces of a batch begin, `[B]`."""
+        """Where the rows of a batch begin, `[B]`."""
         rows = np.arange(self.batch_size)
         if self.contiguous:
             return rows * self._length + batch * self.seq_len
@@ -156,7 +155,7 @@ class StreamSampler:
         return permute(places, self._n_windows, self.seed * 1_000_003 + epoch) * self.seq_len + offset
 
     def next(self) -> StreamBatch:
-        """The batch at `position`, which then moves on."""
+        """The batch at `position`, which then advances."""
         at = self.position
         starts = self._starts(at.epoch, at.batch)
         batch = stream_batch(self.ids, starts, self.seq_len, fresh=not self.contiguous or at.batch == 0)
@@ -166,7 +165,7 @@ class StreamSampler:
         return batch
 
     def peek(self, i: int) -> StreamBatch:
-        """The `i`-th batch of the present epoch, without moving; always a `fresh` one."""
+        """The `i`-th batch of the current epoch, as a `fresh` one; `position` stays."""
         starts = self._starts(self.position.epoch, i % self._per_epoch)
         return stream_batch(self.ids, starts, self.seq_len)
 

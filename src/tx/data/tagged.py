@@ -1,9 +1,9 @@
-"""Sentences of words as a tagger reads them: pieces, whole words, characters and shapes, in padded batches.
+"""Batches of sentences for taggers: subword pieces, words, characters and word shapes.
 
-A word's tag is read off at its first piece (Devlin et al. 2019). Beside the pieces stand what one knows of the
-whole word: its entry in a lexicon, its characters, and its shape, so that a name nobody has seen is still a name.
+The tag of a word is predicted at its first piece (Devlin et al. 2019). Each piece also gets the features of its word:
+its id in a lexicon, its characters, and its shape, which help with unknown names.
 
-Shape letters: B sentences, W words, P pieces, C characters of a word.
+Shape letters: B sentences, W words, P subword pieces, C characters of a word.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from tx.text.alphabet import AlphabetTokenizer
 from tx.text.lexicon import Lexicon
 from tx.text.tokenizer import Tokenizer
 
-MAX_PIECES = 8  # of a word, from its beginning; its first one has the tag
-HEAD, TAIL = 16, 8  # characters of a long word that are read
-WINDOW = 64  # batches whose sentences are sorted together, so that they hold little padding
+MAX_PIECES = 8  # per word, from its beginning; the first one predicts the tag
+HEAD, TAIL = 16, 8  # characters read of a long word, at its beginning and at its end
+WINDOW = 64  # batches whose sentences are sorted by length together, for little padding
 
 
 def shape_of(word: str) -> list[bool]:
-    """What the look of a word says: capitals, digits, punctuation, and the marks of the web."""
+    """The orthographic features of a word: capitals, digits, punctuation, mentions, hashtags and addresses."""
     letters = [c for c in word if c.isalpha()]
     return [
         word[:1].isupper(),
@@ -50,7 +50,7 @@ N_SHAPES = len(shape_of(""))
 
 @dataclass(frozen=True)
 class EncodedWord:
-    """One word in numbers."""
+    """The ids and features of one word."""
 
     pieces: list[int]
     characters: list[int]
@@ -60,10 +60,10 @@ class EncodedWord:
 
 @dataclass
 class TagBatch(Tensors):
-    """Sentences; padding is at the end. `tags` is 0 behind a sentence, and all 0 where there is nothing to learn."""
+    """Sentences with padding at the end; `tags` is 0 in the padding, and everywhere if no tags were given."""
 
     pieces: Tensor  # [B, P]
-    word_of: Tensor  # [B, P], the word each piece belongs to
+    word_of: Tensor  # [B, P], the word of each piece
     n_pieces: Tensor  # [B]
     first: Tensor  # [B, W], the first piece of each word
     words: Tensor  # [B, W], ids of the lexicon
@@ -76,13 +76,13 @@ class TagBatch(Tensors):
 
 
 class WordEncoder:
-    """What turns words into numbers: a tokenizer, an alphabet and a lexicon."""
+    """Encodes words by a tokenizer, a character vocabulary and a lexicon."""
 
     def __init__(self, tokenizer: Tokenizer, characters: AlphabetTokenizer, lexicon: Lexicon) -> None:
         self.tokenizer, self.characters, self.lexicon = tokenizer, characters, lexicon
-        self.code = lru_cache(1 << 16)(self._code)
+        self.encode = lru_cache(1 << 16)(self._encode)
 
-    def _code(self, word: str) -> EncodedWord:
+    def _encode(self, word: str) -> EncodedWord:
         read = word if len(word) <= HEAD + TAIL else word[:HEAD] + word[-TAIL:]
         pieces = self.tokenizer.encode(read)[:MAX_PIECES] or [self.tokenizer.unk_id]
         characters = self.characters.encode(read) or [self.characters.unk_id]
@@ -91,8 +91,8 @@ class WordEncoder:
     def batch(
         self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[int]] | None = None
     ) -> TagBatch:
-        """Lay out sentences of one word or more; `tags` are their tags as numbers."""
-        coded = [[self.code(word) for word in sentence] for sentence in sentences]
+        """A batch of sentences, each of at least one word; `tags` are their tag ids."""
+        coded = [[self.encode(word) for word in sentence] for sentence in sentences]
         n_words, n_pieces = lengths(coded), np.array([sum(len(w.pieces) for w in s) for s in coded])
         longest = max(len(word.characters) for sentence in coded for word in sentence)
         b, w, p = len(coded), int(n_words.max()), int(n_pieces.max())
@@ -127,20 +127,20 @@ class WordEncoder:
 
 
 class TagSampler(WindowSampler):
-    """Batches of `batch_size` tagged sentences, in an order that follows from seed and epoch."""
+    """Batches of `batch_size` tagged sentences, in an order that depends only on (seed, epoch)."""
 
     n_windows = 1
 
     def __init__(
         self,
-        codebook: WordEncoder,
+        encoder: WordEncoder,
         sentences: Sequence[Sequence[str]],
         tags: Sequence[Sequence[int]],
         batch_size: int,
         seed: int,
     ) -> None:
         super().__init__(Position())
-        self.encoder, self.sentences, self.tags = codebook, sentences, tags
+        self.encoder, self.sentences, self.tags = encoder, sentences, tags
         self.batch_size, self.seed = batch_size, seed
 
     def _load(self, epoch: int, window: int) -> list[np.ndarray]:

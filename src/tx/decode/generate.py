@@ -1,7 +1,9 @@
-"""Going on with a text, token by token, with any language model.
+"""Text generation with any language model, token by token.
 
-On the CPU the models of `tx.decode.numpy_lm` are read without torch; other models, and every model on a GPU, by
-torch. Both draw the same tokens. A text begins behind a newline, `</s>`, and `<unk>` is never drawn.
+On a CPU the models of `tx.decode.numpy_lm` run without torch; other models, and all models on a GPU, run in torch.
+Both sample the same tokens. A text begins after a newline, `</s>`, and `<unk>` is never sampled.
+
+Shape letters: V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,10 +25,10 @@ from tx.text.tokenizer import Tokenizer
 
 @dataclass
 class GenerationOptions:
-    """How to go on with a text: for `length` tokens at most, or up to the first of `stops`.
+    """How to generate: at most `length` tokens, ending before the first of the strings `stops`.
 
-    `repetition_penalty` is CTRL's (Keskar et al. 2019): the scores of tokens that the text has, prompt included, are
-    divided by it where positive and multiplied where negative, so that more than 1 makes these rarer.
+    `repetition_penalty` is CTRL's (Keskar et al. 2019): the logits of tokens that occur in the text, prompt included,
+    are divided by it if positive and multiplied by it if negative. A value above 1 makes repetitions rarer.
     """
 
     length: int = 300
@@ -36,19 +38,19 @@ class GenerationOptions:
 
 
 class Context:
-    """What a model has read of one text, of any length.
+    """The context of a text of any length: the model's state after the tokens so far.
 
-    A recurrent model remembers all of it. A model with a context of `max_len` tokens that is full begins again
-    with the last `max_len // 2` of them, read as one block: each token follows at least that many.
+    The state of a recurrent model covers the whole text. When another model's context window of
+    `max_len` tokens is full, the last `max_len // 2` are read again as one block: each token follows at least those.
     """
 
     def __init__(self, empty: IncrementalLM, max_len: int | None) -> None:
         self._empty, self._max_len = empty, max_len
         self._reader = empty.copy()
-        self._ids: list[int] = []  # in the context
+        self._ids: list[int] = []  # in the context window
 
     def feed(self, ids: Sequence[int]) -> Array:
-        """Go on with `ids`, one at least; the logits of what follows, `[V - 1]`."""
+        """Read `ids`, at least one; the logits of the next token, `[V - 1]`."""
         if self._max_len is not None:
             self._ids += ids
             over = len(self._ids) - self._max_len
@@ -60,38 +62,38 @@ class Context:
 
     @property
     def activations(self) -> list[Array]:
-        """What the hidden units of each layer say of the last token."""
+        """The activations of the hidden units of each layer for the last token."""
         return self._reader.activations
 
     def copy(self) -> Self:
-        """The same text once more, to be gone on with in another way."""
+        """An independent copy."""
         twin = copy(self)
         twin._ids, twin._reader = list(self._ids), self._reader.copy()
         return twin
 
 
 class LanguageModel:
-    """A reader of nothing yet, and its tokenizer."""
+    """A model that has read nothing yet, with its tokenizer."""
 
     def __init__(self, empty: IncrementalLM, tokenizer: Tokenizer, max_len: int | None = None) -> None:
         self.empty, self.tokenizer, self.max_len = empty, tokenizer, max_len
 
     def begin(self, ids: Sequence[int]) -> tuple[Context, Array]:
-        """Read `ids` from the beginning of a text; the text so far, and the logits of what follows."""
+        """Read `ids` as the beginning of a text; its context, and the logits of the next token."""
         text = Context(self.empty, self.max_len)
         return text, text.feed([self.tokenizer.eos_id, *ids])
 
     def unknown(self, prompt: str) -> str:
-        """The characters of `prompt` that the model has never seen, which read as `<unk>`."""
+        """The characters of `prompt` that the tokenizer encodes as `<unk>`."""
         unk, encode = self.tokenizer.unk_id, self.tokenizer.encode
         return "".join(sorted(c for c in set(prompt) - {"\n"} if unk in encode(c)))
 
     def generate(
         self, prompt: str, options: GenerationOptions, line: int = 0, n: int = 1
     ) -> Iterator[Iterator[str]]:
-        """`n` ways to go on with `prompt`, each as pieces of text that come as they are drawn.
+        """Generate `n` continuations of `prompt`, each as an iterator over pieces of text.
 
-        What is drawn depends on the seed, `line`, and the number of the sample alone.
+        The tokens depend only on the seed, `line` (the number of the prompt) and the number of the sample.
         """
         ids = encode_text(prompt, self.tokenizer)
         text, logits = self.begin(ids)
@@ -123,26 +125,36 @@ class LanguageModel:
 
 
 def until_stop(pieces: Iterator[str], stops: Sequence[str]) -> Iterator[str]:
-    """The pieces up to where the first of `stops` begins; what may turn out to be one is held back."""
+    """The text of `pieces` up to where the first of `stops` begins, wherever the pieces are cut.
+
+    Text that may be the beginning of a stop is held back until the next pieces decide.
+    """
     held = ""
     for piece in pieces:
         held += piece
-        if found := [at for stop in stops if (at := held.find(stop)) >= 0]:
-            yield held[: min(found)]
+        end = next(
+            (n for n in range(len(held)) if any(_may_begin(stop, held, n) for stop in stops)), len(held)
+        )
+        yield held[:end]
+        held = held[end:]
+        if any(held.startswith(stop) for stop in stops):
             return
-        kept = next((n for n in range(len(held), 0, -1) if any(s.startswith(held[-n:]) for s in stops)), 0)
-        yield held[: len(held) - kept]
-        held = held[len(held) - kept :]
-    yield held
+    yield held[: min((n for stop in stops if (n := held.find(stop)) >= 0), default=len(held))]
+
+
+def _may_begin(stop: str, text: str, at: int) -> bool:
+    """Whether `stop` begins at a place of `text`, or would if the text continued."""
+    rest = text[at : at + len(stop)]
+    return stop.startswith(rest)
 
 
 class TorchLM:
-    """A language model of `tx.models` that torch reads."""
+    """A language model of `tx.models` as an `IncrementalLM`."""
 
     def __init__(self, model: Any) -> None:
         self._model, self._state = model, model.start(1)
         self._device = next(model.parameters()).device
-        self.activations: list[Array] = []  # torch keeps them to itself
+        self.activations: list[Array] = []  # not available
 
     def feed(self, ids: Sequence[int]) -> Array:
         import torch
@@ -159,22 +171,22 @@ class TorchLM:
         with torch.inference_mode():
             twin._state.reorder(
                 torch.arange(1, device=self._device), 1
-            )  # which copies what read would change
+            )  # copies the tensors that `feed` writes to
         return twin
 
 
 def open_language_model(path: Path, device: str = "cpu") -> LanguageModel:
-    """The language model in the package at `path`, on `device`, "cpu" or a name that torch knows.
+    """The language model of the package at `path` on `device`, a name that torch knows.
 
-    Raises TxError if there is none, or if it is damaged.
+    Raises TxError if there is no such package, or if it is damaged.
     """
 
     def build(package: Package) -> LanguageModel:
         tokenizer = open_tokenizer(package)
         if package.config.get("vocab_size") != len(tokenizer):
             raise TxError(
-                f"{path}: its tokenizer has {len(tokenizer):,} pieces, and the model another number",
-                "the package was put together from different models; export it again from where it was made",
+                f"{path}: its tokenizer has {len(tokenizer):,} pieces, but its model has another vocabulary",
+                "the files come from different models; copy, download or train the package again",
             )
         max_len = package.config.get("max_len")
         return LanguageModel(_open_reader(package, device), tokenizer, max_len)

@@ -1,9 +1,9 @@
-"""The likeliest next words, as above a telephone's keyboard, from models over words, pieces of words or characters.
+"""The most probable next words, as keyboards suggest them, from models over words, subwords or characters.
 
-A word is a run of letters, digits, underscores and apostrophes; it ends at any other character. Its probability is
-that of its whole spelling and of an end behind it. Beginnings of words are gone on with in the order of their
-probability, and no word is likelier than its beginning, so that the search is over as soon as every beginning left
-is less likely than the words found (uniform-cost search, Dijkstra 1959).
+A word is a run of letters, digits, underscores and apostrophes; any other character ends it. Its probability is that
+of its spelling followed by an end. Prefixes of words are extended in the order of their probability (uniform-cost
+search, Dijkstra 1959). No word is more probable than its prefix, so that the search ends as soon as every prefix left
+is less probable than the words found.
 """
 
 import re
@@ -21,7 +21,7 @@ from tx.decode.numpy_lm import Array
 from tx.text.incremental import BYTE, IncrementalDecoder, encode_text, last_line
 from tx.text.tokenizer import Tokenizer
 
-MAX_READ = 3000  # beginnings that are gone on with before the search gives up
+MAX_READ = 3000  # prefixes that are extended before the search gives up
 
 _WORD = re.compile(r"[\w'’]*")
 _LETTER = re.compile(r"\w")
@@ -29,17 +29,17 @@ _LETTER = re.compile(r"\w")
 
 @dataclass
 class NextWords:
-    """Words with their probabilities, likeliest first; `certain` unless the search gave up before."""
+    """Words with their probabilities, the most probable first; `certain` unless the search gave up early."""
 
     words: list[tuple[str, float]]
     certain: bool
 
 
 def next_words(model: LanguageModel, prompt: str, k: int) -> NextWords:
-    """The `k` likeliest words after `prompt`, given that a word begins there: its last word counts as complete.
+    """The `k` most probable words after `prompt`, given that a word begins there: its last word counts as complete.
 
-    For a model over characters the probabilities are exact. Pieces of words may spell a word in several ways; its
-    probability is then that of all the ways that were met.
+    For a model over characters the probabilities are exact. Subwords may spell a word in several ways; then its
+    probability is the sum over the spellings that the search reached.
     """
     prompt = prompt.rstrip(" ")
     ids = encode_text(prompt, model.tokenizer)
@@ -52,30 +52,30 @@ def next_words(model: LanguageModel, prompt: str, k: int) -> NextWords:
 
 
 def _head(text: str) -> str:
-    """What of `text` belongs to the word that it begins with or goes on with."""
+    """The part of `text` that belongs to the word at its beginning."""
     match = _WORD.match(text)
     return match[0] if match else ""
 
 
 class _Table:
-    """What each piece does to a word, by what it `spells`: goes on with it, or ends it behind some more letters."""
+    """The effect of each token on a word, by the text it `spells`: it continues the word or ends it."""
 
     def __init__(self, spells: Sequence[str | None]) -> None:
         self.known = np.array([text is not None for text in spells])
         pairs = [(text, None if text is None else _head(text)) for text in spells]
-        self.goes_on = np.array([text is not None and head == text for text, head in pairs])
-        self.ends = np.array([bool(text) and not head for text, head in pairs])  # and adds nothing
+        self.continues = np.array([text is not None and head == text for text, head in pairs])
+        self.ends = np.array([bool(text) and not head for text, head in pairs])  # without adding a letter
         self.adds = [(id, head) for id, (text, head) in enumerate(pairs) if head and head != text]
 
 
 @dataclass(order=True)
 class _Open:
-    """A word so far, and the tokens that may go on with it, likeliest first, from `rank` on."""
+    """A prefix of a word, and the tokens that may continue it, the most probable first, from `rank` on."""
 
     cost: float  # of the token at `rank`: the negative probability
-    number: int  # of equally likely ones the first comes first
+    number: int  # ties are broken by insertion order
     word: str = field(compare=False)
-    needs_space: bool = field(compare=False)  # before the word: it has not been read yet
+    needs_space: bool = field(compare=False)  # the space before the word has not been read yet
     text: Context = field(compare=False)
     decoder: IncrementalDecoder = field(compare=False)
     tokens: NDArray[np.int64] = field(compare=False)
@@ -94,7 +94,7 @@ class _Search:
         for id in range(n):
             if match := BYTE.fullmatch(tokenizer.piece(id)):
                 byte = int(match[1], 16)
-                inner[id] = initial[id] = chr(byte) if byte < 128 else ""  # a part of a letter, most likely
+                inner[id] = initial[id] = chr(byte) if byte < 128 else ""  # probably a part of a letter
         # Where whole words are pieces, an unknown one is spelled in bytes together with the space before it.
         hidden = {""} if tokenizer.kind == "word" else set()
         spaced = [text[1:] if text.startswith(" ") else "" if text in hidden else None for text in inner]
@@ -104,27 +104,27 @@ class _Search:
         self._numbers = count()
 
     def begin(self, text: Context, logits: Array, decoder: IncrementalDecoder, within_line: bool) -> None:
-        """Search on from `text`; `within_line` a space comes first, and what follows is given that it does."""
+        """Start from `text`; `within_line`, the probabilities are conditional on a space that comes first."""
         chances = _softmax(logits)
         if within_line:
             chances /= chances[self._spaced.known].sum()
         self._expand("", text, decoder, chances, self._spaced if within_line else self._initial, within_line)
 
     def run(self, k: int) -> bool:
-        """Go on until the `k` best words are certain; whether they are."""
+        """Search until the `k` best words are certain; returns whether they are."""
         for _ in range(MAX_READ):
             worst = self.best(k)[-1][1] if len(self._found) >= k else 0.0
             if not self._open or worst >= -self._open[0].cost:
                 return True
-            self._go_on()
+            self._extend()
         return False
 
     def best(self, k: int) -> list[tuple[str, float]]:
-        """The `k` likeliest words found."""
+        """The `k` most probable words found."""
         return nlargest(k, self._found.items(), key=lambda item: item[1])
 
-    def _go_on(self) -> None:
-        """Read the likeliest token that waits."""
+    def _extend(self) -> None:
+        """Extend the most probable prefix by its next token."""
         at = heappop(self._open)
         token, chance = int(at.tokens[at.rank]), -at.cost
         text, decoder = at.text.copy(), at.decoder.copy()
@@ -143,7 +143,7 @@ class _Search:
         if head == word:
             table = self._spaced if needs_space else self._inner
             self._expand(word, text, decoder, chance * _softmax(text.feed([token])), table, needs_space)
-        else:  # bytes that became no letter
+        else:  # bytes that are not a letter
             self._add(head, chance)
 
     def _expand(
@@ -158,7 +158,7 @@ class _Search:
         self._add(word, float(chances[table.ends].sum()))
         for id, more in table.adds:
             self._add(word + more, float(chances[id]))
-        tokens = np.flatnonzero(table.goes_on)
+        tokens = np.flatnonzero(table.continues)
         if len(tokens):
             tokens = tokens[np.argsort(-chances[tokens], kind="stable")]
             ranked = chances[tokens]

@@ -1,9 +1,8 @@
-"""Language models read token by token in numpy: what generating one text takes, and no torch.
+"""The language models of `tx.models` in numpy, for generating one text token by token without torch.
 
-For a single row, eager PyTorch spends most of its time between the operations, and its products of a matrix and
-a vector may repack the matrix at every call. Here the weights lie as they are stored, a one-hot input or an
-embedding costs a look-up, and a step is a handful of numpy calls on the equations. The logits are those of the
-models in `tx.models` to rounding, which the tests check.
+For a single row eager PyTorch spends most of its time between operations, and its matrix-vector products may repack
+the matrix in every call. Here a step is a handful of numpy calls, and a one-hot input or an embedding is a look-up.
+The tests check that the logits equal those of `tx.models` up to rounding.
 
 Shape letters: T positions, D d_model, H heads, K head size, V vocabulary (<pad>, the last, is never predicted).
 """
@@ -24,19 +23,19 @@ Array = NDArray[np.float32]
 
 
 class IncrementalLM(Protocol):
-    """One text, read by a model."""
+    """A language model after some tokens of one text."""
 
-    activations: list[Array]  # of each layer, what its hidden units say of the last token
+    activations: list[Array]  # of the hidden units of each layer for the last token
 
     def feed(self, ids: Sequence[int]) -> Array:
-        """Read `ids`, one at least; the logits of what follows, `[V - 1]`."""
+        """Read `ids`, at least one; the logits of the next token, `[V - 1]`."""
 
     def copy(self) -> Self:
-        """The same text once more, to be gone on with in another way."""
+        """An independent copy."""
 
 
 class Weights:
-    """The tensors of a package by name, each checked for its shape as it is taken."""
+    """The tensors of a package by name; the shape of each is checked when it is taken."""
 
     def __init__(self, package: Package) -> None:
         self._package = package
@@ -49,11 +48,11 @@ class Weights:
             raise self._misfit(name, "missing" if found is None else found.shape, shape)
         array = map_tensor(self._package.file(WEIGHTS), found).astype(np.float32)
         if not np.isfinite(array).all():
-            raise TxError(f"{self._package.path}: {name} in {WEIGHTS} holds values that are not finite")
+            raise TxError(f"{self._package.path}: {name} in {WEIGHTS} has values that are not finite")
         return array
 
     def finish(self) -> None:
-        """Raise TxError if there is a tensor that nobody took."""
+        """Raise TxError if a tensor has not been taken."""
         for name, tensor in self._left.items():
             raise self._misfit(name, tensor.shape, "nothing")
 
@@ -61,7 +60,7 @@ class Weights:
         return TxError(
             f"{self._package.path}: {WEIGHTS} does not fit the config: {name} is {found}, "
             f"and {expected} was expected",
-            "the package was put together from different models; export it again from where it was made",
+            "the files come from different models; copy, download or train the package again",
         )
 
 
@@ -73,7 +72,7 @@ def _sigmoid(x: Array) -> Array:
 
 
 class _Layer:
-    """A recurrent layer: `W x` is `inputs`, `U h` is `carried`, their biases `[GD]` are `b` and, of a GRU, `c`."""
+    """A recurrent layer with G gates: `inputs` is W x + b, `recurrent` is U h + c; biases are `[GD]`."""
 
     def __init__(self, weights: Weights, number: int, cell: str, d_input: int, d: int) -> None:
         n_gates = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
@@ -83,7 +82,7 @@ class _Layer:
 
         self.W, self.U = take("weight_ih", d_input), take("weight_hh", d)
         self.b, self.c = take("bias_ih"), take("bias_hh")
-        if cell != "gru":  # whose reset gate comes between
+        if cell != "gru":  # its reset gate comes between the two
             self.b += self.c
         self.step: Callable[..., tuple[Array, ...]] = getattr(self, f"_{cell}")
         self.n_states = 2 if cell == "lstm" else 1
@@ -94,24 +93,24 @@ class _Layer:
 
     def _gru(self, inputs: Array, h: Array) -> tuple[Array, ...]:
         d = len(h)
-        carried = self.U @ h + self.c
-        gates = _sigmoid(inputs[: 2 * d] + carried[: 2 * d])
+        recurrent = self.U @ h + self.c
+        gates = _sigmoid(inputs[: 2 * d] + recurrent[: 2 * d])
         r, z = gates[:d], gates[d:]
-        n = np.tanh(inputs[2 * d :] + r * carried[2 * d :])
+        n = np.tanh(inputs[2 * d :] + r * recurrent[2 * d :])
         h = n + z * (h - n)
         return h, h
 
     def _lstm(self, inputs: Array, h: Array, c: Array) -> tuple[Array, ...]:
         d = len(h)
         inputs = inputs + self.U @ h
-        gates = _sigmoid(inputs)  # i, f, g, o; of g, which is no gate, it is not used
+        gates = _sigmoid(inputs)  # i, f, g, o; the sigmoid of g, which is no gate, is not used
         c = gates[d : 2 * d] * c + gates[:d] * np.tanh(inputs[2 * d : 3 * d])
         cell = np.tanh(c)
         return cell, gates[3 * d :] * cell, c
 
 
 class NumpyRecurrentLM:
-    """`tx.models.rnn_lm`. Its units are the hidden ones, and of an LSTM the tanh of its cells."""
+    """`tx.models.rnn_lm`. The activations are the hidden states, for an LSTM the tanh of its cell states."""
 
     def __init__(self, config: Mapping[str, Any], weights: Weights) -> None:
         d, width, v = config["d_model"], config["d_embedding"], config["vocab_size"]
@@ -126,7 +125,7 @@ class NumpyRecurrentLM:
         else:
             self._output = weights.take("output.weight", v - 1, d)
         self._output_bias = weights.take("output_bias", v - 1)
-        self._inputs: dict[int, Array] = {}  # W x + b of the first layer, for each token seen
+        self._inputs: dict[int, Array] = {}  # W x + b of the first layer by token, as a cache
         zeros = np.zeros(d, np.float32)
         self._states = [(zeros,) * layer.n_states for layer in self._layers]
         self.activations: list[Array] = []
@@ -208,7 +207,7 @@ class _Norm:
 
     def __init__(self, weights: Weights, name: str, d: int) -> None:
         self.scale, self.shift = weights.take(f"{name}.weight", d), weights.take(f"{name}.bias", d)
-        self.mean = np.full(d, 1 / d, np.float32)  # as a product; numpy's own mean takes longer
+        self.mean = np.full(d, 1 / d, np.float32)  # a matrix product; np.mean is slower
 
     def __call__(self, x: Array) -> Array:
         x = x - (x @ self.mean)[..., None]
@@ -217,7 +216,7 @@ class _Norm:
 
 
 class _Block:
-    """A layer of the Transformer: attention over what `keys` and `values` `[H, max_len, K]` hold, feed-forward."""
+    """A Transformer layer: causal self-attention over cached keys and values `[H, max_len, K]`, and feed-forward."""
 
     def __init__(self, weights: Weights, number: int, config: Mapping[str, Any]) -> None:
         d, f = config["d_model"], config["d_ff"]
@@ -234,7 +233,7 @@ class _Block:
         self.norms = [_Norm(weights, f"{prefix}.residuals.{i}.norm", d) for i in range(2)]
 
     def feed(self, x: Array, cache: tuple[Array, Array], start: int) -> tuple[Array, Array]:
-        """`x` `[T, D]` at the positions from `start` on, to the same shape; and the units of the last position."""
+        """`x` `[T, D]` from position `start` on to the output `[T, D]`, and the activations of the last position."""
         weight, bias = self.query_key_value
         heads = (self.norms[0](x) @ weight + bias).reshape(len(x), 3, self.n_heads, -1)
         q, k, v = heads.transpose(1, 2, 0, 3)  # [H, T, K] each
@@ -256,9 +255,9 @@ class _Block:
 
 
 class NumpyTransformerLM:
-    """`tx.models.transformer_lm`, with its keys and values kept. Its units are those of the feed-forward layers.
+    """`tx.models.transformer_lm` with cached keys and values. The activations are those of the feed-forward layers.
 
-    It reads `max_len` tokens at most; see `tx.decode.generate.Text`.
+    It reads at most `max_len` tokens; see `tx.decode.generate.Context`.
     """
 
     def __init__(self, config: Mapping[str, Any], weights: Weights) -> None:
@@ -296,14 +295,14 @@ class NumpyTransformerLM:
 
 
 def _head(cache: Array, length: int) -> Array:
-    """A cache of the same size with the first `length` positions of this one."""
+    """A copy of `cache` of the same size, with its first `length` positions."""
     twin = np.empty_like(cache)
     twin[:, :length] = cache[:, :length]
     return twin
 
 
 def _sinusoids(n: int, d: int) -> Array:
-    from tx.nn.position import sinusoids  # which takes torch
+    from tx.nn.position import sinusoids  # imports torch
 
     return sinusoids(n, d).numpy()
 
@@ -316,7 +315,7 @@ NUMPY_MODELS: dict[str, Callable[[Mapping[str, Any], Weights], IncrementalLM]] =
 
 
 def load_numpy_model(package: Package) -> IncrementalLM:
-    """A reader of nothing yet, for one of the architectures in READERS. Raises TxError if the package is damaged."""
+    """The model of a package, of an architecture in NUMPY_MODELS. Raises TxError if the package is damaged."""
     weights = Weights(package)
     try:
         reader = NUMPY_MODELS[str(package.arch)](package.config, weights)

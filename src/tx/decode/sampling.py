@@ -1,8 +1,8 @@
-"""Drawing a token at random: temperature, top-k (Fan et al. 2018) and top-p, the nucleus (Holtzman et al. 2020).
+"""Sampling a token: temperature, top-k (Fan et al. 2018) and top-p or nucleus sampling (Holtzman et al. 2020).
 
-In numpy, so that a model that is read without torch draws the same tokens. Tokens run a race: each takes a time
-from the exponential distribution with its probability as the rate, and the first to arrive is drawn (Gumbel 1954).
-Unlike a point on the cumulated probabilities, this hardly ever turns a rounding error into another token.
+It uses numpy, so that models without torch sample the same tokens. The Gumbel-max trick (Gumbel 1954) in its
+exponential form draws a time for each token with its probability as the rate, and takes the first. Unlike inverting
+the cumulative distribution, this hardly ever turns a rounding error into another token.
 
 Shape letters: N rows, V vocabulary.
 """
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 @dataclass
 class Sampling:
-    """How to draw a token: from the `top_k` likeliest, of them the smallest set of mass `top_p`; 0 and 1: all.
+    """Sample from the `top_k` most probable tokens (0: all), and of these from the smallest set of mass `top_p`.
 
-    A `temperature` of 0 always takes the likeliest.
+    A `temperature` of 0 is greedy.
     """
 
     temperature: float = 1.0
@@ -27,14 +27,14 @@ class Sampling:
     seed: int = 1
 
     def generator(self, *numbers: int) -> np.random.Generator:
-        """The random numbers of one text, which depend on the seed and the text's own numbers alone."""
+        """The random number generator of one text; it depends only on the seed and the `numbers` of the text."""
         return np.random.default_rng(list("/".join(map(str, (self.seed, *numbers))).encode()))
 
 
 def draw(
-    logits: NDArray[np.floating], sampling: Sampling, sources: Sequence[np.random.Generator]
+    logits: NDArray[np.floating], sampling: Sampling, generators: Sequence[np.random.Generator]
 ) -> NDArray[np.int64]:
-    """Draw one token per row of `logits` `[N, V]`, each from its own source of random numbers: `[N]`."""
+    """Sample one token per row of `logits` `[N, V]`, each with its own generator: `[N]`."""
     scores = logits / np.float64(sampling.temperature or 1.0)
     if 0 < sampling.top_k < scores.shape[1]:
         least = np.partition(scores, -sampling.top_k, axis=1)[:, -sampling.top_k, None]
@@ -42,13 +42,13 @@ def draw(
     if sampling.top_p < 1:
         _keep_nucleus(scores, sampling.top_p)
     if sampling.temperature:
-        scores -= np.log([source.standard_exponential(scores.shape[1]) for source in sources])
+        scores -= np.log([each.standard_exponential(scores.shape[1]) for each in generators])
     drawn: NDArray[np.int64] = scores.argmax(axis=1)
     return drawn
 
 
 def _keep_nucleus(scores: NDArray[np.float64], top_p: float) -> None:
-    """Set to -inf all but the likeliest of each row, as many as it takes to reach a mass of `top_p`."""
+    """Set all but the most probable tokens of each row, whose mass reaches `top_p`, to -inf."""
     order = np.argsort(-scores, axis=1)
     ranked = np.take_along_axis(scores, order, axis=1)
     weights = np.exp(ranked - ranked[:, :1])

@@ -1,7 +1,7 @@
-"""Search: from a model's `start` and `step` to finished hypotheses, by beam, greedily, or by sampling.
+"""Beam search, greedy search and sampling with any model that has `start` and `step`.
 
-Nothing here knows what the model is. A hypothesis ends with `</s>`; its score is its log-probability divided
-by its length (`</s>` counted) to the power of the length penalty. Finished sentences leave the batch, in groups.
+A hypothesis ends with `</s>`. Its score is its log-probability divided by its length, `</s>` included, to the power
+of the length penalty. Finished sentences are removed from the batch, several at a time.
 
 Shape letters: B sentences, W hypotheses of each, N = B * W rows, V vocabulary.
 """
@@ -19,20 +19,20 @@ from tx.decode.sampling import Sampling, draw
 
 
 class State(Protocol):
-    """What a model remembers of N hypotheses."""
+    """The state of a decoder with N hypotheses."""
 
     def reorder(self, index: Tensor, width: int) -> None: ...
 
 
 class Sources(Protocol):
-    """B sources as tensors, whatever they are: a `tx.data.batch.Batch` for one."""
+    """A batch of B sources, for example a `tx.data.batch.Batch`."""
 
     @property
     def src(self) -> Tensor: ...
 
 
 class Decodable(Protocol):
-    """A model that can be searched: see `tx.models`."""
+    """A model with the interface for decoding: see `tx.models`."""
 
     def start(self, batch: Any) -> Any: ...
 
@@ -46,16 +46,16 @@ class Hypothesis:
     ids: list[int]
     logprob: float
     score: float
-    cut: bool = False  # whether it ended because there was no more room
+    cut: bool = False  # whether the length limit ended it
 
 
-NEVER = float("-inf")
-ROWS = 32  # the sentences of a batch are a multiple of this, or of `ROW_MULTIPLE` when they are fewer
+NEG_INF = float("-inf")
+ROWS = 32  # a batch keeps a multiple of this many rows, or of `ROW_MULTIPLE` when fewer are left
 ROW_MULTIPLE = 8
 
 
 class _Limits:
-    """What is forced on some rows at some steps: the prefix at the start, `</s>` at the length limit."""
+    """The tokens that are forced: a prefix at the start, and `</s>` at the length limit."""
 
     def __init__(
         self, max_lens: Sequence[int], prefixes: Sequence[Sequence[int]] | None, eos_id: int
@@ -66,7 +66,7 @@ class _Limits:
         self.longest_prefix = max(map(len, self.prefixes))
 
     def apply(self, logits: Tensor, length: int, sentences: Sequence[int]) -> Tensor:
-        """Set to -inf what may not follow after `length` tokens; `logits` is `[N, V]`, W rows a sentence."""
+        """Set all but a forced token to -inf after `length` tokens; `logits` is `[N, V]`, W rows per sentence."""
         if self.longest_prefix <= length < self.first_limit:
             return logits
         width = logits.size(0) // len(sentences)
@@ -79,15 +79,15 @@ class _Limits:
             if forced is not None:
                 rows = logits[i * width : (i + 1) * width]
                 kept = rows[:, forced].clone()
-                rows.fill_(NEVER)
+                rows.fill_(NEG_INF)
                 rows[:, forced] = kept
         return logits
 
 
-def _still_there(is_open: Sequence[bool], row_multiple: int) -> list[int]:
-    """Which rows stay: the open ones, and so many finished ones that their number is one of few.
+def _rows_to_keep(is_open: Sequence[bool], row_multiple: int) -> list[int]:
+    """The rows to keep: the unfinished ones, and as many finished ones as make their number a multiple.
 
-    Kernels are chosen, or compiled, for each shape: to compute some rows for nothing costs less than that.
+    Kernels are selected or compiled for each shape, which costs more than computing some finished rows.
     """
     n_open = sum(is_open)
     step = ROWS if n_open > ROWS else row_multiple
@@ -113,10 +113,10 @@ def beam_search(
     prefixes: Sequence[Sequence[int]] | None = None,
     row_multiple: int = ROW_MULTIPLE,
 ) -> list[list[Hypothesis]]:
-    """The `n_best` best finished hypotheses of each sentence, best first, by a beam search of `beam_size`.
+    """The `n_best` best hypotheses of each sentence, best first, by beam search.
 
-    A sentence is finished when `beam_size` hypotheses have ended and no open one stands better than the
-    `n_best`-th of them.
+    A sentence is finished when `beam_size` hypotheses have ended and no unfinished one scores better than the
+    `n_best`-th of them. `max_lens` are the length limits, `prefixes` forced beginnings, one per sentence.
     """
     state = model.start(batch)
     device, n_sentences = batch.src.device, batch.src.size(0)
@@ -133,7 +133,7 @@ def beam_search(
         logits, state = model.step(tokens, state)
         logprobs = limits.apply(logits.float().log_softmax(dim=-1), length, sentences)
         k = min(2 * beam_size, logprobs.size(-1))
-        best, ids = logprobs.topk(k, dim=-1)  # [N, k]: no better candidates exist, whatever the others do
+        best, ids = logprobs.topk(k, dim=-1)  # [N, k] candidates are enough for the best 2W of all
         candidates = best.view(-1, width, k) + total[:, :, None]
         total, place = candidates.flatten(1).topk(min(2 * beam_size, width * k), dim=-1)  # [B, 2W], sorted
         tokens = ids.view(-1, width * k).gather(1, place)
@@ -143,15 +143,15 @@ def beam_search(
         into = [found[n] if is_open[n] else [] for n in sentences]
         _collect(into, ended, total, history, parents, beam_size, length**length_penalty)
 
-        # The best that go on take their place in the beam; a finished candidate ranks behind all others.
+        # The best unfinished candidates form the new beam; finished ones rank last.
         new_width = min(beam_size, tokens.size(1))
-        rank = (ended | (total == NEVER)).to(torch.uint8).argsort(dim=1, stable=True)[:, :new_width]
+        rank = (ended | (total == NEG_INF)).to(torch.uint8).argsort(dim=1, stable=True)[:, :new_width]
         ended, total, tokens, parents = (x.gather(1, rank) for x in (ended, total, tokens, parents))
-        total = total.masked_fill(ended, NEVER)
+        total = total.masked_fill(ended, NEG_INF)
         for n, top in zip(sentences, total[:, 0].tolist(), strict=True):
             if _finished(found[n], top / length**length_penalty, beam_size, n_best):
                 is_open[n] = False
-        rows = _still_there([is_open[n] for n in sentences], row_multiple)
+        rows = _rows_to_keep([is_open[n] for n in sentences], row_multiple)
         keep = torch.tensor(rows, dtype=torch.long, device=device)
         if len(rows) < len(sentences):
             sentences = [sentences[i] for i in rows]
@@ -172,25 +172,25 @@ def _collect(
     beam_size: int,
     norm: float,
 ) -> None:
-    """Keep the candidates that ended among each sentence's `beam_size` best."""
+    """Add the finished candidates among the `beam_size` best of each sentence to `found`."""
     for i, j in ended[:, :beam_size].nonzero().tolist():
         logprob = float(total[i, j])
-        if logprob > NEVER:
+        if logprob > NEG_INF:
             ids = history[i, parents[i, j]].tolist()
             found[i].append(Hypothesis(ids, logprob, logprob / norm))
 
 
 def _finished(hypotheses: list[Hypothesis], open_score: float, beam_size: int, n_best: int) -> bool:
-    if open_score == NEVER:
+    if open_score == NEG_INF:
         return True
-    if len(hypotheses) < beam_size:  # to stop earlier would favour short hypotheses, which end first
+    if len(hypotheses) < beam_size:  # stopping earlier would favour short hypotheses
         return False
     return sorted(h.score for h in hypotheses)[-n_best] >= open_score
 
 
-def choose(logits: Tensor, sampling: Sampling, sources: Sequence[np.random.Generator]) -> Tensor:
-    """Draw one token per row of `logits` `[N, V]`, each from its own random numbers: `[N]`."""
-    return torch.from_numpy(draw(logits.float().cpu().numpy(), sampling, sources)).to(logits.device)
+def sample_tokens(logits: Tensor, sampling: Sampling, generators: Sequence[np.random.Generator]) -> Tensor:
+    """Sample one token per row of `logits` `[N, V]`, each with its own generator: `[N]`."""
+    return torch.from_numpy(draw(logits.float().cpu().numpy(), sampling, generators)).to(logits.device)
 
 
 def greedy_search(
@@ -207,16 +207,16 @@ def greedy_search(
     with_scores: bool = True,
     row_multiple: int = ROW_MULTIPLE,
 ) -> list[list[Hypothesis]]:
-    """One hypothesis a sentence: the likeliest token at each step, or with `sampling` a random one.
+    """One hypothesis per sentence: the most probable token at each step, or with `sampling` a random one.
 
-    The draws of a sentence depend on the seed and its number in `lines` alone, not on the batch it stands in.
-    Without `with_scores` log-probabilities are not computed, and stand as 0. For a model of which a row costs more
-    than a new shape, finished sentences may `row_multiple` ones.
+    The random numbers of a sentence depend only on the seed and its number in `lines`, not on its batch. Without
+    `with_scores` log-probabilities are not computed and are 0. A `row_multiple` of 1 removes every finished sentence
+    at once, for models in which a row costs more than a new shape.
     """
     state = model.start(batch)
     device, n_sentences = batch.src.device, batch.src.size(0)
     limits = _Limits(max_lens, prefixes, eos_id)
-    sources = [sampling.generator(n) for n in lines or range(n_sentences)] if sampling else []
+    generators = [sampling.generator(n) for n in lines or range(n_sentences)] if sampling else []
     ids: list[list[int]] = [[] for _ in range(n_sentences)]
     logprobs = [0.0] * n_sentences
     is_open = [True] * n_sentences
@@ -227,7 +227,7 @@ def greedy_search(
         logits, state = model.step(tokens, state)
         logits = limits.apply(logits.log_softmax(dim=-1) if with_scores else logits, length, sentences)
         if sampling:
-            tokens = choose(logits, sampling, [sources[n] for n in sentences])
+            tokens = sample_tokens(logits, sampling, [generators[n] for n in sentences])
         else:
             tokens = logits.argmax(dim=-1)
         if with_scores:
@@ -240,7 +240,7 @@ def greedy_search(
                 is_open[n] = False
             elif is_open[n]:
                 ids[n].append(token)
-        rows = _still_there([is_open[n] for n in sentences], row_multiple)
+        rows = _rows_to_keep([is_open[n] for n in sentences], row_multiple)
         if len(rows) < len(sentences):
             keep = torch.tensor(rows, dtype=torch.long, device=device)
             sentences = [sentences[i] for i in rows]

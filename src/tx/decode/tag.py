@@ -1,4 +1,4 @@
-"""Words in, tags and entities out: the most probable tags of each sentence, and how sure each entity is."""
+"""Tagging: the most probable tags of each sentence, its entities, and the probability of each entity."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import nn
 from tx.data.tagged import WordEncoder
 from tx.errors import TxError
 from tx.models import load_model
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
+from tx.nn.device import prepare_device
 from tx.package import Package, load_package
 from tx.text.alphabet import AlphabetTokenizer
 from tx.text.conll import Span, spans_from_tags
@@ -20,13 +20,13 @@ from tx.text.lexicon import Lexicon
 from tx.text.load_tokenizer import open_tokenizer
 from tx.text.words import Word
 
-MAX_WORDS = 200  # of a sentence, read at once; a longer one is read in parts
-BATCH_WORDS = 4000  # padding included
+MAX_WORDS = 200  # per sentence; a longer one is tagged in parts
+BATCH_WORDS = 4000  # per batch, padding included
 
 
 @dataclass(frozen=True)
 class Entity:
-    """A span of words that was found, and its probability: that of just these words and this type."""
+    """A predicted entity, and the probability of exactly this span and type."""
 
     span: Span
     score: float
@@ -34,24 +34,24 @@ class Entity:
 
 @dataclass(frozen=True)
 class TaggedWords:
-    """A tagged sentence: a tag in BIO for each word, and the entities they name."""
+    """A BIO tag for each word of a sentence, and the entities in it."""
 
     tags: list[str]
     entities: list[Entity]
 
 
 class Tagger:
-    """A model and what turns words into its numbers."""
+    """A model with its word encoder."""
 
-    def __init__(self, model: nn.Module, codebook: WordEncoder) -> None:
+    def __init__(self, model: nn.Module, encoder: WordEncoder) -> None:
         self.model: Any = model
-        self.encoder = codebook
+        self.encoder = encoder
         self.device = next(model.parameters()).device
         config: Any = model.config
         self.tags: list[str] = config.tags
 
     def tag(self, sentences: Sequence[Sequence[str]]) -> list[TaggedWords]:
-        """The tags and entities of each sentence; one without words has none."""
+        """The tags and entities of each sentence, which may be empty."""
         parts = [
             (i, s[at : at + MAX_WORDS]) for i, s in enumerate(sentences) for at in range(0, len(s), MAX_WORDS)
         ]
@@ -70,9 +70,13 @@ class Tagger:
     @torch.inference_mode()
     def _tag(self, sentences: Sequence[Sequence[str]]) -> list[TaggedWords]:
         batch = self.encoder.batch(sentences).to(self.device)
-        chain, emissions = self.model.chain, self.model(batch)
-        best = chain.best(emissions, batch.mask).tolist()
-        sums = emissions, chain.forwards(emissions, batch.mask), chain.backwards(emissions, batch.mask)
+        crf, emissions = self.model.crf, self.model(batch)
+        best = crf.viterbi(emissions, batch.mask).tolist()
+        sums = (
+            emissions,
+            crf.forward_scores(emissions, batch.mask),
+            crf.backward_scores(emissions, batch.mask),
+        )
         found = []
         for row, sentence in enumerate(sentences):
             tags = [self.tags[k] for k in best[row][: len(sentence)]]
@@ -80,21 +84,21 @@ class Tagger:
             entities = []
             for span in spans_from_tags(tags):
                 type = self.model.config.types.index(span.type)
-                logprob = chain.span_logprob(*own, span.start, span.end, type)
+                logprob = crf.span_logprob(*own, span.start, span.end, type)
                 entities.append(Entity(span, min(1.0, math.exp(logprob))))
             found.append(TaggedWords(tags, entities))
         return found
 
 
 def _joined(found: TaggedWords, part: TaggedWords) -> TaggedWords:
-    """A sentence and the part that follows it."""
+    """The tags of a sentence, extended by those of its next part."""
     n = len(found.tags)
     moved = [Entity(Span(e.span.start + n, e.span.end + n, e.span.type), e.score) for e in part.entities]
     return TaggedWords([*found.tags, *part.tags], [*found.entities, *moved])
 
 
 def open_word_encoder(package: Package) -> WordEncoder:
-    """What a tagger's package keeps beside its weights. Raises TxError if something is missing."""
+    """The word encoder of a tagger's package. Raises TxError if a part of it is missing."""
     for name, kind in (("characters", "alphabet"), ("words", "lexicon")):
         if package.tokenizers.get(name, {}).get("kind") != kind:
             raise TxError(f"{package.path} has no {name}", "copy, download or train the package again")
@@ -107,28 +111,25 @@ def open_word_encoder(package: Package) -> WordEncoder:
 
 
 def open_tagger(path: Path, device: str = "auto", threads: int = 0) -> Tagger:
-    """The tagger in the package at `path`. Raises TxError if there is none, or it is damaged."""
-    set_threads(threads)
-    keep_freed_memory()
-    prefer_fast_matmul()
-    chosen = choose_device(device)
+    """The tagger of the package at `path`. Raises TxError if there is no such package, or if it is damaged."""
+    chosen = prepare_device(device, threads)
 
     def build(package: Package) -> Tagger:
-        codebook, model = open_word_encoder(package), load_model(package, chosen)
-        sizes = len(codebook.tokenizer), len(codebook.lexicon), len(codebook.characters)
+        encoder, model = open_word_encoder(package), load_model(package, chosen)
+        sizes = len(encoder.tokenizer), len(encoder.lexicon), len(encoder.characters)
         config: Any = model.config
         if sizes != (config.vocab_size, config.n_words, config.n_characters):
             raise TxError(
-                f"{package.path}: its vocabularies have {sizes} entries, and its weights other numbers",
+                f"{package.path}: its vocabularies have {sizes} entries, which does not fit its weights",
                 "copy, download or train the package again",
             )
-        return Tagger(model, codebook)
+        return Tagger(model, encoder)
 
     return load_package(path, build, "tagging")
 
 
 def format_inline(text: str, words: Sequence[Word], entities: Sequence[Entity], scores: bool = False) -> str:
-    """A line with its entities in brackets: "I work at [ORG OpenML]."; `scores` puts theirs behind the type."""
+    """A line with its entities in brackets, "I work at [ORG OpenML]."; `scores` adds theirs after the type."""
     for entity in reversed(entities):
         start, end = words[entity.span.start].start, words[entity.span.end - 1].end
         label = f"{entity.span.type} {entity.score:.2f}" if scores else entity.span.type

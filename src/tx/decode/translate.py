@@ -1,7 +1,7 @@
-"""Lines in, lines out: a translator around any model that can be searched.
+"""Translating lines of text with a translation model.
 
-Each call sorts its lines by length, cuts batches of similar ones, searches, and puts the results back in
-order. A blank line gives a blank line; a line longer than the model can read is translated in parts.
+Each call sorts the lines by length, searches in batches of similar length, and returns the results in order. A blank
+line gives a blank line; a line that is longer than the model can read is translated in parts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,24 +28,24 @@ from tx.decode.align import (
 from tx.decode.sampling import Sampling
 from tx.decode.search import Hypothesis, beam_search, greedy_search
 from tx.models import load_model
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
+from tx.nn.device import prepare_device
 from tx.package import Package, load_package
 from tx.text.load_tokenizer import open_tokenizers
 from tx.text.tokenizer import Tokenizer
 
-BATCH_ROWS = 320  # hypotheses that are searched together: enough for full-speed products
-BATCH_TOKENS = 16384  # of source, times hypotheses: bounds the memory of long sentences
-SCORE_TOKENS = 2048  # of target, whose logits stand in memory together
+BATCH_ROWS = 320  # hypotheses per batch: enough for matrix products at full speed
+BATCH_TOKENS = 16384  # source tokens times hypotheses per batch: bounds the memory of long sentences
+SCORE_TOKENS = 2048  # target tokens whose logits are in memory together
 
 
 @dataclass
 class Translation:
-    """What became of one line: its hypotheses, best first, each with its text."""
+    """The translation of one line: its hypotheses, best first, and their texts."""
 
     hypotheses: list[Hypothesis] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-    n_parts: int = 1  # more than one for an overlong line
-    alignments: list[Alignment] = field(default_factory=list)  # of each text, where they were asked for
+    n_parts: int = 1  # more than one if the line was too long
+    alignments: list[Alignment] = field(default_factory=list)  # one per text, if requested
 
     @property
     def text(self) -> str:
@@ -54,7 +54,7 @@ class Translation:
 
 @dataclass
 class SearchOptions:
-    """How to search; the fields of DecodeConfig, and what only a single call can want."""
+    """How to search: the `[decode]` settings of a configuration, and options of a single call."""
 
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     n_best: int = 1
@@ -64,7 +64,7 @@ class SearchOptions:
 
 
 class Translator:
-    """A model with its tokenizers; `model` is put into evaluation mode."""
+    """A translation model with its tokenizers; `model` is put into evaluation mode."""
 
     def __init__(self, model: nn.Module, src: Tokenizer, tgt: Tokenizer, device: torch.device) -> None:
         self.model: Any = model.eval()
@@ -79,14 +79,14 @@ class Translator:
         prefixes: Sequence[str] | None = None,
         first_line: int = 0,
     ) -> list[Translation]:
-        """Translate `lines`; each hypothesis starts with its line of `prefixes`, where given.
+        """Translate `lines`; the hypotheses of a line start with its prefix, if `prefixes` are given.
 
-        `first_line` is the number of the first line in its stream, from which sampling takes its randomness.
+        `first_line` is the number of the first line in its stream: sampling derives its random numbers from it.
         """
         if options.with_alignments:
             require_cross_attention(self.model)
         jobs: list[tuple[int, list[int]]] = []  # (line, ids): several for an overlong line
-        prefix_ids: list[list[int]] = []  # of each job; the parts after a line's first have none
+        prefix_ids: list[list[int]] = []  # one per job; only the first part of a line has a prefix
         for n, ids in enumerate(self.src.encode_batch(lines)):
             if lines[n].strip():
                 parts = self._parts(ids)
@@ -114,14 +114,14 @@ class Translator:
         jobs: list[tuple[int, list[int]]],
         done: list[list[Hypothesis]],
     ) -> None:
-        """Give each translation the word alignment of each of its texts; parts of a line count on."""
+        """Add the word alignments of its texts to each translation; words are numbered over all parts of a line."""
         pairs = [(src, h.ids) for (_, src), hypotheses in zip(jobs, done, strict=True) for h in hypotheses]
         tables = iter(self._tables(pairs))
         whole: dict[int, list[int]] = {}
         for n, ids in jobs:
             whole.setdefault(n, []).extend(ids)
         src_words = {n: word_numbers(self.src, ids, lines[n]) for n, ids in whole.items()}
-        n_words = {n: [0] * len(translations[n].texts) for n in whole}  # of each text, in the parts before
+        n_words = {n: [0] * len(translations[n].texts) for n in whole}  # of each text, in the parts so far
         for (n, src), hypotheses in zip(jobs, done, strict=True):
             words, src_words[n] = src_words[n][: len(src)], src_words[n][len(src) :]
             for text, hypothesis in enumerate(hypotheses):
@@ -133,11 +133,11 @@ class Translator:
 
     @property
     def longest_source(self) -> int:
-        """Pieces that are translated at once: half of what fits leaves the target room to be longer."""
+        """The longest source in tokens: half of `max_len`, since the target may be longer."""
         return max(1, self.max_len // 2 - 1)
 
     def _parts(self, ids: list[int]) -> list[list[int]]:
-        """Cut ids that are too long into parts of about equal length, at word starts where there are any."""
+        """Cut `ids` into parts of about equal length that are short enough, at word starts where possible."""
         limit = self.longest_source
         parts: list[list[int]] = []
         while len(ids) > limit:
@@ -194,7 +194,7 @@ class Translator:
         return found
 
     def _translation(self, parts: list[list[Hypothesis]]) -> Translation:
-        """Join the parts of a line: the i-th best of each, as far as all have one."""
+        """Join the parts of a line: the i-th best hypotheses of all parts, while each part has one."""
         joined = [
             Hypothesis(
                 [id for h in hypotheses for id in h.ids],
@@ -208,14 +208,14 @@ class Translator:
         return Translation(joined, texts, max(1, len(parts)), [[] for _ in texts])
 
     def _line(self, hypothesis: Hypothesis) -> str:
-        """The text of a hypothesis; where the model spells a newline, byte by byte, it is still one line."""
+        """The text of a hypothesis, on one line even if the model spells a newline in bytes."""
         return self.tgt.decode(hypothesis.ids).replace("\n", " ")
 
     @torch.inference_mode()
     def score(self, src: Sequence[str], tgt: Sequence[str]) -> list[tuple[float, int]]:
-        """For each pair the log-probability of `tgt` given `src`, in nats, and its tokens (`</s>` counted).
+        """For each pair of lines the log-probability of `tgt` given `src` in nats, and its tokens, `</s>` included.
 
-        A side longer than the model can hold is cut to what it can.
+        Lines that are too long for the model are truncated.
         """
         pairs = self._pairs(src, tgt)
         results: list[tuple[float, int]] = [(0.0, 0)] * len(pairs)
@@ -231,7 +231,7 @@ class Translator:
         return results
 
     def align(self, src: Sequence[str], tgt: Sequence[str]) -> list[Alignment]:
-        """The word alignment of each pair of lines; see `score` for lines that are too long.
+        """The word alignment of each pair of lines; lines that are too long for the model are truncated.
 
         Raises TxError for a model without attention.
         """
@@ -250,7 +250,7 @@ class Translator:
         return [(a[:room], b[:room]) for a, b in zip(*sides, strict=True)]
 
     def _tables(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Array]:
-        """What each target piece of a pair looked at, `[T, S]`, without `</s>`."""
+        """The mean cross-attention `[T, S]` of each pair, without `</s>`."""
         tables: list[Array] = [np.zeros((0, 0), np.float32)] * len(pairs)
         for chosen in _by_length(pairs):
             src, tgt = [pairs[i][0] for i in chosen], [pairs[i][1] for i in chosen]
@@ -261,7 +261,7 @@ class Translator:
 
 
 def _by_length(pairs: Sequence[tuple[list[int], list[int]]]) -> Iterator[list[int]]:
-    """The numbers of all pairs, in batches of targets of similar length."""
+    """The indexes of all pairs, in batches of similar target length."""
     order = sorted(range(len(pairs)), key=lambda i: -len(pairs[i][1]))
     while order:
         size = max(1, SCORE_TOKENS // (len(pairs[order[0]][1]) + 1))
@@ -270,11 +270,8 @@ def _by_length(pairs: Sequence[tuple[list[int], list[int]]]) -> Iterator[list[in
 
 
 def open_translator(path: Path, device: str = "auto", threads: int = 0) -> tuple[Translator, DecodeConfig]:
-    """The translator in the package at `path`, ready to use, and its own search settings."""
-    set_threads(threads)
-    keep_freed_memory()
-    prefer_fast_matmul()
-    chosen = choose_device(device)
+    """The translator of the package at `path`, and the search settings of the package."""
+    chosen = prepare_device(device, threads)
 
     def build(package: Package) -> tuple[Translator, DecodeConfig]:
         translator = Translator(load_model(package, chosen), *open_tokenizers(package), chosen)

@@ -18,7 +18,7 @@ from tx.data.corpus import Corpus
 from tx.data.sampler import cut_batches, lengths
 from tx.data.stream import StreamBatch, contiguous_batches
 from tx.models import load_model
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
+from tx.nn.device import prepare_device
 from tx.package import load_package
 from tx.text.incremental import decode_text
 from tx.text.load_tokenizer import open_tokenizer
@@ -58,10 +58,7 @@ def mean_loss(
 
 def open_language_model(path: Path, device: str = "auto", threads: int = 0) -> tuple[nn.Module, Tokenizer]:
     """The language model in the package at `path`, and its tokenizer."""
-    set_threads(threads)
-    keep_freed_memory()
-    prefer_fast_matmul()
-    chosen = choose_device(device)
+    chosen = prepare_device(device, threads)
     return load_package(
         path, lambda package: (load_model(package, chosen), open_tokenizer(package)), "language-model"
     )

@@ -1,33 +1,35 @@
-"""One file, one architecture; what stands in this folder is what `tx train` knows.
+"""The architectures: each module of this package is one, and the name of the file is its name.
 
-An architecture is a module with `TASK` (what it is for), `Config` (a dataclass whose fields carry their help)
-and `Model`, built from a Config. The contract of a translator:
+An architecture is a module with `TASK` (the task it is for), `Config` (a dataclass whose fields carry their help) and
+`Model`, which is built from a Config. `loss` and `forward` change nothing in the model or the batch. What a model for
+translation offers:
 
     loss(batch, label_smoothing)   (sum of the target tokens' losses in nats, number of target tokens)
     model(batch)                   the logits of every target position
     start(batch)                   a State; State.reorder(index, width) selects or repeats its rows
-    step(tokens, State)            (logits of the next token, the State after `tokens`)
-    attentions()                   what attends, as "encoder 1", "decoder 1", "cross 1" ...: `tx.nn.attention.watch`
-                                   then keeps the weights of every forward pass and step, by head
+    step(tokens, state)            (logits of the next token, the State after `tokens`)
+    attentions()                   its attention layers by name ("encoder 1", "decoder 1", "cross 1" ...), whose
+                                   weights `tx.nn.attention.record_attention` records
 
-The contract of a language model, whose batches are those of `tx.data.stream`, and whose texts begin with `</s>`:
+A language model; its batches are those of `tx.data.stream`, and every text begins after `</s>`. A recurrent state is
+a tuple of tensors, `()` at the start of the streams; a model without one ignores it and returns `()`:
 
-    carries                        whether training is on contiguous streams, from batch to batch
-    loss(batch, label_smoothing)   (sum of all tokens' losses in nats, number of tokens); moves `batch.carry` on
-    model(batch)                   the logits of every position; moves `batch.carry` on
-    start(n)                       a State of n rows that have read nothing
-    read(tokens [N, T], State)     (logits of the next token, the State after `tokens`)
-    step(tokens [N], State)        the same for one token of each row
+    stateful                                       whether it is trained on contiguous streams, batch after batch
+    loss(batch, label_smoothing, state)            (sum of all tokens' losses in nats, number of tokens, new state)
+    model(batch, state)                            (logits of every position, new state)
+    start(n)                                       a State of n rows that have read nothing
+    feed(tokens [N, T], State)                     (logits of the next token, the State after `tokens`)
+    step(tokens [N], State)                        the same for one token of each row
 
-The contract of a tagger, whose batches are those of `tx.data.tagged`:
+A tagger; its batches are those of `tx.data.tagged`:
 
-    config.types, config.tags      the types of entities, and the tags in BIO by their numbers
+    config.types, config.tags      the entity types, and the BIO tags in the order of their ids
     loss(batch, label_smoothing)   (sum of the sentences' losses in nats, number of words)
-    model(batch)                   the score of each tag for each word, of which `chain` chooses
-    chain                          a `tx.nn.crf.Chain`
-    reader.start(vectors)          begin with these embeddings of the lexicon's words
+    model(batch)                   the emissions: a score for each tag of each word
+    crf                            a `tx.nn.crf.LinearChainCRF`, which decodes them
+    reader.load_embeddings(vectors)  start from these word embeddings
 
-Logits leave out `<pad>`, which is last in every vocabulary. A model with `config.max_len` reads no more tokens.
+Logits do not include `<pad>`, the last id of every vocabulary. A model with `config.max_len` reads no more tokens.
 """
 
 import importlib
@@ -45,16 +47,16 @@ from tx.package import WEIGHTS, Package
 
 
 def architectures() -> list[str]:
-    """The names of all architectures, without importing one."""
+    """The names of all architectures; imports none of them."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def load_architecture(name: str) -> ModuleType:
-    """The module of an architecture. Raises TxError for one that is not there."""
+    """The module of an architecture. Raises TxError if there is none of this name."""
     if name not in architectures():
         raise TxError(
             f"there is no architecture '{name}'",
-            did_you_mean(name, architectures()) or f"there are: {', '.join(architectures())}",
+            did_you_mean(name, architectures()) or f"the architectures are {', '.join(architectures())}",
         )
     return importlib.import_module(f"{__name__}.{name}")
 
@@ -70,9 +72,9 @@ class SkipInit(TorchFunctionMode):
 
 
 def load_model(package: Package, device: torch.device) -> nn.Module:
-    """The model in a package, in evaluation mode. Raises TxError if its weights do not fit its configuration.
+    """The model of a package, in evaluation mode. Raises TxError if its weights do not fit its configuration.
 
-    The names and shapes in the file are compared with the model's before anything is read or allocated.
+    The names and shapes in the file are compared with those of the model before anything is read or allocated.
     """
     from safetensors.torch import load_file
 
@@ -97,8 +99,8 @@ def load_model(package: Package, device: torch.device) -> nn.Module:
     for name, value in weights.items():
         if not bool(value.isfinite().all()):
             raise TxError(
-                f"{package.path}: {name} in {WEIGHTS} holds values that are not finite",
-                "train or get it again",
+                f"{package.path}: {name} in {WEIGHTS} has values that are not finite",
+                "train, copy or download the package again",
             )
     model.load_state_dict(weights, strict=False)  # buffers are computed, not stored
     return model.to(device).eval()
@@ -111,5 +113,5 @@ def model_config(model: nn.Module) -> dict[str, Any]:
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters of a model by name, each once, on the CPU, contiguous: what weights.safetensors holds."""
+    """The parameters of a model by name, contiguous and on the CPU, as weights.safetensors stores them."""
     return {name: p.detach().to("cpu", torch.float32).contiguous() for name, p in model.named_parameters()}

@@ -1,6 +1,6 @@
-"""The neural probabilistic language model of Bengio et al. 2003: the next word from the n - 1 before it.
+"""The neural probabilistic language model of Bengio et al. 2003: it predicts a word from the n - 1 words before it.
 
-Their embeddings are looked up and joined, x; then y = b + W x + U tanh(d + H x), where W is optional.
+With x, the concatenated embeddings of those words, the logits are y = b + W x + U tanh(d + H x), where W is optional.
 
 Shape letters: B rows of a batch, T positions, N rows of a step, E width of an embedding, V vocabulary.
 """
@@ -20,9 +20,9 @@ TASK = "language-model"
 
 @dataclass
 class Config:
-    """The shape of the model; the defaults are the paper's best on the Brown corpus."""
+    """Hyperparameters; the defaults are those of the paper's best model on the Brown corpus."""
 
-    vocab_size: int = option(0, "vocabulary, <pad> included", ge=0, derived=True)
+    vocab_size: int = option(0, "size of the vocabulary, <pad> included", ge=0, derived=True)
     order: int = option(5, "n: the next word is predicted from the n - 1 before it", ge=2)
     d_embedding: int = option(30, "width of the word embeddings", ge=1)
     d_model: int = option(100, "units in the hidden layer", ge=1)
@@ -32,17 +32,17 @@ class Config:
 
 @dataclass
 class State:
-    """The last n - 1 tokens of N rows, `[N, n - 1]`; `<pad>` where there is none."""
+    """The last n - 1 tokens of N rows, `[N, n - 1]`; `<pad>` before the beginning."""
 
     context: Tensor
 
     def reorder(self, index: Tensor, width: int = 1) -> None:
-        """Keep the rows `index` `[N']`, in its order."""
+        """Select the rows `index` `[N']`."""
         self.context = self.context.index_select(0, index)
 
 
 class NPLM(nn.Module):
-    """A language model that sees n - 1 tokens."""
+    """A feed-forward language model with a context of n - 1 tokens."""
 
     stateful = False  # trained on windows of text, in random order
 
@@ -56,7 +56,7 @@ class NPLM(nn.Module):
         self.output = nn.Linear(config.d_model + (width if config.direct else 0), config.vocab_size - 1)
 
     def features(self, tokens: Tensor, context: Tensor) -> Tensor:
-        """`tokens` `[B, T]` after `context` `[B, n - 1]` to what the output layer sees of each, `[B, T, ...]`."""
+        """`tokens` `[B, T]` after `context` `[B, n - 1]` to the input of the output layer, `[B, T, ...]`."""
         n = self.config.order - 1
         embedded = self.embedding(torch.cat((context, tokens), dim=1)[:, 1:])  # [B, n - 2 + T, E]
         joined = embedded.unfold(1, n, 1).transpose(2, 3).flatten(2)  # [B, T, (n - 1) E], oldest first
@@ -88,18 +88,18 @@ class NPLM(nn.Module):
         return loss, batch.n_tokens, state
 
     def start(self, n: int) -> State:
-        """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""
+        """The state of `n` rows that have read nothing; a text begins after `</s>`, as a line does."""
         shape, pad_id = (n, self.config.order - 1), self.config.vocab_size - 1
         return State(torch.full(shape, pad_id, device=self.embedding.weight.device))
 
     def feed(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read `tokens` `[N, T]`; the logits of what follows, `[N, V - 1]`, and the state."""
+        """Read `tokens` `[N, T]`; the logits of the next token `[N, V - 1]`, and the state."""
         seen = torch.cat((state.context, tokens), dim=1)[:, -self.config.order :]  # [N, n]
         logits = self.output(self.features(seen[:, -1:], seen[:, :-1]))
         return logits[:, 0], State(seen[:, 1:])
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one token for each row, `[N]`; the logits of the next, `[N, V - 1]`, and the state."""
+        """Read one token per row, `tokens` `[N]`; the logits of the next token `[N, V - 1]`, and the state."""
         return self.feed(tokens[:, None], state)
 
 

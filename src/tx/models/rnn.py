@@ -1,8 +1,8 @@
 """A recurrent encoder and decoder: Sutskever et al. 2014 and Cho et al. 2014 without attention, Bahdanau et al. 2015
 and Luong et al. 2015 with it.
 
-Read from the top: the configuration, how the decoder attends, what it remembers, the model; the encoder is that of
-`tx.nn.recurrent`. Without attention all that the decoder knows of the source is its own first state.
+In this order: the configuration, the attention scores, the decoder's state, the model; the encoder is in
+`tx.nn.recurrent`. Without attention the decoder receives the source through its initial state alone.
 
 Shape letters: B batch, S source length, T target length, E d_embedding, D d_model, L layers, V vocabulary,
 W hypotheses of one sentence, N = B * W rows of a decoding step.
@@ -27,33 +27,36 @@ TASK = "translation"
 
 @dataclass
 class Config:
-    """The shape of the model; the defaults are those of a small one with Luong's attention."""
+    """Hyperparameters; the defaults are a small model with Luong's attention."""
 
     src_vocab_size: int = option(0, "source vocabulary", ge=0, derived=True)
     tgt_vocab_size: int = option(0, "target vocabulary", ge=0, derived=True)
     shared_vocab: bool = option(True, "one vocabulary for both sides", derived=True)
-    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "the kind of recurrent unit; rnn is the vanilla one")
-    d_embedding: int = option(256, "width of the embeddings, and of what the output is computed from", ge=1)
+    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "recurrent unit; rnn is the vanilla one")
+    d_embedding: int = option(256, "width of the embeddings and of the output layer's input", ge=1)
     d_model: int = option(
-        512, "hidden units of a decoder layer, and of both directions of an encoder layer", ge=2
+        512, "hidden units of a decoder layer, and of both directions of an encoder layer together", ge=2
     )
     n_layers: int = option(1, "layers of the encoder, and of the decoder", ge=1)
     bidirectional: bool = option(True, "read the source in both directions, with half of d_model for each")
     attention: Literal["none", "bahdanau", "luong"] = option(
-        "luong", "none; attend before each step (bahdanau) or after it (luong)"
+        "luong", "attention: none, before each step (bahdanau) or after it (luong)"
     )
-    luong_score: Literal["dot", "general", "concat"] = option("general", "how Luong's attention compares")
+    luong_score: Literal["dot", "general", "concat"] = option(
+        "general", "score function of Luong's attention"
+    )
     input_feeding: bool = option(
-        False, "with luong: each step reads the attentional vector of the last (slower)"
+        False, "with luong: feed each step the attentional vector of the step before (slower)"
     )
-    context_at_each_step: bool = option(False, "with none: each step reads the source's last state (Cho)")
+    context_at_each_step: bool = option(False, "with none: feed each step the encoder's last state (Cho)")
     reverse_source: bool = option(False, "read the source from its end (Sutskever)")
     dropout: float = option(0.3, "dropout on embeddings, between layers and before the output", ge=0, le=0.99)
     max_len: int = option(
-        258, "longest target in pieces; a source over half of it is translated in parts", ge=2
+        258, "longest target in tokens; a source longer than half of it is translated in parts", ge=2
     )
     tie_embeddings: bool = option(
-        True, "one matrix for target embedding and output, and with a shared vocabulary for the source too"
+        True,
+        "share the target embeddings with the output layer, and with a shared vocabulary the source embeddings",
     )
 
     def __post_init__(self) -> None:
@@ -62,23 +65,23 @@ class Config:
             raise TxError(f"a max_len of {self.max_len} leaves no room for a target")
         if self.bidirectional and self.d_model % 2:
             raise TxError(
-                f"two directions cannot share a d_model of {self.d_model}", "choose an even d_model"
+                f"a bidirectional encoder needs an even d_model, not {self.d_model}", "choose an even d_model"
             )
         if self.input_feeding and self.attention != "luong":
-            raise TxError("input_feeding belongs to attention = luong", "leave one of them away")
+            raise TxError("input_feeding needs attention = luong", "change one of them")
         if self.context_at_each_step and self.attention != "none":
-            raise TxError("context_at_each_step belongs to attention = none", "leave one of them away")
+            raise TxError("context_at_each_step needs attention = none", "change one of them")
 
     @property
-    def steps(self) -> bool:
-        """Whether a step needs the attention of the step before, so that a target is a loop in Python."""
+    def needs_loop(self) -> bool:
+        """Whether a step depends on the attention of the step before, so that training loops over the target."""
         return self.attention == "bahdanau" or self.input_feeding
 
 
 class Scores(AttentionModule):
-    """How well states of the decoder fit positions of the source: Luong's dot and general, or a small network.
+    """The score function of the attention: Luong's dot or general, or the network v . tanh(W query + U key).
 
-    The network, v . tanh(W query + U key), is Bahdanau's, and with the present state as its query Luong's concat.
+    That network is Bahdanau's with the previous decoder state as the query, and Luong's concat with the present one.
     """
 
     def __init__(self, kind: Literal["dot", "general", "concat"], d_model: int) -> None:
@@ -99,28 +102,28 @@ class Scores(AttentionModule):
 
 @dataclass
 class Source:
-    """What B sources are to the decoder."""
+    """B encoded sources."""
 
     memory: Tensor  # [B, S, D]
-    keys: Tensor  # [B, S, D]; without attention unused
-    mask: Tensor  # [B, 1, S], True at real pieces
-    context: Tensor  # [B, D]: the last state, which without attention is all
+    keys: Tensor  # [B, S, D]; unused without attention
+    mask: Tensor  # [B, 1, S], True at real tokens
+    context: Tensor  # [B, D]: the last hidden state
 
     def select(self, index: Tensor) -> "Source":
-        """The sources `index`, in its order."""
+        """The sources `index`."""
         return Source(*(getattr(self, name).index_select(0, index) for name in self.__dataclass_fields__))
 
 
 @dataclass
 class State:
-    """The state of N = B * W hypotheses; rows that share a source stand together."""
+    """The decoder state of N = B * W hypotheses; rows that share a source are adjacent."""
 
     source: Source
-    tensors: tuple[Tensor, ...]  # [L, N, D] each: hidden units, and the cells of an LSTM
-    fed: Tensor  # [N, E]: the attentional vector of the last step
+    tensors: tuple[Tensor, ...]  # [L, N, D] each: the hidden state, and the cell state of an LSTM
+    fed: Tensor  # [N, E]: the attentional vector of the step before
 
     def reorder(self, index: Tensor, width: int) -> None:
-        """Keep the rows `index` `[N']`, in its order; they come in groups of `width` that share a source."""
+        """Select the rows `index` `[N']`; each group of `width` rows shares a source."""
         n = self.source.memory.size(0)
         sources = index[::width] // (self.fed.size(0) // n)
         if sources.size(0) != n or not torch.equal(sources, torch.arange(n, device=sources.device)):
@@ -130,7 +133,7 @@ class State:
 
 
 class EncoderDecoder(nn.Module):
-    """A translator: `loss(batch)` in training, `start(batch)` and `step(tokens, state)` in decoding."""
+    """A recurrent encoder-decoder: `loss` for training, `start` and `step` for decoding."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -158,7 +161,7 @@ class EncoderDecoder(nn.Module):
         self.decoder = RecurrentStack(cell, e + extra, d, config.n_layers, config.dropout)
         self.bridge = nn.Linear(
             d, d * self.decoder.n_states
-        )  # from the encoder's last states to the decoder's first
+        )  # from the encoder's last hidden state to the decoder's initial state
         if attends:
             self.scores = Scores("concat" if config.attention == "bahdanau" else config.luong_score, d)
         self.readout = nn.Linear(2 * d if attends else d, e)
@@ -169,17 +172,17 @@ class EncoderDecoder(nn.Module):
             elif name.startswith(("bridge", "readout", "scores", "output")) and parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         for embedding in (self.src_embedding, self.tgt_embedding):
-            nn.init.zeros_(embedding.weight[-1])  # <pad>: zero, and never trained
+            nn.init.zeros_(embedding.weight[-1])  # <pad> is zero and never trained
 
     def output_weight(self) -> Tensor:
-        """`[V - 1, E]`: the output matrix without `<pad>`, which is last and never predicted."""
+        """`[V - 1, E]`: the output matrix without `<pad>`, the last id, which is never predicted."""
         return (self.tgt_embedding if self.output is None else self.output).weight[:-1]
 
     def _embed(self, ids: Tensor, embedding: nn.Embedding) -> Tensor:
         return self.dropout(embedding(ids) * self.config.d_embedding**0.5)  # type: ignore[no-any-return]
 
     def encode(self, src: Tensor) -> tuple[Source, tuple[Tensor, ...]]:
-        """Read `src` `[B, S]`: what the decoder can look at, and its first states, `[L, B, D]` each."""
+        """Encode `src` `[B, S]`: the source for the decoder, and the decoder's initial states, `[L, B, D]` each."""
         real = src != self.src_pad_id
         lengths = real.sum(dim=1)
         if self.config.reverse_source:
@@ -190,27 +193,27 @@ class EncoderDecoder(nn.Module):
         return Source(memory, keys, real[:, None], last[-1]), tuple(x.contiguous() for x in first)
 
     def attend(self, query: Tensor, source: Source) -> Tensor:
-        """What `query` `[B, T, D]` looks at: a weighted mean of the source, `[B, T, D]`."""
+        """The context vectors `[B, T, D]` of `query` `[B, T, D]`: weighted means of the encoder output."""
         scores = self.scores(query, source.keys).masked_fill(~source.mask, float("-inf"))
         weights: Tensor = scores.softmax(dim=-1)
-        if self.scores.seen is not None:
-            self.scores.show(self._in_order(weights, source)[:, None])
+        if self.scores.recorded is not None:
+            self.scores.record(self._in_order(weights, source)[:, None])
         return weights @ source.memory
 
     def _in_order(self, weights: Tensor, source: Source) -> Tensor:
-        """`weights` `[B, T, S]` in the order of the source, whatever the order it was read in."""
+        """`weights` `[B, T, S]` in the order of the source, also where it was read in reverse."""
         if not self.config.reverse_source:
             return weights
         return reverse_sequences(weights.transpose(1, 2), source.mask.sum(dim=-1)[:, 0]).transpose(1, 2)
 
     def _read_out(self, *parts: Tensor) -> Tensor:
-        """Luong's attentional vector, tanh(W [context; hidden]), from which the output is computed."""
+        """Luong's attentional vector tanh(W [context; hidden]), the input of the output layer."""
         return self.dropout(torch.tanh(self.readout(torch.cat(parts, dim=-1))))  # type: ignore[no-any-return]
 
     def _advance(self, x: Tensor, state: State) -> Tensor:
-        """Read the embeddings of one token for each row, `x` `[N, E]`; the vectors `[N, E]`. `state` moves on."""
+        """Update `state` by one token of each row, embedded as `x` `[N, E]`; the attentional vectors `[N, E]`."""
         config, source = self.config, state.source
-        groups = source.memory.size(0), -1  # the W hypotheses of a sentence look at it together
+        groups = source.memory.size(0), -1  # the W hypotheses of a sentence attend to it together
         if config.attention == "bahdanau":
             query = state.tensors[0][-1]
             context = self.attend(query.unflatten(0, groups), source).flatten(0, 1)
@@ -229,14 +232,14 @@ class EncoderDecoder(nn.Module):
         return state.fed
 
     def decode(self, tgt: Tensor, source: Source, first: tuple[Tensor, ...]) -> Tensor:
-        """Teacher-forced: `tgt` `[B, T]` to the vectors `[B, T, E]` that predict each next token."""
+        """Teacher forcing: `tgt` `[B, T]` to the attentional vectors `[B, T, E]` that predict each next token."""
         x = self._embed(tgt, self.tgt_embedding)
-        if self.config.steps:
+        if self.config.needs_loop:
             state = State(source, first, torch.zeros_like(x[:, 0]))
             return torch.stack([self._advance(x[:, t], state) for t in range(x.size(1))], dim=1)
         if self.config.context_at_each_step:
             x = torch.cat((x, source.context[:, None].expand(-1, x.size(1), -1)), dim=-1)
-        y, _ = self.decoder(x, first)  # all positions in one call: nothing that is attended to comes back
+        y, _ = self.decoder(x, first)  # all positions in one call: no step depends on an attention result
         if self.config.attention == "none":
             return self._read_out(y)
         return self._read_out(self.attend(y, source), y)
@@ -246,25 +249,25 @@ class EncoderDecoder(nn.Module):
         return self.decode(batch.tgt_in, *self.encode(batch.src)) @ self.output_weight().T
 
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
-        """The sum of the target tokens' losses in nats, and how many there are."""
+        """The sum of the target tokens' losses in nats, and the number of target tokens."""
         vectors = self.decode(batch.tgt_in, *self.encode(batch.src)).flatten(0, 1)
-        vectors = vectors.index_select(0, batch.tgt_positions)  # [n_tokens, E]: no work on padding
+        vectors = vectors.index_select(0, batch.tgt_positions)  # [n_tokens, E], without padding
         return linear_cross_entropy(
             vectors, self.output_weight(), batch.tgt_out, label_smoothing
         ), batch.n_tokens
 
     def start(self, batch: Batch) -> State:
-        """Read the source; the first token to give to `step` is `bos_id`, which is `<pad>`."""
+        """Encode the source; the first token to pass to `step` is `bos_id`, which is `<pad>`."""
         source, first = self.encode(batch.src)
         return State(source, first, source.memory.new_zeros(batch.src.size(0), self.config.d_embedding))
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Append `tokens` `[N]` to their hypotheses; the logits of the next, `[N, V - 1]`, and the state."""
+        """Append `tokens` `[N]` to the hypotheses; the logits of the next token `[N, V - 1]`, and the state."""
         vectors = self._advance(self._embed(tokens, self.tgt_embedding), state)
         return vectors @ self.output_weight().T, state
 
     def attentions(self) -> dict[str, AttentionModule]:
-        """What attends, by its kind and the number of its layer."""
+        """The attention layers by name; there is one, or none."""
         return {} if self.config.attention == "none" else {"cross 1": self.scores}
 
 

@@ -1,7 +1,7 @@
 """A recurrent language model: Mikolov et al. 2010, and over characters the char-RNN of Karpathy 2015.
 
-The vanilla cell takes the textbook's step, h' = tanh(W_hh h + W_xh x + b_h), and the output is o = W_hy h' + b_o.
-The input x is an embedding of the token, or where `d_embedding` is 0 the token itself, one-hot.
+The vanilla cell computes the textbook's h' = tanh(W_hh h + W_xh x + b_h), and the logits are o = W_hy h' + b_o. The
+input x is the embedding of the token, or with a `d_embedding` of 0 its one-hot vector.
 
 Shape letters: B rows of a batch, T positions, N rows of a step, D width of a layer, L layers, V vocabulary.
 """
@@ -25,18 +25,18 @@ TASK = "language-model"
 
 @dataclass
 class Config:
-    """The shape of the model; the defaults are char-rnn's."""
+    """Hyperparameters; the defaults are those of char-rnn."""
 
-    vocab_size: int = option(0, "vocabulary, <pad> included", ge=0, derived=True)
-    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "the kind of recurrent unit; rnn is the vanilla one")
+    vocab_size: int = option(0, "size of the vocabulary, <pad> included", ge=0, derived=True)
+    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "recurrent unit; rnn is the vanilla one")
     d_model: int = option(128, "hidden units in each layer", ge=1)
-    n_layers: int = option(2, "layers, one above the other", ge=1)
+    n_layers: int = option(2, "recurrent layers", ge=1)
     d_embedding: int = option(0, "width of the token embeddings; 0: one-hot input", ge=0)
     dropout: float = option(0.0, "dropout between the layers and before the output", ge=0, le=0.99)
-    tie_embeddings: bool = option(False, "one matrix for embedding and output")
+    tie_embeddings: bool = option(False, "share the embeddings with the output layer")
 
     def __post_init__(self) -> None:
-        """Raise TxError for widths that do not work out."""
+        """Raise TxError for widths that do not fit each other."""
         if self.tie_embeddings and self.d_embedding != self.d_model:
             raise TxError(
                 f"the output cannot share embeddings of width {self.d_embedding} with a d_model of {self.d_model}",
@@ -46,17 +46,17 @@ class Config:
 
 @dataclass
 class State:
-    """What N rows remember: hidden units, and the cells of an LSTM, `[L, N, D]` each."""
+    """The hidden states of N rows, and the cell states of an LSTM, `[L, N, D]` each."""
 
     tensors: tuple[Tensor, ...]
 
     def reorder(self, index: Tensor, width: int = 1) -> None:
-        """Keep the rows `index` `[N']`, in its order."""
+        """Select the rows `index` `[N']`."""
         self.tensors = tuple(tensor.index_select(1, index) for tensor in self.tensors)
 
 
 class RecurrentLM(nn.Module):
-    """A language model that remembers the whole text so far in a state of constant size."""
+    """A recurrent language model: its state has constant size and covers the whole text so far."""
 
     stateful = True  # trained on contiguous streams, by truncated back-propagation through time
 
@@ -76,10 +76,11 @@ class RecurrentLM(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """torch's, but for the input: what stands for a token has unit variance, as the cells' range asks for.
+        """torch's initialisation, except for the input, where the vector of a token gets unit variance.
 
-        Torch scales a matrix for inputs of many numbers, and one-hot input is a single one: training would take
-        hundreds of updates to find that there is an input. Shared embeddings are smaller, since they are the output.
+        torch scales the input matrix as if many inputs were summed, but a one-hot input selects a single column:
+        training would take hundreds of updates to make up for that. Shared embeddings are the output matrix, too,
+        and get smaller values.
         """
         if self.embedding is None:
             nn.init.normal_(cast(Tensor, self.recurrent.layers[0].weight_ih_l0))
@@ -89,11 +90,11 @@ class RecurrentLM(nn.Module):
             )
 
     def output_weight(self) -> Tensor:
-        """`[V - 1, D]`: `<pad>`, the last of the vocabulary, is never predicted."""
+        """`[V - 1, D]`: the output matrix without `<pad>`, the last id."""
         return cast(nn.Embedding, self.embedding).weight[:-1] if self.output is None else self.output.weight
 
     def hidden(self, tokens: Tensor, states: tuple[Tensor, ...] = ()) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """`tokens` `[B, T]` after `states` to what predicts each next token, `[B, T, D]`, and the new states."""
+        """`tokens` `[B, T]` after `states` to the top hidden states `[B, T, D]`, and the new states."""
         if self.embedding is not None:
             x = self.embedding(tokens)
         else:
@@ -122,16 +123,16 @@ class RecurrentLM(nn.Module):
         return loss, batch.n_tokens, _detached(state)
 
     def start(self, n: int) -> State:
-        """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""
+        """The state of `n` rows that have read nothing; a text begins after `</s>`, as a line does."""
         return State(self.recurrent.zeros(n, self.output_bias))
 
     def feed(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read `tokens` `[N, T]`; the logits of what follows, `[N, V - 1]`, and the state."""
+        """Read `tokens` `[N, T]`; the logits of the next token `[N, V - 1]`, and the state."""
         hidden, tensors = self.hidden(tokens, state.tensors)
         return F.linear(hidden[:, -1], self.output_weight(), self.output_bias), State(tensors)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one token for each row, `[N]`; the logits of the next, `[N, V - 1]`, and the state."""
+        """Read one token per row, `tokens` `[N]`; the logits of the next token `[N, V - 1]`, and the state."""
         return self.feed(tokens[:, None], state)
 
 

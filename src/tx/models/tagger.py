@@ -1,11 +1,11 @@
-"""A tagger: an LSTM in both directions or a Transformer over pieces and whole words, and a chain of tags above it.
+"""A tagger: a bidirectional LSTM or a Transformer over subword pieces and word features, with a CRF over the tags.
 
-With the LSTM this is the model of Lample et al. 2016 and Ma and Hovy 2016: word embeddings, which may come from
-elsewhere, a convolution over the characters of each word, and a conditional random field over the tags.
+With the LSTM this is the model of Lample et al. 2016 and Ma and Hovy 2016: word embeddings, possibly pre-trained, a
+convolution over the characters of each word, and a conditional random field over the tags.
 
-Read from the top: the configuration, what is known of a word, the encoder, the model.
+In this order: the configuration, the features of a word, the encoder, the model.
 
-Shape letters: B sentences, W words, P pieces, C characters of a word, D d_model, K tags.
+Shape letters: B sentences, W words, P subword pieces, C characters of a word, D d_model, K tags.
 """
 
 import re
@@ -31,60 +31,64 @@ TASK = "tagging"
 
 @dataclass
 class Config:
-    """The shape of the model; the defaults are those of Lample et al. 2016, a little wider."""
+    """Hyperparameters; the defaults are those of Lample et al. 2016, slightly wider."""
 
-    vocab_size: int = option(0, "pieces, <pad> included", ge=0, derived=True)
-    n_words: int = option(0, "ids of the lexicon", ge=0, derived=True)
-    n_trained: int = option(0, "the first of them, whose embeddings are trained", ge=0, derived=True)
-    n_characters: int = option(0, "characters, <pad> included", ge=0, derived=True)
-    types: list[str] = field(default_factory=list, metadata={"help": "types of entities", "derived": True})
-    encoder: Literal["lstm", "transformer"] = option("lstm", "what reads a sentence in both directions")
+    vocab_size: int = option(0, "size of the subword vocabulary, <pad> included", ge=0, derived=True)
+    n_words: int = option(0, "number of ids of the lexicon", ge=0, derived=True)
+    n_trained: int = option(0, "number of words with trained embeddings, the first ones", ge=0, derived=True)
+    n_characters: int = option(0, "number of characters, <pad> included", ge=0, derived=True)
+    types: list[str] = field(default_factory=list, metadata={"help": "entity types", "derived": True})
+    encoder: Literal["lstm", "transformer"] = option(
+        "lstm", "sentence encoder: bidirectional LSTM or Transformer"
+    )
     d_model: int = option(
-        200, "width of every layer's output; an LSTM has half of it for each direction", ge=2
+        200, "width of every layer's output; half of it for each direction of an LSTM", ge=2
     )
     n_layers: int = option(1, "layers", ge=1)
     d_ff: int = option(400, "transformer: width inside the feed-forward layers", ge=1)
     n_heads: int = option(4, "transformer: attention heads; they divide d_model", ge=1)
     layer_dropout: float = option(0.1, "transformer: dropout on each residual", ge=0, le=0.99)
-    d_piece: int = option(50, "width of the embeddings of pieces", ge=1)
-    d_word: int = option(100, "width of the embeddings of words; with data.embeddings theirs", ge=1)
-    d_character: int = option(30, "width of the embeddings of characters", ge=1)
-    n_filters: int = option(50, "patterns looked for among the characters of a word", ge=1)
-    filter_width: int = option(3, "characters that such a pattern spans", ge=1)
+    d_piece: int = option(50, "width of the subword embeddings", ge=1)
+    d_word: int = option(100, "width of the word embeddings; with data.embeddings it is theirs", ge=1)
+    d_character: int = option(30, "width of the character embeddings", ge=1)
+    n_filters: int = option(50, "filters of the convolution over characters", ge=1)
+    filter_width: int = option(3, "width of the filters in characters", ge=1)
     dropout: float = option(0.5, "dropout before and after the encoder", ge=0, le=0.99)
-    word_dropout: float = option(0.1, "share of words that are read as unknown in training", ge=0, le=0.99)
+    word_dropout: float = option(
+        0.1, "share of words replaced by the unknown word in training", ge=0, le=0.99
+    )
 
     def __post_init__(self) -> None:
-        """Raise TxError for widths that do not work out, and for what no training makes."""
+        """Raise TxError for inconsistent values."""
         if self.d_model % 2:
             raise TxError(
-                f"two directions cannot share a d_model of {self.d_model}", "choose an even d_model"
+                f"a bidirectional encoder needs an even d_model, not {self.d_model}", "choose an even d_model"
             )
         if self.encoder == "transformer" and self.d_model % self.n_heads:
             raise TxError(
-                f"{self.n_heads} heads cannot share a d_model of {self.d_model} equally",
+                f"a d_model of {self.d_model} is not a multiple of n_heads, {self.n_heads}",
                 "choose a d_model that is a multiple of n_heads",
             )
 
         if not all(isinstance(type, str) and type and not re.search(r"\s", type) for type in self.types):
-            raise TxError(f"{self.types} are no types of entities", "a type is a word")
+            raise TxError(f"{self.types} are not entity types", "a type is a word without spaces")
         if not 0 <= self.n_trained <= self.n_words:
-            raise TxError(f"of {self.n_words} words {self.n_trained} cannot be trained")
+            raise TxError(f"n_trained, {self.n_trained}, is not between 0 and n_words, {self.n_words}")
 
     @property
     def tags(self) -> list[str]:
-        """The tags by their numbers: O, then B and I of each type."""
+        """The tags in the order of their ids: O, then B and I of each type."""
         return ["O", *(f"{kind}-{type}" for type in self.types for kind in "BI")]
 
 
-class WordReader(nn.Module):
-    """What is known of each word, whatever stands around it: embedding, characters and shape, side by side."""
+class WordFeatures(nn.Module):
+    """The features of a word without its context: embedding, characters and shape, concatenated."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.n_trained, n_others = config.n_trained, config.n_words - config.n_trained
         self.embedding = nn.Embedding(config.n_trained, config.d_word)
-        # Words that no sentence had in training: they stay as they came, and cost training nothing.
+        # Words with pre-trained embeddings that do not occur in the training data: these are not trained.
         self.others = nn.Parameter(torch.zeros(n_others, config.d_word), False) if n_others else None
         self.characters = nn.Embedding(
             config.n_characters, config.d_character, config.n_characters - 1
@@ -104,15 +108,15 @@ class WordReader(nn.Module):
         return torch.where(trained[..., None], self.embedding(words * trained), other)
 
     @torch.no_grad()
-    def start(self, vectors: Tensor) -> None:
-        """Begin with `vectors` `[n_words, d_word]`; a row of zeros leaves what there is."""
+    def load_embeddings(self, vectors: Tensor) -> None:
+        """Set the word embeddings to `vectors` `[n_words, d_word]`; a row of zeros leaves the old one."""
         weight, n = self.embedding.weight, self.n_trained
         weight.copy_(torch.where(vectors[:n].any(dim=1, keepdim=True), vectors[:n], weight))
         if self.others is not None:
             self.others.copy_(vectors[n:])
 
     def forward(self, batch: TagBatch) -> Tensor:
-        """`[B, W, width]`."""
+        """The features of each word, `[B, W, width]`."""
         words = batch.words
         if self.training and self.word_dropout:
             words = words * (torch.rand(words.shape, device=words.device) >= self.word_dropout)
@@ -126,7 +130,7 @@ class WordReader(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """Self-attention and feed-forward layers over a whole sentence, with sinusoids for positions."""
+    """A Transformer encoder over a whole sentence, with sinusoidal positions."""
 
     def __init__(self, config: Config, d_input: int) -> None:
         super().__init__()
@@ -138,7 +142,7 @@ class TransformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(d)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor]:
-        """`x` `[B, P, d_input]` to `[B, P, D]`, alone in a tuple: a recurrent encoder has last states beside it."""
+        """`x` `[B, P, d_input]` to `[B, P, D]`, in a tuple like that of a recurrent encoder."""
         p = x.size(1)
         mask = (torch.arange(p, device=x.device) < lengths[:, None])[:, None, None]
         x = self.input(x)
@@ -150,12 +154,12 @@ class TransformerEncoder(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Scores for the tags of each word, and the chain that chooses among them."""
+    """Emission scores for the tags of each word, and the CRF that decodes them."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.reader = WordReader(config)
+        self.reader = WordFeatures(config)
         self.embedding = nn.Embedding(config.vocab_size, config.d_piece)
         width = config.d_piece + self.reader.width
         self.encoder: nn.Module = (
@@ -164,19 +168,24 @@ class Tagger(nn.Module):
             else TransformerEncoder(config, width)
         )
         self.output = nn.Linear(config.d_model, len(config.tags))
-        self.chain = LinearChainCRF(len(config.types))
+        self.chain = LinearChainCRF(len(config.types))  # so named in the packages
         self.dropout = Dropout(config.dropout)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """torch's, but for embeddings: N(0, 1/4), a little below what word vectors are scaled to."""
+        """torch's initialisation, except for embeddings: N(0, 1/4), slightly below the scale of the word vectors."""
         for embedding in (self.embedding, self.reader.embedding, self.reader.characters):
             nn.init.normal_(embedding.weight, std=0.5)
         with torch.no_grad():
             self.reader.characters.weight[-1] = 0
 
+    @property
+    def crf(self) -> LinearChainCRF:
+        """The layer that scores sequences of tags."""
+        return self.chain
+
     def forward(self, batch: TagBatch) -> Tensor:
-        """The emissions, the score of each tag for each word by itself, `[B, W, K]`."""
+        """The emissions, a score for each tag of each word, `[B, W, K]`."""
         known = self.reader(batch)  # [B, W, width]
         known = known.gather(1, batch.word_of[:, :, None].expand(-1, -1, known.size(2)))
         x = self.dropout(torch.cat((self.embedding(batch.pieces), known), dim=-1))  # [B, P, ...]
@@ -185,8 +194,8 @@ class Tagger(nn.Module):
         return self.output(self.dropout(x)).float()  # type: ignore[no-any-return]
 
     def loss(self, batch: TagBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
-        """The sum of the sentences' losses in nats, and the number of their words."""
-        return self.chain.loss(self(batch), batch.tags, batch.mask), batch.n_tokens
+        """The sum of the sentences' losses in nats, and the number of words."""
+        return self.crf.loss(self(batch), batch.tags, batch.mask), batch.n_tokens
 
 
 Model = Tagger

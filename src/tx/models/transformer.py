@@ -1,7 +1,7 @@
 """The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), encoder and decoder.
 
-Read from the top: the configuration, the two kinds of layer, what a decoder remembers, the model. It follows
-the contract of every translator here: `loss` for training, `start` and `step` for decoding.
+In this order: the configuration, encoder and decoder layer, the decoder's state, the model. `tx.models` describes the
+interface: `loss` for training, `start` and `step` for decoding.
 
 Shape letters: B batch, S source length, T target length, D d_model, H heads, K head size, V vocabulary,
 W hypotheses of one sentence, N = B * W rows of a decoding step.
@@ -29,7 +29,7 @@ TASK = "translation"
 
 @dataclass
 class Config:
-    """The shape of the model; the defaults are the paper's base model, but for pre-norm."""
+    """Hyperparameters; the defaults are those of the paper's base model, except for pre-norm."""
 
     src_vocab_size: int = option(0, "source vocabulary", ge=0, derived=True)
     tgt_vocab_size: int = option(0, "target vocabulary", ge=0, derived=True)
@@ -37,8 +37,8 @@ class Config:
     d_model: int = option(512, "width of every layer's input and output", ge=2)
     d_ff: int = option(2048, "width inside the feed-forward layers", ge=1)
     n_heads: int = option(8, "attention heads; they divide d_model", ge=1)
-    n_encoder_layers: int = option(6, "layers that read the source", ge=1)
-    n_decoder_layers: int = option(6, "layers that write the target", ge=1)
+    n_encoder_layers: int = option(6, "encoder layers", ge=1)
+    n_decoder_layers: int = option(6, "decoder layers", ge=1)
     dropout: float = option(0.1, "dropout on embeddings and on each residual", ge=0, le=0.99)
     attention_dropout: float = option(0.0, "dropout on attention weights", ge=0, le=0.99)
     activation_dropout: float = option(0.0, "dropout inside the feed-forward layers", ge=0, le=0.99)
@@ -49,29 +49,30 @@ class Config:
     positions: Literal["interleaved", "concatenated", "learned"] = option(
         "interleaved", "sinusoids as in the paper, as in tensor2tensor, or learned embeddings"
     )
-    position_start: int = option(0, "number of the first position (2 for models in the form of M2M100)", ge=0)
+    position_start: int = option(0, "number of the first position (2 for converted M2M100 models)", ge=0)
     max_len: int = option(
-        258, "longest target in pieces; a source over half of it is translated in parts", ge=2
+        258, "longest target in tokens; a source longer than half of it is translated in parts", ge=2
     )
     tie_embeddings: bool = option(
-        True, "one matrix for target embedding and output, and with a shared vocabulary for the source too"
+        True,
+        "share the target embeddings with the output layer, and with a shared vocabulary the source embeddings",
     )
 
     def __post_init__(self) -> None:
-        """Raise TxError for widths that do not work out."""
+        """Raise TxError for widths that do not fit each other."""
         if self.d_model % self.n_heads:
             raise TxError(
-                f"{self.n_heads} heads cannot share a d_model of {self.d_model} equally",
+                f"a d_model of {self.d_model} is not a multiple of n_heads, {self.n_heads}",
                 "choose a d_model that is a multiple of n_heads",
             )
         if self.d_model % 2 and self.positions != "learned":
             raise TxError(
-                f"a d_model of {self.d_model} is odd, and sinusoids come in pairs", "choose an even d_model"
+                f"sinusoidal positions need an even d_model, not {self.d_model}", "choose an even d_model"
             )
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then the feed-forward layer."""
+    """Self-attention and the feed-forward layer."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -84,13 +85,13 @@ class EncoderLayer(nn.Module):
         )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        attend, feed = self.residuals
-        x = attend(x, lambda y: self.self_attention(y, mask))
-        return feed(x, self.feed_forward)  # type: ignore[no-any-return]
+        self_residual, feed_residual = self.residuals
+        x = self_residual(x, lambda y: self.self_attention(y, mask))
+        return feed_residual(x, self.feed_forward)  # type: ignore[no-any-return]
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, attention to the source, then the feed-forward layer."""
+    """Causal self-attention, cross-attention to the source, and the feed-forward layer."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -105,48 +106,48 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         """All positions at once: `x` `[B, T, D]`, `memory` `[B, S, D]`. Padding at the end needs no mask."""
-        attend, look, feed = self.residuals
-        x = attend(x, lambda y: self.self_attention(y, causal=True))
-        x = look(x, lambda y: self.cross_attention.attend_to(y, self.keys_values(memory), mask))
-        return feed(x, self.feed_forward)  # type: ignore[no-any-return]
+        self_residual, cross_residual, feed_residual = self.residuals
+        x = self_residual(x, lambda y: self.self_attention(y, causal=True))
+        x = cross_residual(x, lambda y: self.cross_attention.attend_to(y, self.keys_values(memory), mask))
+        return feed_residual(x, self.feed_forward)  # type: ignore[no-any-return]
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """What the source is to this layer: computed once, `[B, H, S, K]` each."""
+        """The cross-attention's keys and values of the source, `[B, H, S, K]` each: computed once."""
         return self.cross_attention.keys_values(memory)
 
     def step(self, x: Tensor, cache: "LayerCache", mask: Tensor | None) -> Tensor:
-        """One position, `x` `[N, 1, D]`, after those that `cache` remembers."""
-        attend, look, feed = self.residuals
-        x = attend(x, lambda y: self.self_attention.step(y, cache.self_keys_values, cache.length))
-        # The W hypotheses of a sentence look at its source together, as W queries of one attention.
+        """One position, `x` `[N, 1, D]`, after those in `cache`."""
+        self_residual, cross_residual, feed_residual = self.residuals
+        x = self_residual(x, lambda y: self.self_attention.step(y, cache.self_keys_values, cache.length))
+        # The W hypotheses of a sentence attend to its source together, as W queries of one attention.
         n, b = x.size(0), cache.cross_keys_values[0].size(0)
         x = x.view(b, n // b, -1)  # [B, W, D]
-        x = look(x, lambda y: self.cross_attention.attend_to(y, cache.cross_keys_values, mask))
-        return feed(x.view(n, 1, -1), self.feed_forward)  # type: ignore[no-any-return]
+        x = cross_residual(x, lambda y: self.cross_attention.attend_to(y, cache.cross_keys_values, mask))
+        return feed_residual(x.view(n, 1, -1), self.feed_forward)  # type: ignore[no-any-return]
 
 
 @dataclass
 class LayerCache:
-    """What a decoder layer remembers between steps."""
+    """The cached keys and values of a decoder layer."""
 
-    cross_keys_values: tuple[Tensor, Tensor]  # [B, H, S, K] each: one source for all its hypotheses
+    cross_keys_values: tuple[Tensor, Tensor]  # [B, H, S, K] each: hypotheses share their source
     self_keys_values: tuple[Tensor, Tensor]  # [N, H, capacity, K] each
     length: int = 0
 
 
 @dataclass
 class State:
-    """The state of N = B * W hypotheses; rows that share a source stand together."""
+    """The decoder state of N = B * W hypotheses; rows that share a source are adjacent."""
 
     layers: list[LayerCache]
-    mask: Tensor | None  # [B, 1, 1, S], True at real source pieces; None: all are
+    mask: Tensor | None  # [B, 1, 1, S], True at real source tokens; None: no padding
 
     @property
     def n_sources(self) -> int:
         return self.layers[0].cross_keys_values[0].size(0)
 
     def reorder(self, index: Tensor, width: int) -> None:
-        """Keep the rows `index` `[N']`, in its order; they come in groups of `width` that share a source."""
+        """Select the rows `index` `[N']`; each group of `width` rows shares a source."""
         old_width = self.layers[0].self_keys_values[0].size(0) // self.n_sources
         sources = index[::width] // old_width
         changed = sources.size(0) != self.n_sources or not torch.equal(
@@ -165,7 +166,7 @@ def _select(pair: tuple[Tensor, Tensor], index: Tensor) -> tuple[Tensor, Tensor]
 
 
 class Transformer(nn.Module):
-    """A translator: `loss(batch)` in training, `start(batch)` and `step(tokens, state)` in decoding."""
+    """An encoder-decoder Transformer: `loss` for training, `start` and `step` for decoding."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -183,7 +184,7 @@ class Transformer(nn.Module):
         self.output = None if config.tie_embeddings else nn.Linear(d_model, config.tgt_vocab_size, bias=False)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.n_encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_decoder_layers))
-        # Pre-norm sums are never normalised by their layer: the stack's end does it.
+        # With pre-norm no layer normalises its output, so the stack ends with a norm.
         final = (lambda: nn.LayerNorm(d_model)) if config.norm == "pre" else nn.Identity
         self.encoder_norm, self.decoder_norm = final(), final()
         self.dropout = Dropout(config.dropout)
@@ -197,7 +198,7 @@ class Transformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Xavier for products, N(0, 1/D) for embeddings: times sqrt(D) they have unit variance."""
+        """Xavier for matrices, N(0, 1/D) for embeddings, which are scaled by sqrt(D) to unit variance."""
         for name, parameter in self.named_parameters():
             if "embedding" in name or "positions" in name:
                 nn.init.normal_(parameter, std=self.config.d_model**-0.5)
@@ -206,10 +207,10 @@ class Transformer(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         for embedding in (self.src_embedding, self.tgt_embedding):
-            nn.init.zeros_(embedding.weight[-1])  # <pad>: zero, and never trained
+            nn.init.zeros_(embedding.weight[-1])  # <pad> is zero and never trained
 
     def output_weight(self) -> Tensor:
-        """`[V - 1, D]`: the output matrix without `<pad>`, which is last and never predicted."""
+        """`[V - 1, D]`: the output matrix without `<pad>`, the last id, which is never predicted."""
         return (self.tgt_embedding if self.output is None else self.output).weight[:-1]
 
     def _embed(self, ids: Tensor, embedding: nn.Embedding, positions: Tensor, start: int = 0) -> Tensor:
@@ -217,9 +218,9 @@ class Transformer(nn.Module):
         return self.dropout(x)  # type: ignore[no-any-return]
 
     def encode(self, src: Tensor) -> tuple[Tensor, Tensor | None]:
-        """`src` `[B, S]` to the memory `[B, S, D]` and its mask `[B, 1, 1, S]` (None without padding)."""
+        """`src` `[B, S]` to the encoder output `[B, S, D]` and its mask `[B, 1, 1, S]` (None without padding)."""
         real = src != self.src_pad_id
-        # Looking whether there is padding would make a GPU wait; there the mask is simply always used.
+        # To check for padding would synchronise a GPU; there the mask is always used.
         mask = None if src.device.type == "cpu" and bool(real.all()) else real[:, None, None, :]
         x = self._embed(src, self.src_embedding, self.src_positions)
         for layer in self.encoder:
@@ -227,7 +228,7 @@ class Transformer(nn.Module):
         return self.encoder_norm(x), mask
 
     def decode(self, tgt: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
-        """Teacher-forced: `tgt` `[B, T]` to the hidden states `[B, T, D]` that predict each next token."""
+        """Teacher forcing: `tgt` `[B, T]` to the hidden states `[B, T, D]` that predict each next token."""
         x = self._embed(tgt, self.tgt_embedding, self.tgt_positions)
         for layer in self.decoder:
             x = layer(x, memory, mask)
@@ -238,11 +239,9 @@ class Transformer(nn.Module):
         return self.decode(batch.tgt_in, *self.encode(batch.src)) @ self.output_weight().T
 
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
-        """The sum of the target tokens' losses in nats, and how many there are."""
+        """The sum of the target tokens' losses in nats, and the number of target tokens."""
         hidden = self.decode(batch.tgt_in, *self.encode(batch.src))
-        hidden = hidden.flatten(0, 1).index_select(
-            0, batch.tgt_positions
-        )  # [n_tokens, D]: no work on padding
+        hidden = hidden.flatten(0, 1).index_select(0, batch.tgt_positions)  # [n_tokens, D], without padding
         return linear_cross_entropy(
             hidden, self.output_weight(), batch.tgt_out, label_smoothing
         ), batch.n_tokens
@@ -251,18 +250,20 @@ class Transformer(nn.Module):
         return (cast(DecoderLayer, layer) for layer in self.decoder)
 
     def start(self, batch: Batch) -> State:
-        """Read the source; the first token to give to `step` is `bos_id`, which is `<pad>`."""
+        """Encode the source; the first token to pass to `step` is `bos_id`, which is `<pad>`."""
         memory, mask = self.encode(batch.src)
         h, d_model = self.config.n_heads, self.config.d_model
         empty = memory.new_empty(batch.src.size(0), h, 0, d_model // h)
         layers = []
         for layer in self._layers():
             k, v = layer.keys_values(memory)
-            layers.append(LayerCache((k.contiguous(), v.contiguous()), (empty, empty)))  # or each step copies
+            layers.append(
+                LayerCache((k.contiguous(), v.contiguous()), (empty, empty))
+            )  # else each step copies them
         return State(layers, mask)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Append `tokens` `[N]` to their hypotheses; the logits of the next, `[N, V - 1]`, and the state."""
+        """Append `tokens` `[N]` to the hypotheses; the logits of the next token `[N, V - 1]`, and the state."""
         length = state.layers[0].length
         x = self._embed(tokens[:, None], self.tgt_embedding, self.tgt_positions, start=length)  # [N, 1, D]
         for layer, cache in zip(self._layers(), state.layers, strict=True):
@@ -275,7 +276,7 @@ class Transformer(nn.Module):
         return self.decoder_norm(x)[:, 0] @ self.output_weight().T, state
 
     def attentions(self) -> dict[str, AttentionModule]:
-        """What attends, by its kind and the number of its layer."""
+        """The attention layers, by kind and number: "encoder 1", "decoder 1", "cross 1" ..."""
         found: dict[str, AttentionModule] = {}
         for number, layer in enumerate(self.encoder, 1):
             found[f"encoder {number}"] = cast(EncoderLayer, layer).self_attention

@@ -1,6 +1,6 @@
 """A decoder-only Transformer: the language model of Radford et al. 2018 and 2019 (GPT), with pre-norm layers.
 
-Read from the top: the configuration, the layer, what it remembers in generating, the model.
+In this order: the configuration, the layer, the cached state of generation, the model.
 
 Shape letters: B rows of a batch, T positions, N rows of a step, D d_model, H heads, K head size, V vocabulary.
 """
@@ -27,10 +27,10 @@ TASK = "language-model"
 
 @dataclass
 class Config:
-    """The shape of the model; the defaults are those of nanoGPT's small characters model on a GPU."""
+    """Hyperparameters; the defaults are those of nanoGPT's small character-level model."""
 
-    vocab_size: int = option(0, "vocabulary, <pad> included", ge=0, derived=True)
-    max_len: int = option(256, "the context: train.seq_len", ge=1, derived=True)
+    vocab_size: int = option(0, "size of the vocabulary, <pad> included", ge=0, derived=True)
+    max_len: int = option(256, "context window in tokens: train.seq_len", ge=1, derived=True)
     d_model: int = option(384, "width of every layer's input and output", ge=2)
     d_ff: int = option(1536, "width inside the feed-forward layers", ge=1)
     n_heads: int = option(6, "attention heads; they divide d_model", ge=1)
@@ -39,23 +39,23 @@ class Config:
     attention_dropout: float = option(0.0, "dropout on attention weights", ge=0, le=0.99)
     activation: Literal["relu", "gelu", "silu"] = option("gelu", "non-linearity of the feed-forward layers")
     positions: Literal["learned", "sinusoids"] = option("learned", "learned embeddings, or sinusoids")
-    tie_embeddings: bool = option(True, "one matrix for embedding and output")
+    tie_embeddings: bool = option(True, "share the embeddings with the output layer")
 
     def __post_init__(self) -> None:
-        """Raise TxError for widths that do not work out."""
+        """Raise TxError for widths that do not fit each other."""
         if self.d_model % self.n_heads:
             raise TxError(
-                f"{self.n_heads} heads cannot share a d_model of {self.d_model} equally",
+                f"a d_model of {self.d_model} is not a multiple of n_heads, {self.n_heads}",
                 "choose a d_model that is a multiple of n_heads",
             )
         if self.d_model % 2 and self.positions == "sinusoids":
             raise TxError(
-                f"a d_model of {self.d_model} is odd, and sinusoids come in pairs", "choose an even d_model"
+                f"sinusoidal positions need an even d_model, not {self.d_model}", "choose an even d_model"
             )
 
 
 class Layer(nn.Module):
-    """Causal self-attention, then the feed-forward layer."""
+    """Causal self-attention and the feed-forward layer."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -65,30 +65,30 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """All positions at once, `[B, T, D]`."""
-        attend, feed = self.residuals
-        x = attend(x, lambda y: self.self_attention(y, causal=True))
-        return feed(x, self.feed_forward)  # type: ignore[no-any-return]
+        self_residual, feed_residual = self.residuals
+        x = self_residual(x, lambda y: self.self_attention(y, causal=True))
+        return feed_residual(x, self.feed_forward)  # type: ignore[no-any-return]
 
     def step(self, x: Tensor, cache: tuple[Tensor, Tensor], length: int) -> Tensor:
         """The next positions, `x` `[N, T, D]`, after the `length` whose keys and values `cache` holds."""
-        attend, feed = self.residuals
-        x = attend(x, lambda y: self.self_attention.step(y, cache, length))
-        return feed(x, self.feed_forward)  # type: ignore[no-any-return]
+        self_residual, feed_residual = self.residuals
+        x = self_residual(x, lambda y: self.self_attention.step(y, cache, length))
+        return feed_residual(x, self.feed_forward)  # type: ignore[no-any-return]
 
 
 @dataclass
 class State:
-    """What N rows remember: keys and values of each layer, `[N, H, capacity, K]`, of the `length` tokens read."""
+    """The cached keys and values of each layer, `[N, H, capacity, K]` each, of the `length` tokens read."""
 
     caches: list[tuple[Tensor, Tensor]] = field(repr=False)
     length: int = 0
 
     def reorder(self, index: Tensor, width: int = 1) -> None:
-        """Keep the rows `index` `[N']`, in its order."""
+        """Select the rows `index` `[N']`."""
         self.caches = [(k.index_select(0, index), v.index_select(0, index)) for k, v in self.caches]
 
     def reserve(self, length: int) -> None:
-        """Make room for `length` tokens, by half more than that, so that few tokens cost a copy."""
+        """Make room for `length` tokens and half as many more, so that few steps copy the cache."""
         missing = length - self.caches[0][0].size(2)
         if missing > 0:
             more = (0, 0, 0, missing + max(8, length // 2))
@@ -96,7 +96,7 @@ class State:
 
 
 class TransformerLM(nn.Module):
-    """A language model that attends to all of the text within its context of `max_len` tokens."""
+    """A causal Transformer language model with a context window of `max_len` tokens."""
 
     stateful = False  # trained on windows of text, in random order
 
@@ -117,7 +117,7 @@ class TransformerLM(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """GPT-2's: N(0, 0.02), and less for what is added to the residual stream, once for each sublayer."""
+        """GPT-2's initialisation: N(0, 0.02), scaled down for the layers that add to the residual stream."""
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1:
                 added = name.endswith(("self_attention.out.weight", "feed_forward.down.weight"))
@@ -126,15 +126,15 @@ class TransformerLM(nn.Module):
                 nn.init.zeros_(parameter)
 
     def output_weight(self) -> Tensor:
-        """`[V - 1, D]`: `<pad>`, the last of the vocabulary, is never predicted."""
+        """`[V - 1, D]`: the output matrix without `<pad>`, the last id."""
         return self.embedding.weight[:-1] if self.output is None else self.output.weight
 
     def _embed(self, tokens: Tensor, start: int = 0) -> Tensor:
         end = start + tokens.size(1)
         if end > self.config.max_len:
             raise TxError(
-                f"{end} tokens do not fit into the model's context of {self.config.max_len}",
-                "read the end of the text only",
+                f"{end} tokens do not fit into the model's context window of {self.config.max_len} tokens",
+                "give it the end of the text only",
             )
         x = self.embedding(tokens)
         if self.config.positions == "sinusoids":  # whose variance is 1/2
@@ -142,7 +142,7 @@ class TransformerLM(nn.Module):
         return self.dropout(x + self.positions[start:end])  # type: ignore[no-any-return]
 
     def hidden(self, tokens: Tensor) -> Tensor:
-        """`tokens` `[B, T]` to what predicts each next token, `[B, T, D]`."""
+        """`tokens` `[B, T]` to the hidden states `[B, T, D]` that predict each next token."""
         x = self._embed(tokens)
         for layer in self.layers:
             x = layer(x)
@@ -166,13 +166,13 @@ class TransformerLM(nn.Module):
         return (cast(Layer, layer) for layer in self.layers)
 
     def start(self, n: int) -> State:
-        """The state of `n` rows that have read nothing; a text begins with `</s>`, the end of a line before it."""
+        """The state of `n` rows that have read nothing; a text begins after `</s>`, as a line does."""
         h, d_model = self.config.n_heads, self.config.d_model
         empty = self.embedding.weight.new_empty(n, h, 0, d_model // h)
         return State([(empty, empty) for _ in self.layers])
 
     def feed(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read `tokens` `[N, T]`; the logits of what follows, `[N, V - 1]`, and the state.
+        """Read `tokens` `[N, T]`; the logits of the next token `[N, V - 1]`, and the state.
 
         Raises TxError if more than `max_len` tokens have then been read.
         """
@@ -184,7 +184,7 @@ class TransformerLM(nn.Module):
         return self.norm(x[:, -1]) @ self.output_weight().T, state
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one token for each row, `[N]`; the logits of the next, `[N, V - 1]`, and the state."""
+        """Read one token per row, `tokens` `[N]`; the logits of the next token `[N, V - 1]`, and the state."""
         return self.feed(tokens[:, None], state)
 
 

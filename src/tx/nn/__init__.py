@@ -1,1 +1,1 @@
-"""Building blocks of the models: attention, positions, dropout, the loss."""
+"""Building blocks of the models: attention, recurrent layers, positions, dropout, the loss, the CRF."""

@@ -16,34 +16,34 @@ from tx.nn.dropout import Dropout
 
 
 class AttentionModule(nn.Module):
-    """A module whose attention weights can be watched: see `watch`."""
+    """A module whose attention weights can be recorded: see `record_attention`."""
 
-    seen: list[Tensor] | None = None  # the weights of each call, where somebody watches
+    recorded: list[Tensor] | None = None  # the weights of each call while recording
 
-    def show(self, weights: Tensor) -> None:
-        """Tell whoever watches of `weights` `[B, H, T, S]`."""
-        if self.seen is not None:
-            self.seen.append(weights.detach())
+    def record(self, weights: Tensor) -> None:
+        """Record `weights` `[B, H, T, S]`, if recording."""
+        if self.recorded is not None:
+            self.recorded.append(weights.detach())
 
 
 @contextmanager
 def record_attention(modules: Mapping[str, AttentionModule]) -> Iterator[dict[str, list[Tensor]]]:
-    """Keep the attention weights that the `modules` use meanwhile: one `[B, H, T, S]` for each call, by name."""
-    seen: dict[str, list[Tensor]] = {name: [] for name in modules}
+    """Record the attention weights of `modules` inside the `with` block: one `[B, H, T, S]` per call, by name."""
+    recorded: dict[str, list[Tensor]] = {name: [] for name in modules}
     try:
         for name, module in modules.items():
-            module.seen = seen[name]
-        yield seen
+            module.recorded = recorded[name]
+        yield recorded
     finally:
         for module in modules.values():
-            module.seen = None
+            module.recorded = None
 
 
 class Attention(AttentionModule):
-    """Attention of `n_heads` heads; `query`, `key_value` and `out` are its three products.
+    """Multi-head attention with `n_heads` heads.
 
-    Self-attention takes queries, keys and values from one fused product; cross-attention fuses keys and values,
-    which depend on the source alone and are computed once for it.
+    Self-attention computes queries, keys and values by one fused projection. Cross-attention fuses keys and values
+    only: they depend on the source alone and are computed once for it.
     """
 
     def __init__(self, d_model: int, n_heads: int, dropout: float = 0.0, cross: bool = False) -> None:
@@ -66,37 +66,37 @@ class Attention(AttentionModule):
         )
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Project the source `[B, S, D]` of a cross-attention to keys and values `[B, H, S, K]`."""
+        """The keys and values `[B, H, S, K]` of a cross-attention to the source `x` `[B, S, D]`."""
         k, v = self._heads(self.key_value(x), 2)
         return k, v
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
-        """`softmax(q k^T / sqrt(K)) v`, heads merged and projected: `[B, H, T, K]` to `[B, T, D]`."""
+        """`softmax(q k^T / sqrt(K)) v`, then the output projection: `[B, H, T, K]` to `[B, T, D]`."""
         p = self.dropout.p if self.training else 0.0
-        if self.seen is not None or (q.device.type == "cpu" and (p or matmul_by_onednn())):
-            context = self._attend_plainly(q, k, v, mask, causal)
+        if self.recorded is not None or (q.device.type == "cpu" and (p or matmul_by_onednn())):
+            context = self._attend_unfused(q, k, v, mask, causal)
         else:
             context = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=p, is_causal=causal)
         b, _, t, _ = context.shape
         return self.out(context.transpose(1, 2).reshape(b, t, -1))  # type: ignore[no-any-return]
 
-    def _attend_plainly(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-        """The plain form: torch's fused kernel shows no weights, and on the CPU knows no dropout, and is slow with
-        oneDNN's products."""
+    def _attend_unfused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+        """Attention step by step. torch's fused kernel returns no weights; on a CPU it has no dropout, and with
+        oneDNN it is slow."""
         scale, one = q.size(-1) ** -0.5, q.size(2) == 1
-        if causal:  # the mask is what the product is added to
+        if causal:  # one call adds the mask to the product
             b, h, t, _ = q.shape
             future = torch.full((t, t), float("-inf"), dtype=q.dtype, device=q.device).triu_(1)
             keys = k.flatten(0, 1).transpose(1, 2)
             scores = torch.baddbmm(future, q.flatten(0, 1), keys, alpha=scale).view(b, h, t, t)
-        elif one:  # for a single query products of matrices would cost more than they compute
+        elif one:  # a matrix product for a single query has more overhead than work
             scores = (q * scale * k).sum(dim=-1)[:, :, None]
         else:
             scores = (q * scale) @ k.transpose(-2, -1)  # [B, H, T, S]
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
         weights = scores.softmax(dim=-1)
-        self.show(weights)
+        self.record(weights)
         weights = self.dropout(weights)
         context: Tensor = (weights.transpose(-2, -1) * v).sum(dim=-2, keepdim=True) if one else weights @ v
         return context
@@ -107,10 +107,10 @@ class Attention(AttentionModule):
         return self.attend(q, k, v, mask, causal)
 
     def step(self, x: Tensor, cache: tuple[Tensor, Tensor], length: int) -> Tensor:
-        """Self-attention of the next positions `[N, T, D]` to themselves and the `length` before them.
+        """Causal self-attention of the next positions `x` `[N, T, D]`, which follow `length` earlier ones.
 
-        `cache` holds the keys and values of those, `[N, H, capacity, K]` each, and is given the new ones. What
-        lies beyond them is masked, not cut off: whole tensors need no copy, and capacities are few shapes.
+        `cache` holds the earlier keys and values, `[N, H, capacity, K]` each; the new ones are written into it. The
+        unused capacity is masked, not cut off: that needs no copy, and kernels meet few different shapes.
         """
         keys, values = cache
         q, k, v = self._heads(self.query_key_value(x), 3)  # [N, H, T, K] each
@@ -121,6 +121,6 @@ class Attention(AttentionModule):
         return self.attend(q, keys, values, mask)
 
     def attend_to(self, x: Tensor, keys_values: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """Cross-attention of `x` `[B, T, D]` to what `keys_values` returned; `mask` is `[B, 1, 1, S]` or None."""
+        """Cross-attention of `x` `[B, T, D]` to the result of `keys_values`; `mask` is `[B, 1, 1, S]` or None."""
         (q,) = self._heads(self.query(x), 1)
         return self.attend(q, *keys_values, mask)

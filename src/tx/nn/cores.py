@@ -1,10 +1,10 @@
-"""How many processor cores there are for this process; apart from `tx.nn.device`, which needs torch."""
+"""The number of processor cores that this process may use; `tx.nn.device` imports torch, this module does not."""
 
 import os
 
 
 def n_cores() -> int:
-    """Cores this process may use: fewer than the machine has under taskset, Slurm or a container's cpuset."""
+    """The cores that this process may use: under taskset, Slurm or a cpuset fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

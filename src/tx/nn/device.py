@@ -1,4 +1,4 @@
-"""The machine underneath: which device and number format to use, how many threads, and how memory is kept."""
+"""The hardware: device, number format, threads, and the memory allocator."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from tx.nn.cores import n_cores
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device called `name`; "auto" is the first GPU, or the CPU. Raises TxError for one that is not there."""
+    """The device called `name`; "auto" is the first GPU, else the CPU. Raises TxError if there is no such device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -22,14 +22,22 @@ def choose_device(name: str = "auto") -> torch.device:
         raise TxError(f"there is no device called '{name}'", "use auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise TxError(
-            f"device {name} is not there: this machine shows {torch.cuda.device_count()} CUDA GPUs to torch",
-            "use --device auto, or a build of torch for your GPU",
+            f"there is no device {name}: torch finds {torch.cuda.device_count()} CUDA GPUs",
+            "use --device auto, or install a build of torch for your GPU",
         )
     return device
 
 
+def prepare_device(name: str = "auto", threads: int = 0) -> torch.device:
+    """Set up threads, memory and matrix products for this process; the device called `name`, see `choose_device`."""
+    set_threads(threads)
+    keep_freed_memory()
+    prefer_fast_matmul()
+    return choose_device(name)
+
+
 def set_threads(threads: int = 0) -> int:
-    """Use `threads` CPU threads; 0: one for each core this process may use. Returns their number."""
+    """Use `threads` CPU threads, or with 0 one per available core. Returns their number."""
     if not threads and "OMP_NUM_THREADS" not in os.environ:
         threads = n_cores()
     if threads:
@@ -38,12 +46,12 @@ def set_threads(threads: int = 0) -> int:
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: if asked for, and by itself where the processor multiplies it faster.
+    """Whether to compute in bfloat16; with "auto", where the processor multiplies bfloat16 faster than float32.
 
-    Raises TxError for fp16, which needs its losses scaled: a thing that only fine-tuning does.
+    Raises TxError for fp16, which needs loss scaling and is only supported in fine-tuning Whisper.
     """
     if precision == "fp16":
-        raise TxError("fp16 is for fine-tuning Whisper", "use --precision bf16, or auto")
+        raise TxError("fp16 is only supported for fine-tuning Whisper", "use --precision bf16, or auto")
     if precision == "auto":
         if device.type == "cuda":
             return bool(torch.cuda.is_bf16_supported())
@@ -52,10 +60,10 @@ def use_bf16(precision: str, device: torch.device) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Tell the C library to keep what is freed, as the next batch needs it again at once.
+    """Make glibc keep freed memory for the next batch instead of returning it to the system.
 
-    By default glibc maps every large tensor anew, and the kernel zeroes its pages each time: a tenth of the time
-    of a training step. Where there is no glibc this does nothing.
+    By default glibc maps every large tensor anew and the kernel zeroes its pages, which takes a tenth of the time of
+    a training step. Without glibc this function does nothing.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -69,11 +77,11 @@ def keep_freed_memory() -> None:
 
 
 def prefer_fast_matmul() -> None:
-    """Let matrix products in float32 run as fast as they can: TF32 on a GPU, oneDNN on some CPUs.
+    """Use the fastest float32 matrix products: TF32 on a GPU, oneDNN on some CPUs.
 
-    PyTorch multiplies with MKL, which uses half the width of AVX-512 on processors not made by Intel. There
-    oneDNN is twice as fast at the same precision. What sends products to oneDNN also permits it to round
-    them to bfloat16 where AMX units can, so a product is tried: if it is not as exact as float32, MKL stays.
+    PyTorch multiplies with MKL, which uses half the width of AVX-512 on processors not made by Intel; there oneDNN
+    is twice as fast at the same precision. The setting that selects oneDNN also allows it to round to bfloat16 on
+    AMX units. A product is therefore computed and compared: unless it has float32 precision, MKL is used.
     """
     torch.set_float32_matmul_precision("high")
     made_by_intel = "GenuineIntel" in _cpu_info() or not sys.platform.startswith("linux")
@@ -94,7 +102,7 @@ def matmul_by_onednn() -> bool:
 
 @cache
 def _cpu_info() -> str:
-    """What Linux says of the processors; elsewhere nothing."""
+    """The content of /proc/cpuinfo; empty on other systems than Linux."""
     try:
         return Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -102,10 +110,12 @@ def _cpu_info() -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The largest number of bytes held so far: by tensors on a GPU, by this process on a CPU."""
+    """Peak memory in bytes: of the tensors on a GPU, of this process on a CPU (0 where that is unknown)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource  # not on every system, and only needed here
-
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,9 +1,8 @@
-"""Dropout (Srivastava et al. 2014) that does not spend its time on random numbers.
+"""Dropout (Srivastava et al. 2014) with cheap random numbers.
 
-On a CPU, drawing one Bernoulli variate per element takes longer than the layer it follows. Here eight elements
-share one 64-bit draw: each byte of it is one decision, so a probability is rounded to a multiple of 1/256, and the
-scale is taken from the rounded value to keep the expectation exact. The draws come from torch's generator, so
-`torch.manual_seed` governs them.
+On a CPU, drawing one Bernoulli variate per element takes longer than the layer before it. Here eight elements share
+one 64-bit random number, one byte each. The probability is rounded to a multiple of 1/256, and the scale follows the
+rounded value, so that the expectation is exact. The numbers come from torch's generator (`torch.manual_seed`).
 """
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 
 
 def scaled_mask(like: Tensor, p: float) -> Tensor:
-    """A tensor shaped as `like`: 0 with probability `p`, else 1/(1-p)."""
+    """A tensor of the shape of `like`: each element is 0 with probability `p`, else 1/(1-p)."""
     n = like.numel()
     draws = torch.empty((n + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
     dropped = max(1, min(255, round(p * 256)))
@@ -21,7 +20,7 @@ def scaled_mask(like: Tensor, p: float) -> Tensor:
 
 
 class Dropout(nn.Module):
-    """Zero elements with probability `p` in training and scale the others by 1/(1-p)."""
+    """In training, set elements to zero with probability `p` and scale the others by 1/(1-p)."""
 
     def __init__(self, p: float) -> None:
         super().__init__()

@@ -1,9 +1,10 @@
-"""The output layer and its loss in one: softmax cross-entropy over a large vocabulary, without keeping the logits.
+"""The output layer fused with softmax cross-entropy, which never holds the logits of a whole batch.
 
-The logits of a batch are the largest tensor of a translation model. Here they exist for a chunk of tokens at a
-time: each chunk is projected, its loss and its gradient with respect to the hidden states and the output matrix
-are taken at once, and the chunk is forgotten. Label smoothing as in Szegedy et al. 2016, spread over the
-whole vocabulary.
+The logits of a batch are the largest tensor of a translation model. Here they exist for one chunk of tokens at a
+time: the chunk is projected, its loss and its gradients with respect to the hidden states and the output matrix are
+computed, and its logits are freed. Label smoothing (Szegedy et al. 2016) is spread over the whole vocabulary.
+
+Shape letters: N tokens, D hidden units, V vocabulary.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK_BYTES = 32 << 20  # of logits at a time: large enough for full-speed products
+CHUNK_BYTES = 32 << 20  # of logits per chunk: large enough for matrix products at full speed
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

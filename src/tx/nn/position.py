@@ -1,7 +1,7 @@
-"""Positions: the sinusoids of "Attention Is All You Need" (Vaswani et al. 2017), in both layouts in use.
+"""Sinusoidal position encodings (Vaswani et al. 2017), in both layouts in use.
 
-The paper interleaves sine and cosine; the authors' own library (tensor2tensor) and those that followed it put all
-sines first, then all cosines, and space the frequencies a little wider.
+The paper interleaves sines and cosines. The authors' library, tensor2tensor, and its successors put all sines first,
+then all cosines, and space the frequencies slightly wider.
 """
 
 import math
@@ -16,7 +16,7 @@ def sinusoids(n: int, d_model: int, layout: str = "interleaved", start: int = 0)
     "interleaved", the paper's formula: `[p, 2i] = sin(p / 10000^(2i/d))`, `[p, 2i+1] = cos(p / 10000^(2i/d))`.
     "concatenated", tensor2tensor's: `[p, i] = sin(p w_i)`, `[p, d/2+i] = cos(p w_i)`, `w_i = 10000^(-i/(d/2-1))`.
     """
-    # A model is checked there; `arange` would import torch's compiler.
+    # On the device `meta` only shapes are checked, and there `arange` would import torch's compiler.
     if torch.get_default_device().type == "meta":
         return torch.empty(n, d_model)
     half = d_model // 2

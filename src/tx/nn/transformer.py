@@ -1,4 +1,4 @@
-"""What every layer of a Transformer is made of beside attention (Vaswani et al. 2017)."""
+"""The parts of a Transformer layer other than attention (Vaswani et al. 2017): residuals and feed-forward."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -14,7 +14,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F
 
 
 class Residual(nn.Module):
-    """A sublayer's frame: `x + dropout(f(norm(x)))` (pre) or `norm(x + dropout(f(x)))` (post)."""
+    """A residual connection around f: `x + dropout(f(norm(x)))` (pre) or `norm(x + dropout(f(x)))` (post)."""
 
     def __init__(self, d_model: int, dropout: float, norm: Literal["pre", "post"] = "pre") -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Residual(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two products with a non-linearity between them, the same at every position."""
+    """The position-wise feed-forward layer: two linear layers with a non-linearity between them."""
 
     def __init__(self, d_model: int, d_ff: int, activation: Activation, dropout: float = 0.0) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from torch import Tensor
 from tx.decode.sampling import Sampling
 from tx.decode.search import Hypothesis, beam_search, greedy_search
 from tx.models import whisper
-from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
+from tx.nn.device import prepare_device
 from tx.package.hf_folder import HfFolder
 from tx.speech.features import HOP, Audio, log_mel
 from tx.speech.transcribe.decoding import DecodingResult, Options, decode_with_fallback
@@ -151,9 +151,6 @@ class NativeEngine:
 
 def open_native(folder: HfFolder, tokenizer: WhisperTokenizer, device: str, threads: int) -> NativeEngine:
     """The engine for the model in `folder`: in float32 on a CPU, in float16 on a GPU."""
-    set_threads(threads)
-    keep_freed_memory()
-    prefer_fast_matmul()
-    chosen = choose_device(device)
+    chosen = prepare_device(device, threads)
     dtype = torch.float16 if chosen.type == "cuda" else torch.float32
     return NativeEngine(whisper.load(folder, chosen, dtype), tokenizer)

@@ -33,7 +33,7 @@ MAX_VECTORS = 200_000  # of a package: its first, which are the most frequent
 SAMPLES = 3  # sentences shown at each validation
 
 
-def fit_codebook(
+def fit_word_encoder(
     config: RunConfig,
     sentences: Sequence[TaggedSentence],
     vectors: WordVectors | None,
@@ -93,7 +93,7 @@ def types_of(sentences: Sequence[TaggedSentence]) -> list[str]:
 
 def build_model(
     config: RunConfig,
-    codebook: WordEncoder,
+    encoder: WordEncoder,
     train: Sequence[TaggedSentence],
     types: list[str],
     vectors: WordVectors | None,
@@ -102,10 +102,10 @@ def build_model(
     """A new model for these vocabularies, initialised from the seed, its words from the vectors."""
     architecture = load_architecture(config.arch)
     derived: dict[str, Any] = {
-        "vocab_size": len(codebook.tokenizer),
-        "n_words": len(codebook.lexicon),
-        "n_trained": 1 + max(codebook.lexicon.id(word) for s in train for word in s.words),
-        "n_characters": len(codebook.characters),
+        "vocab_size": len(encoder.tokenizer),
+        "n_words": len(encoder.lexicon),
+        "n_trained": 1 + max(encoder.lexicon.id(word) for s in train for word in s.words),
+        "n_characters": len(encoder.characters),
         "types": types,
     }
     if vectors is not None:
@@ -113,7 +113,7 @@ def build_model(
     torch.manual_seed(config.seed)
     model: Any = architecture.Model(architecture.Config(**config.model | derived))
     if vectors is not None:
-        model.reader.start(initial_words(codebook.lexicon, vectors))
+        model.reader.load_embeddings(initial_words(encoder.lexicon, vectors))
     return model.to(device)  # type: ignore[no-any-return]
 
 
@@ -136,9 +136,9 @@ class Validation:
     """F1 of the entities found in the validation sentences, and the loss of their tags."""
 
     def __init__(
-        self, model: nn.Module, codebook: WordEncoder, valid: Sequence[TaggedSentence], batch_size: int
+        self, model: nn.Module, encoder: WordEncoder, valid: Sequence[TaggedSentence], batch_size: int
     ) -> None:
-        self.tagger, self.valid, self.batch_size = Tagger(model, codebook), valid, batch_size
+        self.tagger, self.valid, self.batch_size = Tagger(model, encoder), valid, batch_size
         ids = {tag: id for id, tag in enumerate(self.tagger.tags)}
         self.ids = [[ids[tag] for tag in s.tags] for s in valid]
 
@@ -170,22 +170,22 @@ def set_up(
     train, valid = open_data(config, listener.info)
     types = types_of([*train, *valid])
     vectors = open_vectors(config.data.embeddings) if config.data.embeddings else None
-    codebook = (
-        fit_codebook(config, train, vectors, listener.info) if saved is None else open_word_encoder(saved)
+    encoder = (
+        fit_word_encoder(config, train, vectors, listener.info) if saved is None else open_word_encoder(saved)
     )
-    model = build_model(config, codebook, train, types, vectors, device)
+    model = build_model(config, encoder, train, types, vectors, device)
     batch_size = config.train.batch_size
-    validation = Validation(model, codebook, valid, batch_size)
+    validation = Validation(model, encoder, valid, batch_size)
     ids = {tag: id for id, tag in enumerate(validation.tagger.tags)}
     tags = [[ids[tag] for tag in s.tags] for s in train]
     return TrainingSetup(
         tokenizers={
-            "tokenizer": codebook.tokenizer,
-            "characters": codebook.characters,
-            "words": codebook.lexicon,
+            "tokenizer": encoder.tokenizer,
+            "characters": encoder.characters,
+            "words": encoder.lexicon,
         },
         model=model,
-        sampler=TagSampler(codebook, [s.words for s in train], tags, batch_size, config.seed),
+        sampler=TagSampler(encoder, [s.words for s in train], tags, batch_size, config.seed),
         evaluate=validation,
         report={
             "files": [{"name": Path(path).name, "sha256": sha256(Path(path))} for path in config.data.train],
