@@ -288,7 +288,7 @@ def test_a_package_of_parts_that_do_not_fit_is_refused(tmp_path: Path) -> None:
     model = random_model("lstm")
     with torch.no_grad():
         model.output_bias[3] = float("nan")
-    with pytest.raises(TxError, match=r"output_bias in .* holds values that are not finite"):
+    with pytest.raises(TxError, match=r"output_bias in .* has values that are not finite"):
         open_language_model(keep(tmp_path / "nan", model))
 
 

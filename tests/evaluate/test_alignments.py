@@ -143,7 +143,7 @@ class Turning(nn.Module):
                 weights[row, t, n] += 0.1
         for number, module in enumerate(self.watched):
             scale = 1.0 if number == 0 else 0.5  # the mean over layers and heads keeps who looks where
-            module.show((weights * scale)[:, None].expand(-1, 3, -1, -1))
+            module.record((weights * scale)[:, None].expand(-1, 3, -1, -1))
         return torch.zeros(*batch.tgt_in.shape, self.n - 1)
 
 
@@ -231,7 +231,7 @@ def test_bounds_of_the_error_rate(seed: int) -> None:
     chance = np.random.default_rng(seed)
     draw = lambda n: {(int(s), int(t)) for s, t in chance.integers(0, 6, (n, 2))}  # noqa: E731
     sure = [draw(5) for _ in range(4)]
-    wanted = [Gold(set(extract_alignment), set(extract_alignment)) for links in sure]
+    wanted = [Gold(set(links), set(links)) for links in sure]
     assert score_alignments(sure, wanted).error_rate == 0
     assert score_alignments([set()] * 4, wanted).error_rate == 1
     found = [draw(4) for _ in range(4)]

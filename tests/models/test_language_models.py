@@ -216,14 +216,14 @@ def test_a_transformer_reads_no_more_than_its_context() -> None:
     model = model_of("transformer")
     ids = torch.zeros(1, model.config.max_len, dtype=torch.long)
     _, state = model.feed(ids, model.start(1))
-    with pytest.raises(TxError, match="13 tokens do not fit into the model's context of 12"):
+    with pytest.raises(TxError, match="13 tokens do not fit into the model's context window of 12"):
         model.step(ids[:, 0], state)
 
 
 def test_widths_that_do_not_work_out_are_told() -> None:
     for arch, settings, message in [
         ("transformer_lm", {"d_model": 10, "n_heads": 4}, "a d_model of 10 is not a multiple of n_heads, 4"),
-        ("transformer_lm", {"d_model": 9, "n_heads": 3, "positions": "sinusoids"}, "odd"),
+        ("transformer_lm", {"d_model": 9, "n_heads": 3, "positions": "sinusoids"}, "even"),
         ("rnn_lm", {"d_model": 9, "d_embedding": 8, "tie_embeddings": True}, "cannot share embeddings"),
     ]:
         with pytest.raises(TxError, match=message):
