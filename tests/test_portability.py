@@ -26,7 +26,7 @@ for owner, names in ((os, ["fork", "sched_getaffinity", "O_NOFOLLOW", "O_NONBLOC
 import tx
 
 def by_tx(error):
-    """Whether the import that failed stands in tx, not in a library of an extra."""
+    # whether the import that failed is in tx, not in a library of an extra
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     files = [file for file in files if not file.startswith("<")]
     return bool(files) and files[-1].startswith(tx.__path__[0])
@@ -37,8 +37,9 @@ for module in pkgutil.walk_packages(tx.__path__, "tx.", onerror=lambda name: Non
         continue
     try:
         importlib.import_module(module.name)
-    except ModuleNotFoundError:
-        pass  # a library of an extra
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("tx"):
+            failed.append(f"{module.name}: {error!r}")  # else the library of an extra
     except Exception as error:
         if by_tx(error):
             failed.append(f"{module.name}: {error!r}")
