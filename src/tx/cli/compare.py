@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from tx.cli import console
 from tx.config.duration import format_duration
@@ -17,39 +17,24 @@ if TYPE_CHECKING:
 
 def compare(
     names: Annotated[
-        list[str], typer.Argument(metavar="MODEL", help="Translation packages; the first is the baseline.")
+        list[str], Argument(metavar="MODEL", help="Translation packages; the first is the baseline.")
     ],
     test: Annotated[
-        list[str],
-        typer.Option(
-            "--test",
-            metavar="FILE",
-            help="The test set: --test SRC --test REF, and again for more references.",
-        ),
+        list[str], Option(metavar="FILE", help="The test set: --test SRC --test REF [--test REF]...")
     ],
     lengths: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N,N,...", help="Source lengths in words at which a new bucket begins, e.g. 8,12,16."
-        ),
+        str | None, Option(metavar="N,N,...", help="Source lengths in words that begin a bucket: 8,12,16.")
     ] = None,
     sentences: Annotated[
         int,
-        typer.Option(
-            metavar="N", min=0, help="Show the N lines on which the first and last model differ most."
-        ),
+        Option(metavar="N", min=0, help="Show the N lines on which the first and last model differ most."),
     ] = 0,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Plot BLEU by source length to FILE (.png, .svg)."
-        ),
+        Path | None, Option("--output", "-o", metavar="FILE", help="Plot BLEU by source length (.png, .svg).")
     ] = None,
     beam_size: Annotated[
         int | None,
-        typer.Option(
-            "--beam-size", "-b", metavar="N", min=1, max=1000, help="Beam size of all models; 1: greedy."
-        ),
+        Option("--beam-size", "-b", metavar="N", min=1, max=1000, help="Beam size of all models; 1: greedy."),
     ] = None,
     device: console.Device = "auto",
     threads: console.Threads = 0,
@@ -109,17 +94,20 @@ def _or_dash(value: float | None, form: str) -> str:
 
 
 def _print_systems(systems: Sequence["System"]) -> None:
-    columns = ["model", "parameters", "training", "steps", "tokens/s", "sentences/s", "beam"]
-    columns += ["BLEU", "p", "chrF", "p of chrF"]
     rows = []
     for system in systems:
-        row = [system.name, f"{system.parameters:,}"]
-        row += ["-" if system.train_seconds is None else format_duration(system.train_seconds)]
-        row += [_or_dash(system.steps, ","), _or_dash(system.tokens_per_s, ",.0f")]
-        row += [f"{system.sentences_per_s:,.1f}", str(system.beam_size)]
+        training = "-" if system.train_seconds is None else format_duration(system.train_seconds)
+        row = [system.name, f"{system.parameters:,}", training, _or_dash(system.steps, ",")]
+        row += [
+            _or_dash(system.tokens_per_s, ",.0f"),
+            f"{system.sentences_per_s:,.1f}",
+            str(system.beam_size),
+        ]
         for score in system.scores:
             row += [f"{score.value:.2f} ± {score.ci or 0:.2f}", _or_dash(score.p_value, ".3f")]
         rows.append(row)
+    columns = ["model", "parameters", "training", "steps", "tokens/s", "sentences/s", "beam"]
+    columns += ["BLEU", "p", "chrF", "p of chrF"]
     console.print_table(columns, rows, optional=["steps", "beam", "tokens/s"])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-import typer
+from typer import Argument, Context, Option
 
 from tx.cli import console
 from tx.cli.pipe import json_line, line_batches
@@ -19,71 +19,54 @@ WITH_MODEL = {"files", "model", "as_json", "quiet"}  # the parameters that apply
 
 
 def score(
-    context: typer.Context,
+    context: Context,
     files: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="REF",
-            help="Reference files, one for each reference. With -m: SRC TGT, or files of text.",
-            show_default=False,
-        ),
+        list[str] | None, Argument(metavar="REF", help="Reference files. With -m: SRC TGT, or files of text.")
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME",
-            help="Print log-probabilities instead: of TGT given SRC (translator), or of lines (language model).",
+        Option(
+            "--model", "-m", metavar="NAME", help="Print log-probabilities: of TGT given SRC, or of lines."
         ),
     ] = None,
     hyp: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--hyp", "-i", metavar="FILE", help="Hypotheses, instead of stdin; repeat to compare systems."
         ),
     ] = None,
     metric: Annotated[
         list[str],
-        typer.Option(
-            "--metric",
-            metavar="|".join((*METRICS, *RATES)),
-            help="Metrics to compute; repeat, or separate by commas.",
+        Option(
+            metavar="|".join((*METRICS, *RATES)), help="Metrics to compute; repeat, or separate by commas."
         ),
     ] = ["bleu", "chrf"],  # noqa: B006
-    all_metrics: Annotated[bool, typer.Option("--all", help="Compute BLEU, chrF, chrF++ and TER.")] = False,
+    all_metrics: Annotated[bool, Option("--all", help="Compute BLEU, chrF, chrF++ and TER.")] = False,
     tokenize: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="sacreBLEU's tokenizer for BLEU: 13a, intl, zh, char, none, ..."),
+        str, Option(metavar="NAME", help="sacreBLEU's tokenizer for BLEU: 13a, intl, zh, char, none, ...")
     ] = "13a",
-    lowercase: Annotated[bool, typer.Option("--lowercase", help="Ignore case (TER always does).")] = False,
+    lowercase: Annotated[bool, Option("--lowercase", help="Ignore case (TER always does).")] = False,
     normalize: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(NORMALIZERS),
-            help="Text normaliser of WER and CER: Whisper's, which ignore case and punctuation.",
-        ),
+        str, Option(metavar="|".join(NORMALIZERS), help="Text normaliser for WER and CER.")
     ] = "none",
-    sentence: Annotated[bool, typer.Option("--sentence", help="Print the scores of each line.")] = False,
-    confidence: Annotated[
-        bool, typer.Option("--confidence", help="Add 95% confidence intervals by bootstrap resampling.")
-    ] = False,
+    sentence: Annotated[bool, Option("--sentence", help="Print the scores of each line.")] = False,
+    confidence: Annotated[bool, Option("--confidence", help="Add 95% confidence intervals.")] = False,
     paired: Annotated[
         Literal["bootstrap", "randomization", "none"],
-        typer.Option(help="Paired significance test of each further system against the first."),
+        Option(help="Paired significance test of each further system against the first."),
     ] = "bootstrap",
     n_bootstrap: Annotated[
         int | None,
-        typer.Option(
+        Option(
             min=2,
             metavar="N",
             show_default="1000; 10000",
-            help="Number of bootstrap resamples, or of randomization trials.",
+            help="Number of resamples or trials.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=1, help="Random seed of the resampling.")] = SEED,
-    width: Annotated[int, typer.Option("--width", "-w", min=0, max=20, help="Number of decimals.")] = 2,
-    score_only: Annotated[bool, typer.Option("--score-only", help="Print only the numbers.")] = False,
+    seed: Annotated[int, Option(min=1, help="Random seed of the resampling.")] = SEED,
+    width: Annotated[int, Option("--width", "-w", min=0, max=20, help="Number of decimals.")] = 2,
+    score_only: Annotated[bool, Option("--score-only", help="Print only the numbers.")] = False,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -148,7 +131,7 @@ def score(
         _print_results(results, width)
 
 
-def _check_applies(context: typer.Context) -> None:
+def _check_applies(context: Context) -> None:
     """Raise UsageError for an option on the command line that does not apply with --model."""
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
@@ -213,18 +196,16 @@ def _print_results(results: dict[str, list[Score]], width: int) -> None:
     def number(value: float | None, decimals: int = width) -> str:
         return "-" if value is None else f"{value:.{decimals}f}"
 
-    columns = ["system", "metric", "score", "mean", "± 95%", "p", "signature"]
     rows = [
-        [name, s.name, number(s.value), number(s.mean), number(s.ci), number(s.p_value, 4), s.signature]
+        (name, s.name, number(s.value), number(s.mean), number(s.ci), number(s.p_value, 4), s.signature)
         for name, scores in results.items()
         for s in scores
     ]
     on_terminal = sys.stdout.isatty()
-    shown = [i for i in range(len(columns)) if any(row[i] != "-" for row in rows)]
-    shown = shown[len(results) == 1 : -1 if on_terminal else None]
-    console.print_table(
-        [columns[i] for i in shown], [[row[i] for i in shown] for row in rows], optional=["mean"]
-    )
+    table = list(zip(("system", "metric", "score", "mean", "± 95%", "p", "signature"), *rows, strict=True))
+    shown = [column for column in table if set(column[1:]) != {"-"}]
+    header, *cells = zip(*shown[len(results) == 1 : -1 if on_terminal else None], strict=True)
+    console.print_table(header, cells, optional=["mean"])
     if on_terminal:
         for name, signature in dict.fromkeys((row[1], row[-1]) for row in rows):
             print(f"{name}|{signature}")  # noqa: T201

@@ -7,8 +7,7 @@ downloaded or printed.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,26 +145,6 @@ def _check_tokenizer(name: str, known: Iterable[str]) -> None:
             )
 
 
-def _stripped(lines: Lines) -> list[str]:
-    return [line.rstrip() for line in lines]  # as the command `sacrebleu` does
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Set sacreBLEU's seed, which it reads from the environment only; its paired tests treat 0 as no seed."""
-    if seed < 1:
-        raise UsageError(f"the seed is {seed}, but must be 1 or more", "omit it for sacreBLEU's default")
-    before = os.environ.get("SACREBLEU_SEED")
-    os.environ["SACREBLEU_SEED"] = str(seed)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SACREBLEU_SEED"]
-        else:
-            os.environ["SACREBLEU_SEED"] = before
-
-
 def _score(result: Any, scorer: "Metric") -> Score:
     """The score of a result of sacreBLEU, with what BLEU and TER are computed from."""
     details: dict[str, Any] = {}
@@ -176,6 +155,15 @@ def _score(result: Any, scorer: "Metric") -> Score:
         details = {"edits": result.num_edits, "ref_len": result.ref_length}
     signature = str(scorer.get_signature())  # complete only after scoring
     return Score(result.name, float(result.score), signature, details=details)
+
+
+def _prepared(systems: Mapping[str, Lines], refs: Sequence[Lines]) -> tuple[list[list[str]], list[list[str]]]:
+    """The checked lines of systems and references, without trailing white space, as the command `sacrebleu` reads."""
+    if isinstance(refs, str) or not isinstance(refs, Sequence):
+        raise TypeError(f"the references: expected a list of lists of lines, got {type(refs).__name__}")
+    check(systems, {f"reference {number}": ref for number, ref in enumerate(refs, 1)})
+    hyps, refs = ([[line.rstrip() for line in lines] for lines in side] for side in (systems.values(), refs))
+    return hyps, refs
 
 
 def corpus_scores(
@@ -194,8 +182,7 @@ def corpus_scores(
     Tests for Machine Translation Evaluation"). `tokenize` applies to BLEU only, `lowercase` to BLEU and chrF. Raises
     as `check` does, and UsageError for an unknown metric or tokenizer.
     """
-    check({"the hypotheses": hyp}, _numbered(refs))
-    hyp, refs = _stripped(hyp), [_stripped(ref) for ref in refs]
+    (hyp,), refs = _prepared({"the hypotheses": hyp}, refs)
     scores = []
     for name in metrics:
         scorer = _scorer(name, refs, tokenize, lowercase)
@@ -203,7 +190,7 @@ def corpus_scores(
         if n_bootstrap > 1:
             # A paired test of the baseline alone: `corpus_score` can resample as well, but its TER fails on a sample
             # of nothing but blank lines.
-            ((resampled,),) = _paired_test({"": hyp}, {name: scorer}, "bs", n_bootstrap, 0, seed).values()
+            (resampled,) = _paired_test([hyp], scorer, "bootstrap", n_bootstrap, 0, seed)
             score = replace(resampled, details=score.details)
         scores.append(score)
     return scores
@@ -216,10 +203,11 @@ def sentence_scores(
 
     Raises as `corpus_scores` does.
     """
-    check({"the hypotheses": hyp}, _numbered(refs))
+    (hyp,), refs = _prepared({"the hypotheses": hyp}, refs)
     scorer = _scorer(metric, None, tokenize, lowercase, sentence=True)
-    rows = zip(_stripped(hyp), *map(_stripped, refs), strict=True)
-    return [_score(scorer.sentence_score(line, line_refs), scorer) for line, *line_refs in rows]
+    return [
+        _score(scorer.sentence_score(h, line_refs), scorer) for h, *line_refs in zip(hyp, *refs, strict=True)
+    ]
 
 
 def paired_scores(
@@ -245,46 +233,42 @@ def paired_scores(
         raise _unknown("test", test, TESTS)
     if len(systems) < 2:
         raise TxError("a paired test needs at least two systems", "score a single system without a test")
-    check(systems, _numbered(refs))
-    refs = [_stripped(ref) for ref in refs]
-    scorers = {name: _scorer(name, refs, tokenize, lowercase) for name in metrics}
-    kind, default = TESTS[test]
-    return _paired_test(systems, scorers, kind, n_samples or default, n_bootstrap, seed)
+    hyps, refs = _prepared(systems, refs)
+    scorers = (_scorer(name, refs, tokenize, lowercase) for name in metrics)
+    columns = [_paired_test(hyps, scorer, test, n_samples, n_bootstrap, seed) for scorer in scorers]
+    return {name: list(row) for name, row in zip(systems, zip(*columns, strict=True), strict=True)}
 
 
 def _paired_test(
-    systems: Mapping[str, Lines],
-    scorers: "dict[str, Metric]",
-    kind: str,
-    n_samples: int,
-    n_bootstrap: int,
-    seed: int,
-) -> dict[str, list[Score]]:
-    """Run sacreBLEU's paired test, "bs" or "ar", with the references cached in the scorers."""
+    hyps: Sequence[Lines], scorer: "Metric", test: str, n_samples: int, n_bootstrap: int, seed: int
+) -> list[Score]:
+    """Run sacreBLEU's paired test of systems against the first, with the references cached in the scorer."""
     from sacrebleu.significance import PairedTest
 
-    with _seeded(seed):
+    if seed < 1:  # sacreBLEU treats 0 as no seed
+        raise UsageError(f"the seed is {seed}, but must be 1 or more", "omit it for sacreBLEU's default")
+    kind, default = TESTS[test]
+    before = os.environ.get("SACREBLEU_SEED")
+    os.environ["SACREBLEU_SEED"] = str(seed)  # the only way to set it
+    try:
         signatures, columns = PairedTest(
-            [(name, _stripped(hyp)) for name, hyp in systems.items()],
-            scorers,
+            [(str(number), hyp) for number, hyp in enumerate(hyps)],
+            {"metric": scorer},
             references=None,
             test_type=kind,
-            n_samples=n_samples,
+            n_samples=n_samples or default,
             n_ar_confidence=n_bootstrap if kind == "ar" and n_bootstrap else -1,
         )()
-    scores: dict[str, list[Score]] = {name: [] for name in systems}
-    for metric, signature in signatures.items():
-        results: list[Any] = columns[metric]
-        for row, result in zip(scores.values(), results, strict=True):
-            mean, ci, p = (None if x is None else float(x) for x in (result.mean, result.ci, result.p_value))
-            row.append(Score(metric, float(result.score), str(signature), mean, ci, p))
+    finally:
+        del os.environ["SACREBLEU_SEED"]
+        os.environ |= {} if before is None else {"SACREBLEU_SEED": before}
+    ((name, signature),) = signatures.items()
+    scores = []
+    results: list[Any] = columns[name]
+    for result in results:
+        mean, ci, p = (None if x is None else float(x) for x in (result.mean, result.ci, result.p_value))
+        scores.append(Score(name, float(result.score), str(signature), mean, ci, p))
     return scores
-
-
-def _numbered(refs: Sequence[Lines]) -> dict[str, Lines]:
-    if isinstance(refs, str) or not isinstance(refs, Sequence):
-        raise TypeError(f"the references: expected a list of lists of lines, got {type(refs).__name__}")
-    return {f"reference {number}": ref for number, ref in enumerate(refs, 1)}
 
 
 def bleu(hyp: Lines, refs: Sequence[Lines], *, tokenize: str = "13a", lowercase: bool = False) -> Score:

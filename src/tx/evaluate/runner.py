@@ -1,7 +1,7 @@
 """Evaluating a model package on test data, by the function of its task."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -36,35 +36,24 @@ def run(
     that is the default of its task. An option that is None counts as not given. Raises UsageError for an option that
     does not apply to the task of the model, and TxError for data that cannot be read.
     """
-    package = find_model(model)
+    path = _default_model() if model is None else find_package(str(model), "")
+    is_hf_folder = not (path / MANIFEST).exists() and (path / "config.json").exists()
+    package = path if is_hf_folder else Package.open(path)
     task = package.task if isinstance(package, Package) else "speech"
     if task not in MODULES:
         raise UsageError(f"a {task} package cannot be evaluated", f"the tasks are {', '.join(MODULES)}")
     evaluate = import_module(f"tx.evaluate.{MODULES[task]}").evaluate
-    given = applicable(evaluate, task, options)
-    if "track" in inspect.signature(evaluate).parameters:
+    parameters = inspect.signature(evaluate).parameters
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in parameters or parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY:
+            raise UsageError(f"--{name.replace('_', '-')} does not apply to {task}", "omit it")
+    if "track" in parameters:
         given["track"] = track
     report: Report = evaluate(package, files, **given)
     if store and isinstance(package, Package):
         add_scores(package, report.records)
     return report
-
-
-def applicable(evaluate: Callable[..., Any], task: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given. Raises UsageError for one that is no keyword-only parameter of `evaluate`."""
-    given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        parameter = inspect.signature(evaluate).parameters.get(name)
-        if parameter is None or parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            raise UsageError(f"--{name.replace('_', '-')} does not apply to {task}", "omit it")
-    return given
-
-
-def find_model(model: str | Path | None) -> Package | Path:
-    """The package to evaluate, or the path of a Hugging Face folder."""
-    path = _default_model() if model is None else find_package(str(model), "")
-    is_hf_folder = not (path / MANIFEST).exists() and (path / "config.json").exists()
-    return path if is_hf_folder else Package.open(path)
 
 
 def _default_model() -> Path:

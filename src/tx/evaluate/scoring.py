@@ -45,8 +45,7 @@ def system_scores(
             column = paired_scores(systems, refs, [metric], tokenize=tokenize, **paired)
         else:
             column = {
-                name: corpus_scores(hyp, refs, [metric], tokenize=tokenize, **common)
-                for name, hyp in systems.items()
+                n: corpus_scores(systems[n], refs, [metric], tokenize=tokenize, **common) for n in systems
             }
         for name, row in column.items():
             scores[name] += row
@@ -64,10 +63,10 @@ def line_scores(
 ) -> list[tuple[Score, ...]]:
     """The scores of each line, in the order of `metrics`. The options are those of `system_scores`."""
     check_metrics(metrics, len(refs))
-    columns = [
-        sentence_rates(hyp, refs[0], metric, normalize=normalize, lowercase=lowercase)
-        if metric in RATES
-        else sentence_scores(hyp, refs, metric, tokenize=tokenize, lowercase=lowercase)
-        for metric in metrics
-    ]
+    columns = []
+    for metric in metrics:
+        if metric in RATES:
+            columns.append(sentence_rates(hyp, refs[0], metric, normalize=normalize, lowercase=lowercase))
+        else:
+            columns.append(sentence_scores(hyp, refs, metric, tokenize=tokenize, lowercase=lowercase))
     return list(zip(*columns, strict=True))

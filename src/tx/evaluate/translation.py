@@ -6,14 +6,13 @@ from pathlib import Path
 from tx.decode.translate import SearchOptions, open_translator
 from tx.errors import UsageError
 from tx.evaluate.alignment import read_gold, score_alignments
-from tx.evaluate.metrics import check, corpus_scores
+from tx.evaluate.metrics import N_BOOTSTRAP, Score, check, corpus_scores
 from tx.evaluate.report import Report, record
 from tx.package import Package
 from tx.text.lines import LineWriter, read_lines
 from tx.text.parallel import read_parallel
 
 COLUMNS = ("metric", "score", "95%", "signature")
-N_BOOTSTRAP = 1000
 
 
 def evaluate(
@@ -48,15 +47,11 @@ def evaluate(
         with writer:
             writer.write(hyps)
     warnings = check({"the translations": hyps}, dict(zip(files[1:], refs, strict=True)))
-    scores = [
-        *corpus_scores(hyps, refs, tokenize=tokenize, n_bootstrap=N_BOOTSTRAP),
-        *corpus_scores(hyps, refs, ["bleu"], tokenize=tokenize, lowercase=True, n_bootstrap=N_BOOTSTRAP),
-    ]
-    data = f"{Path(files[0]).name}, beam {decode.beam_size}"
-    records = [record(s.name, s.value, s.signature, data, s.ci) for s in scores]
-    rows = [(s.name, f"{s.value:.2f}", f"± {s.ci:.2f}", s.signature) for s in scores]
-    details = {"model": package.name, "lines": len(src), "scores": records}
-    return Report(records, details, COLUMNS, rows, warnings=warnings)
+    scores = corpus_scores(hyps, refs, tokenize=tokenize, n_bootstrap=N_BOOTSTRAP)
+    scores += corpus_scores(hyps, refs, ["bleu"], tokenize=tokenize, lowercase=True, n_bootstrap=N_BOOTSTRAP)
+    report = _report(package, src, scores, f"{Path(files[0]).name}, beam {decode.beam_size}")
+    report.warnings += warnings
+    return report
 
 
 def _evaluate_alignments(
@@ -74,17 +69,18 @@ def _evaluate_alignments(
     translator, _ = open_translator(package.path, device, threads)
     score = score_alignments(translator.align(src, tgt), wanted)
     signature = f"links:{score.n_links}|sure:{score.n_sure}|possible:{score.n_possible}"
-    values = {
-        "alignment precision": (100 * score.precision, None),
-        "alignment recall": (100 * score.recall, None),
-        "AER": (100 * score.error_rate, 100 * score.ci),
-    }
-    data = Path(gold).name
-    records = [record(name, value, signature, data, ci) for name, (value, ci) in values.items()]
-    rows = [
-        (name, f"{value:.2f}", "-" if ci is None else f"± {ci:.2f}", signature)
-        for name, (value, ci) in values.items()
+    scores = [
+        Score("alignment precision", 100 * score.precision, signature),
+        Score("alignment recall", 100 * score.recall, signature),
+        Score("AER", 100 * score.error_rate, signature, ci=100 * score.ci),
     ]
+    report = _report(package, src, scores, Path(gold).name)
+    report.notes += [f"{gold} counts words from {base}"] if base else []
+    return report
+
+
+def _report(package: Package, src: Sequence[str], scores: Sequence[Score], data: str) -> Report:
+    records = [record(s.name, s.value, s.signature, data, s.ci) for s in scores]
+    rows = [(s.name, f"{s.value:.2f}", "-" if s.ci is None else f"± {s.ci:.2f}", s.signature) for s in scores]
     details = {"model": package.name, "lines": len(src), "scores": records}
-    notes = [f"{gold} counts words from {base}"] if base else []
-    return Report(records, details, COLUMNS, rows, notes=notes)
+    return Report(records, details, COLUMNS, rows)
