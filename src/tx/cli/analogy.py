@@ -48,7 +48,6 @@ def analogy(
     quotes protect a word, and `2*king` weights it. The words of the sum are never part of the answer. The scores are
     cosines, or with --method mul ratios of products of cosines.
     """
-    console.set_quiet(quiet)
     from tx.vectors import open_vectors
     from tx.vectors.expression import Term, parse
 

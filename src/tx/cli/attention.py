@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.pipe import Sentence, one_line
 from tx.cli.plot import HTML, PageOutput, save
 from tx.errors import UsageError
@@ -24,17 +25,14 @@ def attention(
     source: Sentence = None,
     model: console.Model = None,
     tgt: Annotated[
-        str | None,
-        typer.Option(metavar="TRANSLATION", help="Force TRANSLATION instead of searching for one."),
+        str | None, option("TRANSLATION", "Force TRANSLATION instead of searching for one.")
     ] = None,
     kind: Annotated[
         Literal["cross", "encoder", "decoder"],
         typer.Option(help="Cross-attention, or self-attention of encoder or decoder."),
     ] = "cross",
-    layer: Annotated[
-        int | None, typer.Option(help="Layer, from 1; by default the mean of all layers.")
-    ] = None,
-    head: Annotated[int | None, typer.Option(help="Head, from 1; by default the mean of all heads.")] = None,
+    layer: Annotated[int | None, option("N", "Layer, from 1; by default the mean of all layers.")] = None,
+    head: Annotated[int | None, option("N", "Head, from 1; by default the mean of all heads.")] = None,
     rollout: Annotated[
         bool, typer.Option("--rollout", help="Show attention rollout: contributions through all layers.")
     ] = False,

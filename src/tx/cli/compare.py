@@ -53,7 +53,6 @@ def compare(
     Training time and tokens/s come from the log of the training run, if the package still contains it. Sentences/s is
     the speed of this translation without loading the model.
     """
-    console.set_quiet(quiet)
     if len(test) < 2:
         raise UsageError("a source and a reference are needed", "tx compare MODEL... --test SRC --test REF")
     if sentences and len(names) < 2:

@@ -66,7 +66,6 @@ def check(
     into windows of up to 30 s at the ends of cues. Durations are in seconds; the median and maximum length of the
     labels are in tokens of the model, or in characters without --model.
     """
-    console.set_quiet(quiet)
     from tx.speech.check import check_datasets
     from tx.speech.items import report_problems
 

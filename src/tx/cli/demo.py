@@ -7,18 +7,17 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.demo.corpus import generate, make_corpus, write_corpus
 from tx.errors import UsageError
 
 
 def demo(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Write the corpus to FOLDER.")
+        Path | None, option("FOLDER", "Write the corpus to FOLDER.", None, "--output", "-o")
     ] = None,
-    show: Annotated[
-        int | None, typer.Option(min=0, help="Print N sentence pairs, tab-separated, instead.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random numbers; the same on every machine.")] = 1,
+    show: Annotated[int | None, option("N", "Print N sentence pairs, tab-separated, instead.", min=0)] = None,
+    seed: Annotated[int, option("N", "Seed of the random numbers; the same on every machine.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a corpus in FOLDER.")] = False,
     quiet: console.Quiet = False,
 ) -> None:

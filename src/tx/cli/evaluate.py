@@ -102,7 +102,6 @@ def evaluate(
 
     The scores are stored in the package, with their signature and the name of the test set.
     """
-    console.set_quiet(quiet)
     options = {name: value for name, value in context.params.items() if name not in COMMON}
     from tx.evaluate.runner import run
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.pipe import Sentence, one_line
 from tx.package import find_package
 
@@ -16,12 +15,10 @@ if TYPE_CHECKING:
 def explain(
     source: Sentence = None,
     model: console.Model = None,
-    steps: Annotated[int, typer.Option(min=1, help="Number of decoding steps to show.")] = 5,
-    top: Annotated[
-        int, typer.Option(metavar="K", min=1, help="Most probable pieces to show at each step.")
-    ] = 5,
-    samples: Annotated[int, typer.Option(min=0, help="Number of translations to sample.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
+    steps: Annotated[int, option("N", "Number of decoding steps to show.", min=1)] = 5,
+    top: Annotated[int, option("K", "Most probable pieces to show at each step.", min=1)] = 5,
+    samples: Annotated[int, option("N", "Number of translations to sample.", min=0)] = 3,
+    seed: Annotated[int, option("N", "Seed of the random numbers.", min=0)] = 1,
     as_json: console.Json = False,
     device: console.Device = "auto",
     quiet: console.Quiet = False,

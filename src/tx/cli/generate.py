@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.pipe import SAMPLING, Seed, TopK, TopP, json_line, line_batches, sampling
 from tx.errors import UsageError
 from tx.package import find_package
@@ -27,41 +28,30 @@ def generate(
     ] = None,
     model: console.Model = None,
     length: Annotated[
-        int, typer.Option(min=1, help="Maximum number of new tokens (for a character model, characters).")
+        int, option("N", "Maximum number of new tokens (for a character model, characters).", min=1)
     ] = 300,
     samples: Annotated[
-        int, typer.Option("--samples", "-n", min=1, help="Number of continuations of each prompt.")
+        int, option("N", "Number of continuations of each prompt.", None, "--samples", "-n", min=1)
     ] = 1,
     stop: Annotated[
-        list[str] | None,
-        typer.Option(metavar="STRING", help=r"Stop before STRING, repeatable; \n is a newline."),
+        list[str] | None, option("STRING", r"Stop before STRING, repeatable; \n is a newline.")
     ] = None,
     next: Annotated[
         int | None,
-        typer.Option(
-            "--next", metavar="K", min=1, help="List the K most probable next words instead of generating."
-        ),
+        option("K", "List the K most probable next words instead of generating.", None, "--next", min=1),
     ] = None,
     temperature: Annotated[
-        float,
-        typer.Option(
-            min=0, help="0: greedy; below 1 probable tokens are favoured.", rich_help_panel=SAMPLING
-        ),
+        float, option("X", "0: greedy; below 1 probable tokens are favoured.", SAMPLING, min=0)
     ] = 0.8,
     top_k: TopK = 0,
     top_p: TopP = 1.0,
     repetition_penalty: Annotated[
-        float,
-        typer.Option(
-            min=0.01,
-            help="Above 1 tokens already in the text become less probable.",
-            rich_help_panel=SAMPLING,
-        ),
+        float, option("X", "Above 1 tokens already in the text become less probable.", SAMPLING, min=0.01)
     ] = 1.0,
     seed: Seed = 1,
     as_json: console.Json = False,
     device: Annotated[
-        str, typer.Option(metavar="cpu|cuda|cuda:N", help="Device; a GPU is faster for large models only.")
+        str, option("cpu|cuda|cuda:N", "Device; a GPU is faster for large models only.")
     ] = "cpu",
     quiet: console.Quiet = False,
 ) -> None:

@@ -42,7 +42,6 @@ def import_(
     A faulty row (too few numbers, a duplicate word, not UTF-8, not a number) is reported with its line. Pickles are
     refused.
     """
-    console.set_quiet(quiet)
     from tx.vectors.formats import import_vectors
 
     n_warnings = 0

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.config.schema import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS
 from tx.errors import UsageError, did_you_mean
 from tx.package import Package, best_score, find_package, get_default, list_packages, set_default
@@ -146,7 +147,7 @@ def average(
         list[str],
         typer.Argument(metavar="NAME", help="Packages with the same architecture, usually of one recipe."),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="Package to write.")],
+    output: Annotated[str, option("NAME", "Package to write.", None, "--output", "-o")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing package.")] = False,
 ) -> None:
     """Average the weights of packages that have the same configuration and tokenizer.

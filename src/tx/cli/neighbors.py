@@ -32,7 +32,6 @@ def neighbors(
 
     With the name of any other tx model, its embeddings are searched: `tx neighbors Haus -m de-en`.
     """
-    console.set_quiet(quiet)
     if word and len(word) > 1:
         raise UsageError(
             f"expected one word, got {len(word)}: {' '.join(word)}",

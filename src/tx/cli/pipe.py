@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.errors import TxError, UsageError
 from tx.text.lines import available_lines, open_input
 
@@ -22,32 +23,23 @@ SAMPLING = "Sampling"  # the panel of the help page
 Files = Annotated[
     list[str] | None, typer.Argument(metavar="FILE", help="Text files, plain or .gz; by default stdin.")
 ]
-Input = Annotated[str, typer.Option("--input", "-i", metavar="FILE", help="Read FILE; - is stdin.")]
-Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE; - is stdout.")]
+Input = Annotated[str, option("FILE", "Read FILE; - is stdin.", None, "--input", "-i")]
+Output = Annotated[str, option("FILE", "Write to FILE; - is stdout.", None, "--output", "-o")]
 Sentence = Annotated[
     str | None,
     typer.Argument(metavar="[SENTENCE]", help="Source sentence; by default the first line of stdin."),
 ]
 TopK = Annotated[
     int | None,
-    typer.Option(
-        metavar="K",
-        min=0,
-        help="Sample from the K most probable tokens; 0: from all.",
-        rich_help_panel=SAMPLING,
-    ),
+    option("K", "Sample from the K most probable tokens; 0: from all.", SAMPLING, min=0),
 ]
 TopP = Annotated[
     float | None,
-    typer.Option(
-        metavar="P",
-        min=0,
-        max=1,
-        help="Sample from the most probable tokens that together have probability P.",
-        rich_help_panel=SAMPLING,
+    option(
+        "P", "Sample from the most probable tokens that together have probability P.", SAMPLING, min=0, max=1
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of the random numbers.", rich_help_panel=SAMPLING)]
+Seed = Annotated[int | None, option("N", "Seed of the random numbers.", SAMPLING)]
 
 
 def sampling(**given: float | None) -> "Sampling":

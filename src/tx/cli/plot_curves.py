@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.plot import Output, save
 from tx.errors import UsageError, did_you_mean
 
@@ -24,9 +25,9 @@ def curves(
     ],
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="loss|bpc|ppl|bleu|f1|wer|cer",
-            help="Metric to plot, repeatable; by default the loss, and BLEU, F1 or WER if measured.",
+        option(
+            "loss|bpc|ppl|bleu|f1|wer|cer",
+            "Metric to plot, repeatable; by default the loss, and BLEU, F1 or WER if measured.",
         ),
     ] = None,
     by: Annotated[Literal["steps", "minutes"], typer.Option(help="Unit of the x-axis.")] = "steps",

@@ -40,14 +40,10 @@ def map_(
     A picture shows every point, and a label for each word that has room for one; the terminal shows the words on a
     coarse grid. t-SNE needs scikit-learn: pip install 'tx[tsne]'.
     """
-    console.set_quiet(quiet)
     from tx.inspect.vectors import frequent_rows, map_words
-    from tx.plots.figure import check_path
     from tx.plots.wordmap import draw_map, text_map
     from tx.vectors import open_vectors
 
-    if output:
-        check_path(output)
     vectors = open_vectors(model, side)
     rows = list(dict.fromkeys(map(vectors.row, words))) if words else frequent_rows(vectors, top)
     word_map = map_words(vectors, rows, method, seed)

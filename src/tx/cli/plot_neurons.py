@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.plot import HTML, PageOutput, save
 from tx.errors import UsageError, did_you_mean
 from tx.package import find_package
@@ -24,19 +25,15 @@ RANKED, SHOWN = 20_000, 1500  # characters to rank units by, and to show
 def neurons(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Text file; - is stdin.")],
     model: console.Model = None,
-    unit: Annotated[
-        str | None, typer.Option(metavar="LAYER:N", help="Colour the text by this unit, counted from 1:1.")
-    ] = None,
+    unit: Annotated[str | None, option("LAYER:N", "Colour the text by this unit, counted from 1:1.")] = None,
     track: Annotated[
-        str | None,
-        typer.Option(metavar="PROPERTY", help="Colour the text by the unit that follows PROPERTY best."),
+        str | None, option("PROPERTY", "Colour the text by the unit that follows PROPERTY best.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of units to list for each property.")] = 1,
+    top: Annotated[int, option("N", "Number of units to list for each property.", min=1)] = 1,
     length: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help=f"Characters to show (default {SHOWN:,}), or to rank units by (default {RANKED:,}).",
+        option(
+            "N", f"Characters to show (default {SHOWN:,}), or to rank units by (default {RANKED:,}).", min=1
         ),
     ] = None,
     output: PageOutput = None,

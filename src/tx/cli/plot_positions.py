@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.plot import Output, save
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ _BARS = 48  # columns of the terminal for a similarity of 1, in all layouts toge
 
 
 def positions(
-    d_model: Annotated[int, typer.Option(min=2, help="Width of the model, an even number.")] = 512,
-    length: Annotated[int, typer.Option(min=2, max=10_000, help="Number of positions.")] = 20,
+    d_model: Annotated[int, option("N", "Width of the model, an even number.", min=2)] = 512,
+    length: Annotated[int, option("N", "Number of positions.", min=2, max=10_000)] = 20,
     layout: Annotated[
         Literal["interleaved", "concatenated"] | None,
         typer.Option(help="Layout of sines and cosines; by default both."),

@@ -43,15 +43,11 @@ def vectors(
     cell is at +1 or -1. A sum is shown below its terms, and below it the word nearest to it. Without colours, `=` and
     `-` are negative, `+` and `#` positive.
     """
-    console.set_quiet(quiet)
     from tx.inspect.vectors import component_scale, component_strips
-    from tx.plots.figure import check_path
     from tx.plots.strips import draw_strips
     from tx.vectors import open_vectors
     from tx.vectors.expression import parse
 
-    if output:
-        check_path(output)
     opened = open_vectors(model, side)
     scale = 1.0 if raw else component_scale(opened)
     groups = component_strips(opened, [parse(text, opened) for text in _join_sums(words)], scale)

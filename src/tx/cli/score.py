@@ -88,7 +88,6 @@ def score(
     are printed on stderr. The text is tokenized again, perhaps not into the tokens that `tx translate` generated, so
     the log-probability of a translation may differ from the one reported there.
     """
-    console.set_quiet(quiet)
     if model is not None:
         _check_applies(context)
         _print_likelihoods(model, files or [], as_json)

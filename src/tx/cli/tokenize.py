@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.pipe import BATCH, Files, Input, Output, input_paths
 from tx.errors import TxError, UsageError
 from tx.package import find_package, load_package
@@ -24,12 +25,9 @@ def tokenize(
     ids: Annotated[bool, typer.Option("--ids", help="Print ids instead of pieces.")] = False,
     side: Side = None,
     sample: Annotated[
-        float,
-        typer.Option(
-            metavar="ALPHA", min=0, max=1, help="Subword regularization: BPE-dropout, or unigram sampling."
-        ),
+        float, option("ALPHA", "Subword regularization: BPE-dropout, or unigram sampling.", min=0, max=1)
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 1,
+    seed: Annotated[int, option("N", "Seed of --sample.")] = 1,
     input: Input = "-",
     output: Output = "-",
     quiet: console.Quiet = False,

@@ -81,7 +81,6 @@ def train(
     For two files a recipe is chosen by their size. The first Ctrl-C finishes the step and saves.
     `tx train RECIPE --help` shows what concerns a recipe alone, with the values that it sets.
     """
-    console.set_quiet(quiet)
     words, given = what or [], collect_flags(flags)
     if not output and not dry_run:
         raise UsageError("where to? no package is named", "name one with -o NAME")

@@ -141,7 +141,6 @@ def transcribe(
     Hugging Face format can be used. Without --language, the language is detected from the first speech of each file.
     Silence, hum and hiss are not transcribed; in music and noise, --activity silero detects speech more reliably.
     """
-    console.set_quiet(quiet)
     if as_json and format not in (None, "json"):
         raise UsageError(f"--json and --format {format} are two formats", "omit one of them")
     if not files and not check:

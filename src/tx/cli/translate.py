@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.pipe import SAMPLING, Files, Input, Output, Seed, TopK, TopP, json_line, line_batches, sampling
 from tx.errors import TxError, UsageError
 from tx.package import find_package
@@ -25,45 +26,26 @@ def translate(
     input: Input = "-",
     output: Output = "-",
     beam_size: Annotated[
-        int | None,
-        typer.Option(
-            "--beam-size", "-b", min=1, max=1000, help="Beam size; 1: greedy search.", rich_help_panel=SEARCH
-        ),
+        int | None, option("N", "Beam size; 1: greedy search.", SEARCH, "--beam-size", "-b", min=1, max=1000)
     ] = None,
     n_best: Annotated[
-        int,
-        typer.Option(
-            "--n-best", "-n", min=1, help="Translations of each line, best first.", rich_help_panel=SEARCH
-        ),
+        int, option("N", "Translations of each line, best first.", SEARCH, "--n-best", "-n", min=1)
     ] = 1,
     length_penalty: Annotated[
-        float | None,
-        typer.Option(min=0, help="Divide scores by the length to the power of X.", rich_help_panel=SEARCH),
+        float | None, option("X", "Divide scores by the length to the power of X.", SEARCH, min=0)
     ] = None,
     max_len_ratio: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="Limit a translation to X pieces per source piece ...", rich_help_panel=SEARCH
-        ),
+        float | None, option("X", "Limit a translation to X pieces per source piece ...", SEARCH, min=0)
     ] = None,
-    max_len_extra: Annotated[
-        int | None, typer.Option(min=0, help="... plus N pieces.", rich_help_panel=SEARCH)
-    ] = None,
+    max_len_extra: Annotated[int | None, option("N", "... plus N pieces.", SEARCH, min=0)] = None,
     prefix: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Begin the translation of line i with line i of FILE.",
-            rich_help_panel=SEARCH,
-        ),
+        str | None, option("FILE", "Begin the translation of line i with line i of FILE.", SEARCH)
     ] = None,
     sample: Annotated[
-        bool,
-        typer.Option("--sample", help="Sample each token instead of searching.", rich_help_panel=SAMPLING),
+        bool, option("", "Sample each token instead of searching.", SAMPLING, "--sample")
     ] = False,
     temperature: Annotated[
-        float | None,
-        typer.Option(min=0.01, help="Below 1 probable tokens are favoured.", rich_help_panel=SAMPLING),
+        float | None, option("X", "Below 1 probable tokens are favoured.", SAMPLING, min=0.01)
     ] = None,
     top_k: TopK = None,
     top_p: TopP = None,
@@ -73,10 +55,7 @@ def translate(
     ] = False,
     alignments: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write word alignments to FILE, as 0-0 1-2; - is stdout (with -o or --json).",
-        ),
+        option("FILE", "Write word alignments to FILE, as 0-0 1-2; - is stdout (with -o or --json)."),
     ] = None,
     as_json: console.Json = False,
     device: console.Device = "auto",
