@@ -1,4 +1,4 @@
-"""A tiny Whisper with random weights, in a folder as transformers writes it: what it says is noise, but exact."""
+"""A tiny Whisper with random weights, in a folder as transformers writes it."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def write_tiny_whisper(
 ) -> Path:
     """Write model, settings and tokenizer to `folder`; `changes` go into generation_config.json.
 
-    With a larger `vocab_size` than the tokenizer's, the rest stands for nothing.
+    Ids beyond the tokenizer's, with a larger `vocab_size`, are unused.
     """
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
