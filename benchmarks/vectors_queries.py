@@ -1,9 +1,9 @@
-"""Asking word vectors: tx beside gensim on the same vectors, in turns, on one pinned core.
+"""Queries of word vectors: tx compared with gensim on the same vectors, in turns, on one pinned core.
 
     python benchmarks/vectors_queries.py --model glove --questions questions-words.txt
 
-Measured: opening the vectors and answering one analogy, a process from start to end; a thousand analogies in one
-open process; and the whole of a file of analogies, whose totals have to be the same.
+It measures opening the vectors and answering one analogy in a new process, a thousand analogies in one process, and a
+file of analogies, for which both have to have the same number of correct answers.
 """
 
 import argparse
@@ -37,7 +37,7 @@ N_BATCH = 1000
 
 
 def measure() -> None:
-    """In a process of its own: what one system takes for each part of the job."""
+    """In a separate process: the time of one system for each part of the job."""
     job = read_job()
     start = cpu_seconds()
     result: dict[str, object] = {}

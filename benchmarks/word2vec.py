@@ -1,11 +1,11 @@
-"""Word vectors by skip-gram, tx's compiled engine beside gensim: speed, memory, and what the vectors know.
+"""Word vectors by skip-gram, tx's compiled engine compared with gensim: speed, memory and quality.
 
     python benchmarks/word2vec.py --text text8.txt --measures word-sim
 
-Both read the same words; gensim gets them in lines of a thousand, where it would cut an endless one anyway.
-Rates are words of the text, all epochs counted, per second of CPU time and of wall time of the training
-alone; reading the text and starting (tx compiles its loop) are shown beside. `--words` takes the beginning of
-the text only, for a quick look; the vectors know next to nothing then.
+Both read the same words; gensim gets them in lines of a thousand, where it would cut a longer line anyway.
+Rates are words of the text over all epochs, per second of CPU time and of wall time of the training alone; the
+times for reading the text and for starting (tx compiles its loop) are separate columns. `--words` uses only the
+beginning of the text, for a quick test; the quality of the vectors is low then.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def wall_rate(result: Result) -> float:
     return result["words"] * result["epochs"] / result["wall"]  # type: ignore[no-any-return]
 
 
-def knows(result: Result, measures: Path) -> dict[str, float]:
+def quality(result: Result, measures: Path) -> dict[str, float]:
     """Accuracy on questions-words.txt and correlation with WordSim-353, in percent and as rho."""
     words = Path(result["vectors"] + ".words").read_text(encoding="utf-8").split("\n")
     vectors = WordVectors.from_matrix(words, np.load(result["vectors"] + ".npy"))
@@ -130,7 +130,7 @@ def main() -> None:
                 "epochs": args.epochs
             }
             if args.measures:
-                result |= knows(result, args.measures)
+                result |= quality(result, args.measures)
             label = f"{system}, dim {dim}, {threads} thread{'s' if threads > 1 else ''}"
             results.setdefault(label, []).append(result)
             busy = result["cpu"] / result["wall"]
@@ -138,9 +138,9 @@ def main() -> None:
                 f"round {turn + 1}: {label}: {rate(result):,.0f} words/CPU s, {busy:.0%} CPU", file=sys.stderr
             )
     harness.save(args, shared, results)
-    told = ", ".join(f"{name.replace('_', ' ')} {shared[name]}" for name in settings)
+    options_text = ", ".join(f"{name.replace('_', ' ')} {shared[name]}" for name in settings)
     n_words = next(iter(results.values()))[0]["words"]
-    print(f"{n_words:,} words, median of {args.rounds} rounds; {told}\n")
+    print(f"{n_words:,} words, median of {args.rounds} rounds; {options_text}\n")
     print(report(results, bool(args.measures)), "")
     print(*{runs[-1]["versions"] for runs in results.values()}, sep="\n")
 

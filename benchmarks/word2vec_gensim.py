@@ -1,4 +1,4 @@
-"""gensim under the clock: its quickest way, from a file of lines, in threads that never hold Python's lock."""
+"""Time gensim in its fastest mode: from a file of lines, in threads without the interpreter lock."""
 
 import time
 from pathlib import Path

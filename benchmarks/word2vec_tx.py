@@ -1,4 +1,4 @@
-"""tx's engine `fast` under the clock: the run of `tx train word2vec`, its reading, starting and training apart."""
+"""Time reading, starting and training of `tx train word2vec` with the engine `fast`."""
 
 import time
 from pathlib import Path

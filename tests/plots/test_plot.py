@@ -1,39 +1,26 @@
-"""Pictures of vectors: what they show is what the vectors say, and nothing covers anything else."""
+"""Pictures of vectors: they show the values of the vectors, and labels do not overlap."""
 
-import builtins
 import io
 import json
 import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tx.errors import TxError, UsageError
 from tx.inspect.vectors import (
     WordMap,
-    component_scale,
-    component_strips,
-    frequent_rows,
-    map_words,
-    pca,
 )
 from tx.plots.color import mark, rgb
 from tx.plots.labels import place_labels
 from tx.plots.wordmap import text_map
-from tx.vectors import WordVectors, write_vectors
-from tx.vectors.expression import Term, parse
-from tx.word2vec.skipgram_pairs import skipgram_pairs
-from wordvectors import Run, family, random_vectors, runner
-
-TEXT = ["thou", "shalt", "not", "make", "a", "machine", "in", "the", "likeness", "of", "a", "human", "mind"]
+from tx.vectors import write_vectors
+from wordvectors import Run, family, runner
 
 # --- colours ---
 
@@ -47,38 +34,12 @@ def test_colours_go_from_blue_through_white_to_red() -> None:
     assert "".join(map(mark, (-9, -2, -1.6, -1, -0.6, -0.4, 0, 0.4, 0.6, 1, 1.6, 2, 9))) == "===--   ++###"
 
 
-# --- strips ---
-
-
-def test_a_sum_stands_under_its_parts_and_over_the_nearest_word() -> None:
-    vectors = family()
-    sums = [parse(text, vectors) for text in ("mail", "king", "2*king-man+woman", "ice")]
-    groups = component_strips(vectors, sums, scale=2.0)
-    assert [[strip.label for strip in group] for group in groups] == [
-        ["mail", "king"],
-        ["2*king", "\u2212 man", "+ woman", "2*king\u2212man+woman", "\u2248 queen"],
-        ["ice"],
-    ]
-    king, man, woman, total, queen = groups[1]
-    assert np.allclose(total.values, 2 * king.values - man.values + woman.values)
-    assert np.allclose(queen.values, vectors.matrix[vectors.words.find("queen")] / 2)
-    assert [strip.is_sum for strip in groups[1]] == [False, False, False, True, False]
-    with pytest.raises(TxError, match="no vector for 'quen'"):
-        component_strips(vectors, [[Term("quen")]], 1.0)
-
-
-def test_the_scale_is_the_size_of_a_typical_component() -> None:
-    vectors = random_vectors(2000, 30)
-    assert component_scale(vectors) == pytest.approx(float(np.sqrt((vectors.matrix**2).mean())), rel=1e-5)
-    assert component_scale(WordVectors.from_matrix(["a"], np.zeros((1, 3), np.float32))) == 1.0
-
-
 # --- maps ---
 
 
 @settings(max_examples=40)
 @given(st.integers(3, 60), st.integers(0, 1000))
-def test_names_cover_neither_names_nor_points(n: int, seed: int) -> None:
+def test_labels_cover_neither_labels_nor_points(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.uniform(0, 300, (n, 2)) * (1, 0.5)
     sizes = [(float(width), 12.0) for width in rng.uniform(10, 60, n)]
@@ -97,59 +58,14 @@ def test_names_cover_neither_names_nor_points(n: int, seed: int) -> None:
             assert right <= other_left or other_right <= left or top <= other_bottom or other_top <= bottom
 
 
-def test_a_name_stands_beside_its_point_where_there_is_room() -> None:
+def test_a_label_is_next_to_its_point_if_there_is_room() -> None:
     (place,) = place_labels(np.array([[50.0, 50.0]]), [(20.0, 10.0)], (100, 100), room=2)
     assert place == pytest.approx((53, 45))
     assert place_labels(np.array([[5.0, 5.0]]), [(20.0, 10.0)], (10, 10), room=2) == [None]
 
 
-@given(st.integers(3, 20), st.integers(1, 8), st.integers(0, 99))
-def test_pca_finds_the_directions_of_most_variance(n: int, dim: int, seed: int) -> None:
-    x = np.random.default_rng(seed).normal(size=(n, dim))
-    points, share = pca(x.astype(np.float32))
-    variances = np.sort(np.linalg.eigvalsh(np.atleast_2d(np.cov(x.T.astype(np.float32)))))[::-1]
-    found = points.var(axis=0, ddof=1)
-    assert np.allclose(found[: min(dim, 2)], variances[:2], rtol=1e-3, atol=1e-5)
-    assert share == pytest.approx(variances[:2].sum() / variances.sum(), rel=1e-3)
-
-
-def test_a_map_puts_like_to_like(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(1)
-    centers = np.repeat(rng.normal(size=(3, 10)), 5, axis=0)
-    vectors = WordVectors.from_matrix(
-        [f"{kind}{i}" for kind in "abc" for i in range(5)],
-        ((centers + rng.normal(scale=0.05, size=(15, 10))) * rng.uniform(1, 9, (15, 1))).astype(np.float32),
-    )
-    pytest.importorskip("sklearn")
-    for method in ("pca", "tsne"):
-        points = map_words(vectors, range(15), method).points  # type: ignore[arg-type]
-        distances = np.linalg.norm(points[:, None] - points[None], axis=2)
-        near = np.argsort(distances, axis=1)[:, 1:5] // 5
-        assert (near == np.arange(15)[:, None] // 5).all(), method
-    again = map_words(vectors, range(15), "tsne").points
-    assert np.array_equal(again, map_words(vectors, range(15), "tsne").points)
-    with pytest.raises(UsageError, match="three words or more, got 2"):
-        map_words(vectors, [1, 2])
-    plain = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name.startswith("sklearn"):
-            raise ImportError(name)
-        return plain(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(TxError) as caught:
-        map_words(vectors, range(15), "tsne")
-    assert caught.value.hint == "pip install 'tx[tsne]'"
-
-
-def test_the_first_words_that_hold_a_letter_are_mapped() -> None:
-    vectors = WordVectors.from_matrix([",", "a", "''", "7", "'s", "b"], np.eye(6, dtype=np.float32))
-    assert frequent_rows(vectors, 3) == [1, 3, 4] and frequent_rows(vectors, 100) == [1, 3, 4, 5]
-
-
 @given(st.integers(0, 99), st.integers(3, 80))
-def test_words_on_a_map_of_text_are_whole_or_left_out(seed: int, n: int) -> None:
+def test_words_on_a_text_map_are_complete_or_omitted(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     words = [f"{'abcdefghij'[: 1 + i % 9]}{i}" for i in range(n)]
     lines, left = text_map(WordMap(words, rng.normal(size=(n, 2)), ""), 60, 12)
@@ -162,52 +78,6 @@ def test_corners_of_a_map_of_text_are_its_corners() -> None:
     points = np.array([[-1, -1], [1, 1], [-1, 1], [1, -1.0]])
     lines, left = text_map(WordMap(["sw", "ne", "nw", "se"], points, ""), 20, 5)
     assert left == 0 and (lines[0].split(), lines[4].split()) == (["nw", "ne"], ["sw", "se"])
-
-
-# --- skip-gram ---
-
-
-@given(
-    st.lists(st.sampled_from(TEXT), min_size=2, max_size=20),
-    st.integers(1, 6),
-    st.integers(0, 4),
-    st.booleans(),
-)
-def test_each_neighbour_is_followed_by_its_negatives(
-    words: list[str], window: int, negative: int, dynamic: bool
-) -> None:
-    if len(set(words)) < 2:
-        return
-    examples = skipgram_pairs(words, window, negative, 1, dynamic=dynamic)
-    true = [(e.input, e.output) for e in examples if e.label]
-    n = len(words)
-    pairs = [(words[i], words[j]) for i in range(n) for j in range(n) if 0 < abs(i - j) <= window]
-    assert true == pairs if not dynamic else not Counter(true) - Counter(pairs)
-    for start in range(0, len(examples), negative + 1):
-        first, *drawn = examples[start : start + negative + 1]
-        assert first.label == 1 and len(drawn) == negative
-        assert all(e.label == 0 and e.input == first.input and e.output != first.output for e in drawn)
-
-
-def test_negatives_are_drawn_by_frequency_to_three_quarters() -> None:
-    counts = np.array([1000, 100, 10, 1])
-    examples = skipgram_pairs(["x", "y"], 1, 20_000, 3, (list("abcd"), counts))
-    drawn = Counter(e.output for e in examples if not e.label)
-    expected = counts**0.75 / (counts**0.75).sum()
-    assert [drawn[word] / 40_000 for word in "abcd"] == pytest.approx(expected, abs=0.01)
-
-
-def test_a_dynamic_window_is_drawn_evenly() -> None:
-    words = [f"w{i}" for i in range(3000)]
-    examples = skipgram_pairs(words, 3, 0, 1, dynamic=True)
-    distance = Counter(abs(int(e.input[1:]) - int(e.output[1:])) for e in examples)
-    assert [distance[d] / 6000 for d in (1, 2, 3)] == pytest.approx([1, 2 / 3, 1 / 3], abs=0.03)
-
-
-def test_a_text_without_neighbours_is_wrong_usage() -> None:
-    for words in (["one"], ["one", "one"]):
-        with pytest.raises(UsageError):
-            skipgram_pairs(words, 2, 2, 1)
 
 
 # --- the commands ---
@@ -226,7 +96,7 @@ def tx(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
     return runner(capsys, monkeypatch)
 
 
-def test_strips_without_colour_are_signs(tx: Run) -> None:
+def test_strips_without_colour_are_marks(tx: Run) -> None:
     out, err = tx("plot", "vectors", "all", "king - man", "--raw")
     assert out.split("\n")[:3] == ["     all  =- +#", "", "    king  ++   "]
     assert out.split("\n")[4] == "king\u2212man  +    " and "unscaled" in err
@@ -251,10 +121,10 @@ def test_strips_without_colour_are_signs(tx: Run) -> None:
         ({"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "80"}, r"=- \+#", 1),
     ],
 )
-def test_strips_have_the_colours_that_the_terminal_can_show(
+def test_strips_have_the_colours_that_the_terminal_supports(
     tx: Run, variables: dict[str, str], pattern: str, count: int
 ) -> None:
-    # In a process of its own: Rich keeps the codes of the first terminal that a style was shown on.
+    # In a separate process: Rich caches the codes of the first terminal that a style was shown on.
     command = [sys.executable, "-m", "tx", "plot", "vectors", "all", "--raw"]
     out = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | variables
@@ -280,7 +150,7 @@ def test_long_strips_take_half_columns_and_more_lines(
     assert [line.count("\u258c") for line in out.split("\n")[:-1]] == [30, 21]
 
 
-def test_pictures_show_the_colours_and_are_the_same_each_time(tx: Run, tmp_path: Path) -> None:
+def test_pictures_have_the_colours_and_are_reproducible(tx: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.image import imread
 
@@ -318,7 +188,7 @@ def test_a_map_is_text_json_or_a_picture(tx: Run, tmp_path: Path) -> None:
         (["skipgram", "one"], 2, "two words or more"),
     ],
 )
-def test_faults_are_told(tx: Run, words: list[str], status: int, said: str) -> None:
+def test_errors_have_a_hint(tx: Run, words: list[str], status: int, said: str) -> None:
     assert said in tx("plot", *words, status=status)[1]
 
 
@@ -351,7 +221,7 @@ def test_skipgram_is_a_table_of_pairs(tx: Run) -> None:
     }
 
 
-def test_letters_that_no_font_has_are_named(tx: Run, tmp_path: Path) -> None:
+def test_characters_that_no_font_has_are_reported(tx: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     write_vectors(tmp_path / "runes", ["a\U00013000", "b"], np.eye(2, dtype=np.float32))  # a hieroglyph
     assert (

@@ -1,4 +1,4 @@
-"""Sums of words: how they are read, asked and piped; and how vectors are measured, against gensim."""
+"""Sums of words in expressions and pipes, and the evaluation of vectors, against gensim."""
 
 import json
 import os
@@ -57,12 +57,12 @@ def terms(text: str, vectors: WordVectors | None = None) -> list[tuple[float, st
         ("king", [(1, "king")]),
     ],
 )
-def test_expressions_are_read_as_people_mean_them(text: str, expected: list[tuple[float, str]]) -> None:
+def test_expressions_are_parsed(text: str, expected: list[tuple[float, str]]) -> None:
     assert terms(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "  ", "king -", "king + + man", "king man", "+", "king-", "2*", "- -"])
-def test_what_is_no_expression_is_wrong_usage(text: str) -> None:
+def test_an_incomplete_expression_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):
         terms(text)
 
@@ -71,18 +71,18 @@ WORDS = st.sampled_from(list(family().words))
 
 
 @given(st.lists(st.tuples(st.sampled_from("+-"), st.integers(0, 99), WORDS), min_size=1, max_size=6))
-def test_a_quoted_sum_is_read_back_as_it_was_meant(parts: list[tuple[str, int, str]]) -> None:
+def test_a_quoted_sum_is_parsed_as_it_was_written(parts: list[tuple[str, int, str]]) -> None:
     text = " ".join(f'{sign} {weight}*"{word}"' for sign, weight, word in parts)
     assert terms(text) == [(weight if sign == "+" else -weight, word) for sign, weight, word in parts]
 
 
 @given(st.text("ki'\" *2+-", max_size=12))
-def test_any_text_is_an_expression_or_wrong_usage(text: str) -> None:
+def test_any_text_is_an_expression_or_a_usage_error(text: str) -> None:
     with suppress(UsageError):
         assert all(word for _, word in terms(text))
 
 
-def test_unknown_words_and_empty_sums_are_told() -> None:
+def test_unknown_words_and_empty_sums_are_errors() -> None:
     with pytest.raises(TxError, match="family has no vector for 'quen'") as caught:
         family().query([Term("quen")])
     assert caught.value.hint == "did you mean 'queen'?"
@@ -121,11 +121,11 @@ def test_an_analogy_is_a_table(tx: Run) -> None:
         ["2*king-2*man+2*woman"],
     ],
 )
-def test_there_are_many_ways_to_ask(tx: Run, words: list[str]) -> None:
+def test_an_analogy_can_be_written_in_many_ways(tx: Run, words: list[str]) -> None:
     assert tx("analogy", "--top", "1", *words)[0].startswith("queen\t")
 
 
-def test_json_says_what_was_understood(tx: Run) -> None:
+def test_json_has_the_parsed_terms(tx: Run) -> None:
     found = json.loads(tx("analogy", "2*ice-cream - ice", "--json", "--top", "1")[0])
     assert found["terms"] == [{"word": "ice-cream", "weight": 2.0}, {"word": "ice", "weight": -1.0}]
     assert found["method"] == "add" and [answer["word"] for answer in found["answers"]] == ["cream"]
@@ -153,7 +153,7 @@ def test_a_leading_minus_gets_its_hint(tx: Run, command: str, words: list[str]) 
         (["king", "-m", "famly"], 1, "did you mean 'family'?"),
     ],
 )
-def test_faults_are_told_with_a_way_out(tx: Run, words: list[str], status: int, said: str) -> None:
+def test_errors_have_a_hint(tx: Run, words: list[str], status: int, said: str) -> None:
     assert said in tx("analogy", *words, status=status)[1]
 
 
@@ -165,7 +165,7 @@ def test_short_options_stand_alone_and_neighbors_takes_one_word(tx: Run) -> None
     assert "expected one word, got 2: king man" in err and "tx analogy" in err
 
 
-def test_a_pipe_gets_a_line_for_each_line_at_once(tx: Run, tmp_path: Path) -> None:
+def test_a_pipe_gets_a_line_for_each_line_immediately(tx: Run, tmp_path: Path) -> None:
     environment = os.environ | {"TX_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-m", "tx", "analogy", "--top", "1"]
     pipe = subprocess.PIPE
@@ -197,7 +197,7 @@ def test_the_answers_of_a_pipe_can_be_json(tx: Run, tmp_path: Path, monkeypatch:
     assert first["terms"][0]["word"] == "king" and second == {"error": "family has no vector for 'xyz'"}
 
 
-# --- measuring ---
+# --- evaluation ---
 
 
 def questions_of(vectors: WordVectors, n: int) -> str:
@@ -221,7 +221,7 @@ def helpful_vectors() -> WordVectors:
 
 
 @pytest.mark.parametrize("restrict", [None, 12, 27])
-def test_analogies_are_counted_as_gensim_counts_them(tmp_path: Path, restrict: int | None) -> None:
+def test_the_accuracy_on_analogies_is_that_of_gensim(tmp_path: Path, restrict: int | None) -> None:
     vectors = helpful_vectors()
     file = tmp_path / "questions"
     file.write_text(questions_of(vectors, 300))
@@ -234,12 +234,12 @@ def test_analogies_are_counted_as_gensim_counts_them(tmp_path: Path, restrict: i
     assert report.syntactic.correct == counted[1][0] + counted[2][0] and report.syntactic.total == 602
 
 
-def test_word_pairs_are_compared_as_gensim_compares_them(tmp_path: Path) -> None:
+def test_the_correlation_on_word_pairs_is_that_of_gensim(tmp_path: Path) -> None:
     vectors = helpful_vectors()
     rng = np.random.default_rng(8)
     rows = [(*rng.choice(vectors.words, 2), f"{rng.integers(0, 10)}") for _ in range(80)]
     file = tmp_path / "pairs"
-    lines = ["# people", *("\t".join(row) for row in rows), "w1\tunknown\t3"]
+    lines = ["# comment", *("\t".join(row) for row in rows), "w1\tunknown\t3"]
     file.write_text("\n".join(lines) + "\n")
     found = evaluate_similarity(vectors, read_pairs(lines, "f"), None)
     pearson, spearman, oov = in_gensim(vectors).evaluate_word_pairs(str(file), restrict_vocab=None)
@@ -255,7 +255,7 @@ def test_ranks_are_those_of_scipy(pairs: list[tuple[int, float]]) -> None:
         assert np.corrcoef(ranks(x), ranks(y))[0, 1] == pytest.approx(spearmanr(x, y).statistic, abs=1e-9)
 
 
-def test_the_published_forms_of_the_word_pairs_are_read() -> None:
+def test_the_published_formats_of_word_pairs_are_read() -> None:
     simlex = ["word1\tword2\tPOS\tSimLex999\tconc(w1)", "old\tnew\tA\t1.58\t2.72"]
     wordsim = ["Word 1,Word 2,Human (mean)", "love,sex,6.77", "tiger, cat ,7.35"]
     men = ["sun sunlight 50.000000", "automobile car 50.000000"]
@@ -269,7 +269,7 @@ def test_the_published_forms_of_the_word_pairs_are_read() -> None:
         read_questions([": a", "a b c d", "a b c"], "f")
 
 
-def test_evaluate_keeps_its_scores(tx: Run, tmp_path: Path) -> None:
+def test_evaluate_stores_its_scores(tx: Run, tmp_path: Path) -> None:
     (tmp_path / "questions.txt").write_text(": family\nman king woman queen\nman king woman mail\n")
     (tmp_path / "pairs.tsv").write_text("king\tqueen\t9\nking\tmail\t1\nman\twoman\t2\n")
     out = tx("evaluate", "questions.txt", "pairs.tsv")[0]
@@ -301,7 +301,7 @@ def test_evaluate_keeps_its_scores(tx: Run, tmp_path: Path) -> None:
         (["/dev/null"], "/dev/null is empty"),
     ],
 )
-def test_evaluate_refuses_what_makes_no_sense(tx: Run, tmp_path: Path, words: list[str], said: str) -> None:
+def test_evaluate_refuses_unusable_input(tx: Run, tmp_path: Path, words: list[str], said: str) -> None:
     (tmp_path / "questions.txt").write_text("man king woman queen\n")
     (tmp_path / "other.txt").write_text("a b c d\n")
     (tmp_path / "pairs.txt").write_text("a b 1\n")
@@ -318,7 +318,7 @@ def test_the_real_test_sets_are_read() -> None:
         assert len(read_pairs((folder / f"{name}.txt").read_text(encoding="utf-8").split("\n"), name)) == n
 
 
-def test_random_vectors_know_nothing() -> None:
+def test_random_vectors_solve_no_analogies() -> None:
     vectors = random_vectors()
     lines = [f"w{i} w{i + 1} w{i + 2} w{i + 3}" for i in range(100)]
     total = evaluate_analogies(vectors, read_questions(lines, "f")).total

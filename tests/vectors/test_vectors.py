@@ -1,4 +1,4 @@
-"""Word vectors on disk and in search: against gensim, dictionaries and the textbook's edit distance."""
+"""Word vectors on disk and in search, against gensim, dictionaries and the textbook edit distance."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from wordvectors import in_gensim, matches, random_vectors
 # --- the package ---
 
 
-def test_a_package_gives_back_what_was_written(tmp_path: Path) -> None:
+def test_a_package_reads_back_as_written(tmp_path: Path) -> None:
     words = ["der", "die", "Straße", "new york", "\u2028", "a\rb"]
     matrix = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
     write_vectors(tmp_path / "v", words, matrix, [9, 8, 7, 6, 5, 4], arch="word2vec", config={"dim": 3})
@@ -49,7 +49,7 @@ def test_a_package_gives_back_what_was_written(tmp_path: Path) -> None:
         ([], np.ones((0, 2)), "no vectors to write"),
     ],
 )
-def test_what_no_package_can_hold_is_refused(
+def test_what_a_package_cannot_store_is_refused(
     tmp_path: Path, words: list[str], matrix: Any, said: str
 ) -> None:
     with pytest.raises(TxError, match=said):
@@ -69,7 +69,7 @@ def test_what_no_package_can_hold_is_refused(
         ({"vectors": np.ones((2, 3), np.float32), "counts": np.ones(2, np.float32)}, b"a\nb\n", "'counts'"),
     ],
 )
-def test_parts_that_do_not_fit_are_told(tmp_path: Path, tensors: Any, text: bytes, said: str) -> None:
+def test_files_that_do_not_match_are_errors(tmp_path: Path, tensors: Any, text: bytes, said: str) -> None:
     def parts(folder: Path) -> None:
         save_file(tensors, folder / "weights.safetensors")
         (folder / "words.txt").write_bytes(text)
@@ -88,7 +88,7 @@ def test_norms_are_computed_where_a_package_has_none(tmp_path: Path) -> None:
     assert open_vectors(tmp_path / "v").norms.tolist() == [5.0]
 
 
-def test_the_file_of_another_tool_gets_the_way_to_import_it(tmp_path: Path) -> None:
+def test_the_hint_for_a_file_of_another_tool_is_to_import_it(tmp_path: Path) -> None:
     (tmp_path / "glove.txt").write_text("a 1 2\n")
     with pytest.raises(TxError) as caught:
         open_vectors(tmp_path / "glove.txt")
@@ -122,7 +122,7 @@ def test_a_large_matrix_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
     assert grown < 130_000, f"{grown} kB more"
 
 
-def test_queries_do_without_torch(tmp_path: Path) -> None:
+def test_queries_do_not_import_torch(tmp_path: Path) -> None:
     write_vectors(tmp_path / "v", ["a", "b"], np.eye(2, dtype=np.float32))
     code = (
         "import sys, json; from tx.cli.app import main\n"
@@ -160,7 +160,7 @@ def test_the_embeddings_of_any_model_are_vectors(tmp_path: Path) -> None:
     )
 
 
-def test_a_package_without_embeddings_says_so(tmp_path: Path) -> None:
+def test_a_package_without_embeddings_is_an_error(tmp_path: Path) -> None:
     write_package(tmp_path / "m", fill(1), **translator())
     with pytest.raises(TxError, match="a translation package without word vectors"):
         open_vectors(tmp_path / "m")
@@ -201,7 +201,7 @@ def test_words_are_found_as_in_a_dictionary(words: list[str], asked: list[str]) 
         assert vocabulary.find(word) == expected.get(word)
 
 
-def test_no_search_reaches_over_a_line_end() -> None:
+def test_no_lookup_matches_across_a_line_end() -> None:
     vocabulary = Vocabulary(b"a\nb\nc\n")
     assert (
         vocabulary.find("a\nb") is None and vocabulary.find("") is None and vocabulary.find("\udc61") is None
@@ -246,7 +246,7 @@ def test_case_is_ignored_and_frequent_words_come_first() -> None:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_answers_are_those_of_gensim(data: st.DataObject) -> None:
+def test_neighbours_are_those_of_gensim(data: st.DataObject) -> None:
     vectors = random_vectors()
     keyed = in_gensim(vectors)
     rows = data.draw(st.lists(st.integers(0, 499), min_size=1, max_size=5, unique=True))
@@ -270,7 +270,7 @@ def test_weights_are_those_of_gensim() -> None:
 
 
 @pytest.mark.parametrize("method", ["add", "mul"])
-def test_many_questions_in_blocks_are_answered_as_one_by_one(
+def test_many_queries_in_blocks_are_answered_as_one_by_one(
     monkeypatch: pytest.MonkeyPatch, method: Any
 ) -> None:
     vectors = random_vectors(3000, 6)
@@ -287,7 +287,7 @@ def test_many_questions_in_blocks_are_answered_as_one_by_one(
     assert [answers[0].row for answers in best] == [answers[0].row for answers in alone]
 
 
-def test_vectors_of_zeros_and_tiny_vocabularies_do_no_harm() -> None:
+def test_zero_vectors_and_tiny_vocabularies_are_handled() -> None:
     vectors = WordVectors.from_matrix(["a", "b", "zero"], np.array([[1, 0], [1, 1], [0, 0]], np.float32))
     (answers,) = vectors.search([Query((0,), (1.0,))], 10)
     assert [(answer.row, round(answer.score, 4)) for answer in answers] == [(1, 0.7071), (2, 0.0)]

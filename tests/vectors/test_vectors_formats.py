@@ -1,4 +1,4 @@
-"""Vectors from and for other tools: what gensim writes we read, what we write gensim reads, and faults are named."""
+"""Import and export of vectors: gensim reads what tx writes and the reverse, and faults are reported."""
 
 import gzip
 import io
@@ -28,7 +28,7 @@ def odd_vectors() -> WordVectors:
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("format", get_args(Format))
-def test_what_is_written_comes_back_to_the_last_bit(tmp_path: Path, format: Any, suffix: str) -> None:
+def test_an_export_reads_back_to_the_last_bit(tmp_path: Path, format: Any, suffix: str) -> None:
     vectors = odd_vectors()
     file = tmp_path / f"vectors.out{suffix}"
     export_vectors(vectors, file, format)
@@ -39,7 +39,7 @@ def test_what_is_written_comes_back_to_the_last_bit(tmp_path: Path, format: Any,
 
 
 @pytest.mark.parametrize("format", get_args(Format))
-def test_gensim_reads_what_is_written(tmp_path: Path, format: Any) -> None:
+def test_gensim_reads_an_export(tmp_path: Path, format: Any) -> None:
     vectors = random_vectors(50, 7)
     export_vectors(vectors, tmp_path / "out", format)
     keyed = KeyedVectors.load_word2vec_format(
@@ -51,7 +51,7 @@ def test_gensim_reads_what_is_written(tmp_path: Path, format: Any) -> None:
 
 @pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("name", ["out", "out.gz"])
-def test_what_gensim_writes_is_read(tmp_path: Path, binary: bool, name: str) -> None:
+def test_an_import_reads_what_gensim_writes(tmp_path: Path, binary: bool, name: str) -> None:
     vectors = random_vectors(9000, 5)  # more than a block
     in_gensim(vectors).save_word2vec_format(str(tmp_path / name), binary=binary)
     import_vectors(tmp_path / name, tmp_path / "v")
@@ -102,28 +102,28 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("data", "said"), FAULTS)
-def test_a_faulty_row_is_named_with_its_place(data: bytes, said: str) -> None:
+def test_a_faulty_row_is_reported_with_its_place(data: bytes, said: str) -> None:
     with pytest.raises(TxError) as caught:
         read(data)
     assert caught.value.message.startswith(said)
 
 
-def test_faulty_rows_can_be_left_out() -> None:
-    told: list[str] = []
+def test_faulty_rows_can_be_skipped() -> None:
+    warnings: list[str] = []
     data = b"a 1 2\nb 1\n. . 1 2\nc 3 4\na 5 6\nd nan 1\ne 5 6\n"
-    words, rows = read(data, skip_bad=True, warn=told.append)
+    words, rows = read(data, skip_bad=True, warn=warnings.append)
     assert words == ["a", "c", "e"] and rows.tolist() == [[1, 2], [3, 4], [5, 6]]
-    assert [message.split(":")[1] for message in told] == ["2", "3", "5", "6"]
+    assert [message.split(":")[1] for message in warnings] == ["2", "3", "5", "6"]
 
 
-def test_a_word_that_comes_again_blocks_later_is_found() -> None:
+def test_a_duplicate_word_is_found_many_blocks_later() -> None:
     lines = [f"w{i} 1 2" for i in range(10_000)] + ["w17 1 2"]
     with pytest.raises(TxError, match="FILE:10001: the word 'w17' occurs twice, first in FILE:18"):
         read("\n".join(lines).encode())
-    told: list[str] = []
+    warnings: list[str] = []
     lines[5000] = "w17 1 2"  # and the numbers of the lines stay right behind a fault
-    assert len(read("\n".join(lines).encode(), skip_bad=True, warn=told.append)[0]) == 9999
-    assert "FILE:5001:" in told[0] and "FILE:10001:" in told[1] and "FILE:18;" in told[1]
+    assert len(read("\n".join(lines).encode(), skip_bad=True, warn=warnings.append)[0]) == 9999
+    assert "FILE:5001:" in warnings[0] and "FILE:10001:" in warnings[1] and "FILE:18;" in warnings[1]
 
 
 @pytest.mark.parametrize(
@@ -137,12 +137,12 @@ def test_a_word_that_comes_again_blocks_later_is_found() -> None:
         (b"2 0\na\nb\n", "the header says 0 dimensions"),
     ],
 )
-def test_what_is_no_list_of_vectors_is_refused(data: bytes, said: str) -> None:
+def test_other_files_are_refused(data: bytes, said: str) -> None:
     with pytest.raises(TxError, match=said):
         list(read_rows(io.BytesIO(data), "FILE"))
 
 
-def test_empty_and_truncated_files_are_told(tmp_path: Path) -> None:
+def test_empty_and_truncated_files_are_errors(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     with pytest.raises(TxError, match="contains no vectors"):
         import_vectors(tmp_path / "empty", tmp_path / "v")
@@ -153,7 +153,7 @@ def test_empty_and_truncated_files_are_told(tmp_path: Path) -> None:
     assert not (tmp_path / "v").exists()
 
 
-def test_a_word_with_a_space_is_not_written(tmp_path: Path) -> None:
+def test_a_word_with_a_space_is_not_exported(tmp_path: Path) -> None:
     vectors = WordVectors.from_matrix(["a", "new york"], np.ones((2, 2), np.float32))
     with pytest.raises(TxError, match="'new york' contains white space"):
         export_vectors(vectors, tmp_path / "out", "word2vec")
@@ -190,14 +190,14 @@ def test_import_and_export_at_the_command_line(tmp_path: Path, tx: Run) -> None:
     )
 
 
-def test_many_faults_are_not_told_one_by_one(tmp_path: Path, tx: Run) -> None:
+def test_many_warnings_are_summarized(tmp_path: Path, tx: Run) -> None:
     (tmp_path / "bad.txt").write_text("a 1 2\n" + "b 1\n" * 30)
     assert "bad.txt:2: 'b' needs 2" in tx("models", "import", "bad.txt", "-o", "v", status=1)[1]
     err = tx("models", "import", "bad.txt", "-o", "v", "--skip-bad")[1]
     assert err.count("needs 2 numbers") == 20 and "and 10 more" in err and "v: 1 words" in err
 
 
-def test_an_export_keeps_what_is_there_when_it_fails(tmp_path: Path, tx: Run) -> None:
+def test_a_failed_export_leaves_the_file_as_it_was(tmp_path: Path, tx: Run) -> None:
     write_vectors(tmp_path / "v", ["a", "new york"], np.ones((2, 2), np.float32))
     (tmp_path / "out.txt").write_text("before")
     tx("models", "export", "v", "-o", "out.txt", "--overwrite", status=1)

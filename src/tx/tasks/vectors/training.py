@@ -275,7 +275,8 @@ def new_run(config: RunConfig, out: Path, corpus: Corpus, listener: Listener) ->
     epochs = config.word2vec.epochs
     n_parameters, n_words = 2 * len(corpus.words) * config.word2vec.dim, corpus.n_tokens * epochs
     name, reason = choose_engine(config, n_words)
-    listener.info(f"{config.arch}: {n_parameters:,} parameters, {n_words:,} words in {epochs} epochs")
+    text = f"{n_words:,} words in {epochs} epoch{'s' * (epochs != 1)}"
+    listener.info(f"{config.arch}: {n_parameters:,} parameters, {text}")
     listener.info(f"engine: {name} ({reason})")
     engine = make_engine(name, config, corpus.words, corpus.counts)
     return Word2VecRun(config, out, corpus, engine, VectorsProgress(engine=name), listener)
