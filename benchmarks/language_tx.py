@@ -8,7 +8,7 @@ from harness import Finished, Meter, read_job, write_result
 from train_tx import Silent
 
 import tx
-from tx.config.schema import RunConfig, defaults
+from tx.tasks.language_model import Config
 from tx.tasks.language_model.training import prepare
 
 SHAPES = {
@@ -17,9 +17,9 @@ SHAPES = {
 }
 
 
-def config(job: dict[str, Any]) -> RunConfig:
+def config(job: dict[str, Any]) -> Config:
     """The job in tx's words; the moving average of the weights is on, as it is by default."""
-    run = defaults("language-model")
+    run = Config()
     run.seed = job["seed"]
     run.arch, names = SHAPES[job["kind"]]
     run.model = {name: job[name] for name in names}

@@ -8,8 +8,8 @@ from harness import Finished, Meter, read_job, write_result
 from torch import Tensor
 
 import tx
-from tx.config.schema import RunConfig
 from tx.data.batch import Batch
+from tx.tasks.translation import Config
 from tx.tasks.translation.training import prepare
 
 SHAPE = {
@@ -33,9 +33,9 @@ class Silent:
     def warn(self, message: str) -> None: ...
 
 
-def config(job: dict[str, Any]) -> RunConfig:
+def config(job: dict[str, Any]) -> Config:
     """The job in tx's words; the moving average of the weights stays on, as it is by default."""
-    run = RunConfig(seed=job["seed"])
+    run = Config(seed=job["seed"])
     run.data.train = run.data.valid = [job["raw_src"], job["raw_tgt"]]  # validation is never reached
     run.data.tokenizer = job["bpe"]
     run.data.max_len, run.data.max_ratio, run.data.deduplicate = 500, 1000, False

@@ -7,8 +7,8 @@ from typing import Any
 
 import harness
 
-from tx.config.schema import SPEECH, RunConfig, defaults
 from tx.files import remove
+from tx.tasks.speech.config import Config
 from tx.tasks.speech.run import prepare
 from tx.train.run_folder import claim
 
@@ -41,8 +41,8 @@ def write_set(path: Path, rows: list[Any]) -> str:
     return str(path)
 
 
-def configuration(job: harness.Job, work: Path) -> RunConfig:
-    config = defaults(SPEECH)
+def configuration(job: harness.Job, work: Path) -> Config:
+    config = Config()
     config.arch, config.seed = "whisper", job["seed"]
     config.data.train = [write_set(work / "train.csv", job["train"])]
     config.data.valid = [write_set(work / "test.csv", job["test"])]

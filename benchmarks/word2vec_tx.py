@@ -9,8 +9,8 @@ import numpy as np
 from harness import cpu_seconds, peak_gib, read_job, write_result
 
 import tx
-from tx.config.schema import RunConfig, defaults
 from tx.tasks.vectors.training import new_run, read_text
+from tx.word2vec.config import Config
 
 
 class Silent:
@@ -25,9 +25,9 @@ class Silent:
     def validated(self, record: dict[str, Any], samples: list[dict[str, str]], best: bool) -> None: ...
 
 
-def config(job: dict[str, Any]) -> RunConfig:
+def config(job: dict[str, Any]) -> Config:
     """The job as a configuration of tx."""
-    run = defaults("vectors")
+    run = Config()
     run.arch, run.seed, run.data.train = "word2vec", job["seed"], [job["text"]]
     run.train.lr, run.train.threads = job["lr"], job["threads"]
     run.word2vec.engine = "fast"

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +13,8 @@ from typer.testing import CliRunner
 
 from tx.cli.options import collect_flags, config_flags
 from tx.config.catalog import recipe_names
-from tx.config.resolve import resolve
-from tx.config.schema import MODELS, option
+from tx.config.schema import has_model, option
+from tx.tasks import resolve, translation
 
 throwaway = typer.Typer()
 
@@ -35,25 +36,18 @@ def run(*arguments: str) -> Any:
 def test_the_list_of_flags_is_kept_short_on_purpose() -> None:
     """Whoever adds a flag changes this list, and thinks twice: `--set` reaches every key."""
     data = ["--tokenizer", "--vocab-size", "--embeddings"]
-    size = [
-        "--batch-tokens",
-        "--batch-size",
-        "--seq-len",
-        "--grad-accum",
-        "--lr",
-        "--schedule",
-        "--warmup-steps",
-    ]
+    optimizer = ["--grad-accum", "--lr", "--schedule", "--warmup-steps"]
     end = ["--max-steps", "--max-epochs", "--max-time", "--eval-every", "--patience"]
-    machine = ["--precision", "--device", "--threads", "--compile", "--no-compile"]
-    rest = ["--tensorboard", "--no-tensorboard", "--seed"]
+    machine = ["--precision", "--device", "--threads", "--tensorboard", "--no-tensorboard"]
+    machine += ["--compile", "--no-compile"]
+    size = ["--batch-tokens", "--batch-size", "--seq-len", "--seed"]
     words = ["--dim", "--method", "--window", "--negative", "--min-count", "--subsample", "--epochs"]
     words += ["--phrases", "--no-phrases", "--engine"]
     speech = ["--init-from", "--language", "--task", "--also-valid", "--audio-window", "--freeze-encoder"]
     speech += ["--no-freeze-encoder", "--lora", "--strict", "--no-strict"]
     assert [
         name for name, _ in flags_of_the_help_page()
-    ] == data + size + end + machine + rest + words + speech
+    ] == data + optimizer + end + machine + size + words + speech
 
 
 def flags_of_the_help_page() -> list[tuple[str, str]]:
@@ -87,7 +81,7 @@ def test_flags_that_were_given_have_their_keys_and_types() -> None:
 
 def test_help_has_the_words_defaults_and_choices_of_the_fields() -> None:
     told = dict(flags_of_the_help_page())
-    assert "peak learning rate (default 0.001)" in told["--lr"]
+    assert "Peak learning rate (default 0.001)" in told["--lr"]
     assert "(inverse-sqrt, cosine, linear, constant; default inverse-sqrt)" in told["--schedule"]
     assert "default" not in told["--max-time"]
 
@@ -140,7 +134,7 @@ def test_what_it_prints_is_the_same_configuration(name: str, tx: Any, tmp_path: 
     assert first.exit_code == 0, first.exception
     (tmp_path / "run.toml").write_text(first.stdout)
     again, direct = resolve("run.toml"), resolve(name)
-    if direct.config.task in MODELS:
+    if has_model(type(direct.config)):
         architecture = load_architecture(direct.config.arch).Config
         assert again.check_model(architecture) == direct.check_model(architecture)
     assert again.config == direct.config
@@ -168,7 +162,7 @@ def test_unknown_recipes_and_keys(tx: Any) -> None:
     sets = ("model.dmodel=3", "train.lrr=3", "foo=3", "decode.top_k=1")
     error = tx("transformer-xs", *(f"--set={setting}" for setting in sets)).exception
     told = error.message.split("\n")
-    assert told[0] == "4 faults in the configuration" and error.exit_code == 2
+    assert told[0] == "4 errors in the configuration" and error.exit_code == 2
     assert sorted(line.split(": ")[1] for line in told[1:]) == [
         "decode.top_k",
         "foo",
@@ -180,13 +174,15 @@ def test_unknown_recipes_and_keys(tx: Any) -> None:
 
 
 def test_a_new_field_gets_its_flag_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import dataclass
+    @dataclass
+    class Extra(translation.TrainConfig):
+        warp: int = option(9, "How fast", flag=True)
 
     @dataclass
-    class Extra:
-        warp: int = option(9, "how fast", flag=True)
+    class Config(translation.Config):
+        train: Extra = field(default_factory=Extra)
 
-    monkeypatch.setattr("tx.cli.options.SECTIONS", {"train": Extra})
+    monkeypatch.setattr("tx.cli.options.TASKS", {"other": replace(translation.TASK, config=Config)})
 
     @config_flags
     def other(**flags: Any) -> None:
@@ -195,4 +191,7 @@ def test_a_new_field_gets_its_flag_by_itself(monkeypatch: pytest.MonkeyPatch) ->
     app = typer.Typer()
     app.command()(other)
     assert CliRunner().invoke(app, ["--warp", "3"]).stdout == "{'train.warp': 3}\n"
-    assert "how fast (default 9)" in CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).stdout
+    assert (
+        "How fast (translation; default 9)"
+        in CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).stdout
+    )

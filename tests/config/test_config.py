@@ -1,7 +1,7 @@
 """The configuration: what is read, what wins, what is refused, and that what is written reads back equal."""
 
 import tomllib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -11,19 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tx.config.catalog import load_recipe, recipe_names
-from tx.config.resolve import Resolved, check_section, resolve
-from tx.config.schema import (
-    MODELS,
-    SECTIONS,
-    RunConfig,
-    choices,
-    concerns,
-    default_of,
-    option,
-    parse_duration,
-)
+from tx.config.check import check_section
+from tx.config.duration import parse_duration
+from tx.config.resolve import Resolved
+from tx.config.schema import RunConfig, choices, default_of, has_model, option, options, sections
 from tx.config.toml import nearest_toml, to_toml
 from tx.errors import TxError, UsageError
+from tx.tasks import TASKS, language_model, resolve, translation, vectors
 
 
 @dataclass
@@ -59,7 +53,7 @@ def message(error: pytest.ExceptionInfo[TxError]) -> str:
 
 def test_nothing_given_is_the_defaults(tmp_path: Path) -> None:
     resolved = resolve(folder=tmp_path, environ={"TX_HOME": str(tmp_path)})
-    assert resolved.config == RunConfig()
+    assert resolved.config == translation.Config()
     assert set(resolved.origins.values()) == {"default"}
     assert {"arch", "seed", "train.lr", "data.train", "decode.beam_size"} <= set(resolved.origins)
 
@@ -96,7 +90,7 @@ def test_each_source_beats_the_one_below(tmp_path: Path, monkeypatch: pytest.Mon
     assert look(name="bare.toml") == (5, "user's config")
     (home / "config.toml").unlink()
     assert look(name="bare.toml") == look(name="small") == (6, "recipe small")
-    assert look(name=None) == (RunConfig().train.warmup_steps, "default")
+    assert look(name=None) == (translation.Config().train.warmup_steps, "default")
 
 
 def test_sources_merge_key_by_key(read: Any) -> None:
@@ -130,7 +124,7 @@ def test_recipes_are_sound(name: str, tmp_path: Path) -> None:
 
     resolved = resolve(name, folder=tmp_path, environ={"TX_HOME": str(tmp_path)})
     assert load_recipe(name)
-    if resolved.config.task in MODELS:
+    if has_model(type(resolved.config)):
         resolved.check_model(import_module(f"tx.models.{resolved.config.arch}").Config)
     assert f"recipe {name}" in resolved.origins.values()
 
@@ -208,7 +202,7 @@ beam_size = 2.0
     with pytest.raises(TxError) as error:
         read(toml, environ={"TX_TRAIN_PATIENCE": "ten"})
     told = message(error).split("\n  ")
-    keys = "there are: " + ", ".join(option.name for option in fields(SECTIONS["train"]))
+    keys = "there are: " + ", ".join(option.name for option in fields(translation.TrainConfig))
     expected = {
         1: 'seed: expected a whole number (>= 0), got "1"',
         2: "lr: no such key here; it belongs in [train]",
@@ -224,7 +218,7 @@ beam_size = 2.0
         17: f"train.data: no such key; {keys}",
         19: "decode.beam_size: expected a whole number (>= 1), got 2.0",
     }
-    assert told[0] == f"{len(expected) + 1} faults in the configuration"
+    assert told[0] == f"{len(expected) + 1} errors in the configuration"
     for line, (number, what) in zip(told[1:], expected.items(), strict=False):
         place, _, rest = line.partition("run.toml:")
         assert place.endswith("/") and rest == f"{number}: {what}"
@@ -310,11 +304,11 @@ def test_faults_in_the_model_section(read: Any) -> None:
 # Writing
 
 
-def values_of(owner: type, task: str) -> st.SearchStrategy[Any]:
-    """Any instance of a section that the checks accept for a task."""
+def values_of(owner: type) -> st.SearchStrategy[Any]:
+    """Any instance of a section that the checks accept."""
     text = st.text(st.characters(exclude_categories=["Cs"]))
     hints, made = get_type_hints(owner), {}
-    for each in [each for each in fields(owner) if concerns(each, task)]:
+    for each in [each for each in fields(owner) if not each.metadata["derived"]]:
         hint, low, high = hints[each.name], each.metadata.get("ge"), each.metadata.get("le")
         if choices(hint):
             made[each.name] = st.sampled_from(get_args(hint))
@@ -337,46 +331,28 @@ scalars = st.one_of(
     st.floats(allow_nan=False),
     st.text(st.characters(exclude_categories=["Cs"])),
 )
+models = st.dictionaries(
+    st.text(st.characters(exclude_categories=["Cs"])), st.one_of(scalars, st.lists(scalars))
+)
 
 
-def configs_of(task: str, arch: str) -> st.SearchStrategy[RunConfig]:
-    return st.builds(
-        RunConfig,
-        task=st.just(task),
-        arch=st.just(arch),
-        seed=st.integers(0),
-        data=values_of(SECTIONS["data"], task),
-        train=values_of(SECTIONS["train"], task),
-        decode=values_of(SECTIONS["decode"], task),
-        word2vec=values_of(SECTIONS["word2vec"], task),
-        model=st.dictionaries(
-            st.text(st.characters(exclude_categories=["Cs"])), st.one_of(scalars, st.lists(scalars))
-        ),
-    )
-
-
-configs = configs_of("translation", "transformer") | configs_of("language-model", "rnn_lm")
-configs |= configs_of("vectors", "word2vec").map(lambda config: replace(config, model={}))
+def configs_of(config: type[RunConfig]) -> st.SearchStrategy[RunConfig]:
+    made = {name: values_of(owner) for name, owner in sections(config).items() if name}
+    return st.builds(config, seed=st.integers(0), **made, **{"model": models} if has_model(config) else {})
 
 
 @settings(max_examples=60, deadline=None)
-@given(config=configs, comments=st.booleans(), with_origins=st.booleans())
+@given(
+    config=st.one_of(*map(configs_of, (translation.Config, language_model.Config, vectors.Config))),
+    comments=st.booleans(),
+    with_origins=st.booleans(),
+)
 def test_what_is_written_reads_back_equal(
-    config: RunConfig, comments: bool, with_origins: bool, tmp_path_factory: pytest.TempPathFactory
+    config: Any, comments: bool, with_origins: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     origins = {f"train.{each.name}": "somewhere" for each in fields(config.train)} if with_origins else None
     text = to_toml(config, origins, comments=comments)
-    expected: dict[str, Any] = {"arch": config.arch, "seed": config.seed, "model": config.model}
-    for section, owner in SECTIONS.items():
-        values = asdict(getattr(config, section))
-        expected[section] = {
-            each.name: values[each.name] for each in fields(owner) if concerns(each, config.task)
-        }
-    assert tomllib.loads(text) == {
-        key: value
-        for key, value in expected.items()
-        if value != {} or (key == "model" and config.task in MODELS)
-    }
+    assert tomllib.loads(text) == asdict(config)
     folder = tmp_path_factory.mktemp("written")
     (folder / "config.toml").write_text(text, encoding="utf-8", newline="\n")
     again = resolve(str(folder / "config.toml"), folder=folder, environ={"TX_HOME": str(folder / "home")})
@@ -384,7 +360,7 @@ def test_what_is_written_reads_back_equal(
 
 
 def test_comments_say_what_a_key_means() -> None:
-    text = to_toml(RunConfig(model=asdict(Shape())), comments=True, model=Shape)
+    text = to_toml(translation.Config(model=asdict(Shape())), comments=True, model=Shape)
     assert "# dropout [0 to 0.99]\ndropout = 0.1\n" in text
     assert "# where the norm stands [pre, post]\n" in text
     lines = text.split("\n")
@@ -393,7 +369,7 @@ def test_comments_say_what_a_key_means() -> None:
 
 
 def test_origins_stand_behind_the_values() -> None:
-    text = to_toml(RunConfig(), {"seed": "flag --seed", "train.lr": "run.toml"})
+    text = to_toml(translation.Config(), {"seed": "flag --seed", "train.lr": "run.toml"})
     assert [line.split() for line in text.split("\n") if "#" in line] == [
         ["seed", "=", "1", "#", "flag", "--seed"],
         ["lr", "=", "0.001", "#", "run.toml"],
@@ -401,11 +377,12 @@ def test_origins_stand_behind_the_values() -> None:
 
 
 def test_every_field_explains_itself_within_its_own_limits() -> None:
-    for owner in (RunConfig, *SECTIONS.values()):
-        for each in fields(owner):
-            if each.name not in (*SECTIONS, "model", "task"):
-                assert each.metadata["help"]
-                check_section(owner, {each.name: default_of(each)})
+    for task in TASKS.values():
+        owners = sections(task.config)
+        for key, each, _ in options(task.config):
+            section, _, name = key.rpartition(".")
+            assert each.metadata["help"]
+            check_section(owners[section], {name: default_of(each)})
 
 
 # Tasks
@@ -419,14 +396,14 @@ def test_a_key_that_means_nothing_for_the_task_is_refused(
     with pytest.raises(TxError) as typed:
         resolve("rnn-lm", flags={"train.batch_tokens": 4}, environ=environ)
     assert typed.value.message == (
-        "flag --batch-tokens: train.batch_tokens: means nothing for the task language-model"
+        "flag --batch-tokens: train.batch_tokens: does not apply to language-model"
     )
     assert typed.value.exit_code == 2
     with pytest.raises(TxError) as timed:
         resolve("word2vec", flags={"train.max_time": "1m"}, environ=environ)
     assert "--epochs" in (timed.value.hint or "")
     (tmp_path / "run.toml").write_text('arch = "transformer"\n[train]\nseq_len = 3\n')
-    with pytest.raises(TxError, match=r"^run.toml:3: train.seq_len: means nothing for the task translation$"):
+    with pytest.raises(TxError, match=r"^run.toml:3: train.seq_len: does not apply to translation$"):
         resolve("run.toml", environ=environ)
 
 
@@ -438,7 +415,7 @@ def test_what_stands_for_runs_in_general_is_passed_over(
     (tmp_path / "tx.toml").write_text("[train]\nbatch_tokens = 3\nlr = 0.5\n")
     resolved = resolve("rnn-lm", environ={"TX_HOME": str(tmp_path), "TX_DECODE_BEAM_SIZE": "2"})
     assert resolved.config.train.lr == 0.5 and "train.batch_tokens" not in resolved.origins
-    assert resolved.config.train.batch_tokens == RunConfig().train.batch_tokens
+    assert not hasattr(resolved.config.train, "batch_tokens")
 
 
 def test_a_task_has_its_own_defaults(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from small import demo_pairs, demo_tokenizer
-from tx.config.schema import DataConfig
 from tx.data import corpus as module
 from tx.data.corpus import (
     COMPLETE,
@@ -37,6 +37,8 @@ from tx.text.tokenizer import Tokenizer
 ENGLISH = [pair.english for pair in demo_pairs()]
 GERMAN = [pair.german for pair in demo_pairs()]
 
+LIMITS: dict[str, Any] = {"max_len": 128, "max_ratio": 4.0, "deduplicate": True}
+
 
 def files(folder: Path, src: Sequence[str], tgt: Sequence[str]) -> list[str]:
     """The two sides as files; the second lacks its last newline, as many do."""
@@ -53,7 +55,7 @@ def encode(folder: Path, src: Sequence[str], tgt: Sequence[str]) -> tuple[Encode
 def select(folder: Path, src: Sequence[str], tgt: Sequence[str], **config: object) -> Corpus:
     paths = files(folder, src, tgt)
     sides = encode_corpus(paths, [demo_tokenizer()] * 2, folder / "cache")
-    return select_pairs(*sides, DataConfig(**config), paths)  # type: ignore[arg-type]
+    return select_pairs(*sides, paths, **LIMITS | config)
 
 
 # --- encoding ---
@@ -256,7 +258,7 @@ def test_limits_are_exact(max_len: int, max_ratio: float) -> None:
         EncodedText(np.zeros(sum(side), "<u4"), np.cumsum([0, *side]), np.zeros(0, "u1"), np.zeros(0, "<i8"))
         for side in zip(*lengths, strict=True)
     ]
-    corpus = select_pairs(*sides, DataConfig(max_len=max_len, max_ratio=max_ratio, deduplicate=False), [])
+    corpus = select_pairs(*sides, [], max_len=max_len, max_ratio=max_ratio, deduplicate=False)
     assert corpus.kept.tolist() == [
         i
         for i, (a, b) in enumerate(lengths)
@@ -276,7 +278,7 @@ def test_a_pair_is_a_duplicate_only_if_both_sides_are(tmp_path: Path) -> None:
 def test_the_user_hears_what_was_dropped(tmp_path: Path) -> None:
     heard: list[str] = []
     paths = files(tmp_path, [*ENGLISH[:20], "", *ENGLISH[:5]], [*GERMAN[:20], "x", *GERMAN[:5]])
-    corpus = open_corpus(paths, [demo_tokenizer()] * 2, DataConfig(), tmp_path / "cache", say=heard.append)
+    corpus = open_corpus(paths, [demo_tokenizer()] * 2, tmp_path / "cache", heard.append, **LIMITS)
     assert len(corpus) == 20
     assert heard == [
         f"{paths[0]} + {paths[1]}: 26 pairs, 20 kept",

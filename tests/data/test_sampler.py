@@ -14,7 +14,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from small import demo_pairs, demo_tokenizer
-from tx.config.schema import DataConfig
 from tx.data import sampler as module
 from tx.data.batch import Batch, make_batch
 from tx.data.corpus import Corpus, EncodedText, encode_corpus, select_pairs
@@ -183,7 +182,7 @@ def demo_corpus(folder: Path) -> Corpus:
         lines = [getattr(pair, side) for pair in demo_pairs()[:200]]
         Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     sides = encode_corpus(paths, [demo_tokenizer()] * 2, folder / "cache")
-    return select_pairs(*sides, DataConfig(), paths)
+    return select_pairs(*sides, paths, max_len=128, max_ratio=4.0, deduplicate=True)
 
 
 @pytest.mark.parametrize("sampling", [0.0, 0.3])

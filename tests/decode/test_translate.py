@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from small import demo_pairs, demo_tokenizer, random_translator
-from tx.config.schema import DecodeConfig
 from tx.data.batch import make_batch
 from tx.decode import translate
+from tx.decode.config import DecodeConfig
 from tx.decode.sampling import Sampling
 from tx.decode.translate import SearchOptions, Translator, open_translator
 from tx.models import model_config, weights_of

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from small import demo_pairs, demo_tokenizer, random_translator
 from training import fork_tx, model
-from tx.config.schema import DecodeConfig
 from tx.data.batch import Batch
 from tx.decode.align import extract_alignment, word_numbers, word_weights
+from tx.decode.config import DecodeConfig
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError
 from tx.evaluate.alignment import Gold, read_gold, score_alignments

@@ -18,8 +18,8 @@ from chromium import Page, needs_chromium, started
 from small import demo_pairs, demo_tokenizer
 from training import fork_tx, model
 from tx.cli.attention import _letters, print_grid
-from tx.config.schema import DecodeConfig
 from tx.data.batch import make_batch
+from tx.decode.config import DecodeConfig
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError, UsageError
 from tx.inspect.attention import START, AttentionMatrix, compute_attention, rollout, select_attention

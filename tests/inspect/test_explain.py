@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from small import demo_pairs, demo_tokenizer, random_translator
 from training import fork_tx, model
 from tx.cli.plot_positions import spread
-from tx.config.schema import DecodeConfig
+from tx.decode.config import DecodeConfig
 from tx.decode.sampling import Sampling
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import UsageError

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from languages import MODELS, random_model
-from tx.config.schema import TrainConfig
+from tx.config.schema import LoopTrainConfig
 from tx.data.stream import StreamBatch
 from tx.errors import TxError
 from tx.models import architectures, load_architecture, load_model, model_config, weights_of
@@ -185,7 +185,7 @@ def test_dropout_acts_in_training_alone_and_follows_the_seed(name: str) -> None:
 def test_every_parameter_is_trained(name: str) -> None:
     model = model_of(name).train()
     before = {name: value.clone() for name, value in weights_of(model).items()}
-    optimizer = Optimizer(model, TrainConfig(lr=0.01, weight_decay=0.0))
+    optimizer = Optimizer(model, LoopTrainConfig(lr=0.01, weight_decay=0.0))
     loss, n, _ = model.loss(batch_of(length=min(T, getattr(model.config, "max_len", T))))
     (loss / n).backward()
     optimizer.step(0.01, 1)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from media import beeps, write_media
-from tx.config.schema import SPEECH, RunConfig, defaults
 from tx.speech.windows import Window
+from tx.tasks.speech.config import Config
 from tx.tasks.speech.pretrained import find_pretrained, load_model
 from tx.tasks.speech.run import prepare
 from tx.tasks.speech.session import SpeechProgress
@@ -59,9 +59,9 @@ class Clock:
         return slow
 
 
-def configuration(tiny: Path, speech: Path, **changes: Any) -> RunConfig:
+def configuration(tiny: Path, speech: Path, **changes: Any) -> Config:
     """Six steps over a set of beeps; keys as in `train_lr`, `finetune_lora`."""
-    config = defaults(SPEECH)
+    config = Config()
     config.arch = "whisper"
     config.data.train = [str(speech)]
     config.finetune.init_from, config.finetune.language = str(tiny), "de"
@@ -74,7 +74,7 @@ def configuration(tiny: Path, speech: Path, **changes: Any) -> RunConfig:
 
 
 def train(
-    config: RunConfig, out: Path, resume: bool = False, listener: Any = None, **options: Any
+    config: Config, out: Path, resume: bool = False, listener: Any = None, **options: Any
 ) -> SpeechProgress:
     """Prepare the run and train."""
     return prepare(config, out, resume, listener or Recorder(), **options).train()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tx.config.schema import RunConfig, defaults
+from tx.word2vec.config import Config
 
 N_TOPICS, N_WORDS = 6, 12  # words of each topic
 SMALL = {"dim": 16, "window": 3, "min_count": 2, "subsample": 0.0, "epochs": 3}
@@ -54,9 +54,9 @@ def write_lines(path: Path, lines: list[str]) -> Path:
 
 def small_config(
     *texts: Path | str, lr: float = 0.05, threads: int = 1, seed: int = 1, **options: Any
-) -> RunConfig:
+) -> Config:
     """The configuration of a run that takes a second."""
-    config = defaults("vectors")
+    config = Config()
     config.arch, config.seed = "word2vec", seed
     config.data.train = [str(text) for text in texts]
     config.train.lr, config.train.threads, config.train.device = lr, threads, "cpu"

@@ -227,14 +227,14 @@ def test_any_text_will_do(content: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["rnn-lm"], 2, "there is no text to learn from"),
+        (["rnn-lm"], 2, "there is no training data"),
         (["char-rnn", "nowhere.txt"], 1, "there is no file nowhere.txt"),
         (
             ["char-rnn", "TEXT", "--batch-tokens", "9"],
             2,
-            "batch_tokens: means nothing for the task language-model",
+            "batch_tokens: does not apply to language-model",
         ),
-        (["char-rnn", "TEXT", "--set", "decode.beam_size=2"], 2, "beam_size: means nothing for the task"),
+        (["char-rnn", "TEXT", "--set", "decode.beam_size=2"], 2, "beam_size: does not apply to"),
         (["char-rnn", "TEXT", "--set", "model.n_heads=2"], 2, "model.n_heads: no such key"),
         (["transformer-lm", "TEXT", "--set", "model.max_len=9"], 2, "model.max_len: is derived"),
         (

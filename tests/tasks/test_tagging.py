@@ -192,7 +192,7 @@ def test_faults_in_the_text(text: str, said: str, tmp_path: Path) -> None:
 
 def test_what_is_no_text_or_no_vectors(tmp_path: Path) -> None:
     done = tx("train", "tagger", "-o", tmp_path / "m")
-    assert done.status == 2 and "no text to learn from" in done.err
+    assert done.status == 2 and "no training data" in done.err
     done = tx("train", "tagger", corpus()[0], "-o", tmp_path / "m", "--embeddings", "nowhere")
     assert done.status == 1 and "no package called 'nowhere'" in done.err
 

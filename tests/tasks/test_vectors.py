@@ -14,11 +14,11 @@ from safetensors.numpy import load_file
 
 import tx.tasks.vectors.training as training
 from tx.cli.app import main
-from tx.config.schema import RunConfig
 from tx.errors import TxError
 from tx.package import Package
 from tx.tasks.vectors.training import Word2VecRun, prepare
 from tx.train.run_folder import claim
+from tx.word2vec.config import Config
 from tx.word2vec.gensim_engine import GensimEngine
 from word2vec import RecordingListener, home, same_topic_share, small_config, topic_lines, write_lines
 
@@ -43,7 +43,7 @@ def text(tmp_path: Path) -> Path:
     return write_lines(tmp_path / "text", topic_lines(600))
 
 
-def train(config: RunConfig, out: Path, resume: bool = False) -> tuple[Any, RecordingListener]:
+def train(config: Config, out: Path, resume: bool = False) -> tuple[Any, RecordingListener]:
     """Prepare and train a run; return its progress and its listener."""
     listener = RecordingListener()
     with claim(out, resume, overwrite=False):
@@ -309,13 +309,13 @@ def test_a_dry_run_forecasts_and_writes_nothing(
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["-o", "v"], 2, "there is no text to learn from"),
+        (["-o", "v"], 2, "there is no training data"),
         (["none", "-o", "v"], 1, "there is no file none"),
-        (["text"], 2, "no package is named"),
-        (["text", "-o", "v", "--batch-size", "3"], 2, "train.batch_size: means nothing for the task vectors"),
-        (["text", "-o", "v", "--set", "decode.beam_size=3"], 2, "means nothing for the task vectors"),
-        (["text", "-o", "v", "--set", "model.d_model=3"], 2, "means nothing for the task vectors"),
-        (["text", "-o", "v", "--valid", "text"], 2, "means nothing for the task vectors"),
+        (["text"], 2, "missing -o NAME"),
+        (["text", "-o", "v", "--batch-size", "3"], 2, "train.batch_size: does not apply to vectors"),
+        (["text", "-o", "v", "--set", "decode.beam_size=3"], 2, "does not apply to vectors"),
+        (["text", "-o", "v", "--set", "model.d_model=3"], 2, "does not apply to vectors"),
+        (["text", "-o", "v", "--valid", "text"], 2, "does not apply to vectors"),
         (["text", "-o", "v", "--window", "0"], 2, "expected a whole number (>= 1), got 0"),
         (["text", "-o", "v", "--engine", "fats"], 2, "'fats' is not one of"),
         (

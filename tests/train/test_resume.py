@@ -329,7 +329,7 @@ def test_there_must_be_a_run(tmp_path: Path) -> None:
         assert missing.status == 1 and f"there is no run to resume in {out}" in missing.err
     assert list(tmp_path.iterdir()) == []
     both = resume(stopped()[0], "--overwrite")
-    assert both.status == 2 and "leave one of them away" in both.err
+    assert both.status == 2 and "omit one of them" in both.err
 
 
 def test_a_second_process_is_refused_and_a_dead_one_forgotten(tmp_path: Path) -> None:

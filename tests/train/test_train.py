@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from tx.checksums import dump_checked, load_checked
 from tx.config.duration import format_duration
-from tx.config.schema import TrainConfig
+from tx.config.schema import LoopTrainConfig
 from tx.data.batch import Batch, make_batch
 from tx.data.sampler import Position
 from tx.data.stream import StreamBatch
@@ -119,7 +119,7 @@ class Bench:
         self.evaluated: list[Tensor] = []
         self.published: list[tuple[float, int, Tensor]] = []
         self.unmeasured: dict[int, Tensor] = {}
-        config = TrainConfig(**defaults | options)
+        config = LoopTrainConfig(**defaults | options)
         self.trainer = Trainer(
             self.model,
             Cycle(batches),  # type: ignore[arg-type]
@@ -237,7 +237,7 @@ def test_the_model_learns_the_frequencies(tmp_path: Path) -> None:
 def test_an_update_is_adamw_after_clipping() -> None:
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
-    config = TrainConfig(clip_norm=0.5, weight_decay=0.1, beta2=0.9)
+    config = LoopTrainConfig(clip_norm=0.5, weight_decay=0.1, beta2=0.9)
     optimizer = Optimizer(model, config)
     before = {name: p.detach().double().numpy().copy() for name, p in model.named_parameters()}
     moments = {name: (np.zeros_like(p), np.zeros_like(p)) for name, p in before.items()}

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import tx.word2vec.corpus as corpus_module
 import tx.word2vec.phrases as phrases_module
-from tx.config.schema import Word2VecConfig
 from tx.errors import TxError
+from tx.word2vec.config import Word2VecConfig
 from tx.word2vec.corpus import Corpus, Encoder, encode_text, open_corpus
 from tx.word2vec.phrases import count_pairs, join_phrases
 from word2vec import at_home, topic_lines, write_lines

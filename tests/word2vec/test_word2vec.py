@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tx.config.schema import Word2VecConfig
 from tx.errors import TxError, UsageError
 from tx.word2vec import engine, jit
+from tx.word2vec.config import Word2VecConfig
 from tx.word2vec.corpus import Corpus, encode_text
 from tx.word2vec.engine import choose_engine, make_engine
 from tx.word2vec.gensim_engine import MAX_SENTENCE, MAX_WORDS, GensimEngine, sentence_batches

@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 
 from tx.cli import console
-from tx.cli.options import architecture_config
-from tx.config.catalog import recipe_names, recipe_text
-from tx.config.resolve import resolve
-from tx.config.schema import MODELS
+from tx.config.catalog import recipe_header, recipe_names
+from tx.config.schema import has_model
 from tx.config.toml import to_toml
+from tx.tasks import architecture_config, resolve
 
 
 def config(
@@ -38,25 +37,19 @@ def config(
     (`TX_TRAIN_LR`) set is already in it.
     """
     if name is None and not sets and not origins:
-        rows = ((recipe, "".join(_header(recipe)[:1]).lstrip("# ")) for recipe in recipe_names())
-        console.print_table(("RECIPE", "WHAT IT IS"), rows)
+        rows = ((recipe, recipe_header(recipe)[0]) for recipe in recipe_names())
+        console.print_table(("RECIPE", "DESCRIPTION"), rows)
         return
-    resolved = resolve(name, sets=sets or (), model=architecture_config)
-    architecture = None
-    if resolved.config.task in MODELS:
-        architecture = architecture_config(resolved.config.arch)
-        resolved.check_model(architecture)
+    resolved = resolve(name, sets=sets or ())
+    model = None
+    if has_model(type(resolved.config)):
+        model = architecture_config(resolved.config.arch)
+        resolved.check_model(model)
     if origins:
         text = to_toml(resolved.config, resolved.origins)
     else:
-        text = to_toml(resolved.config, comments=True, model=architecture)
+        text = to_toml(resolved.config, comments=True, model=model)
         if name and name in recipe_names():
-            text = "\n".join([*_header(name), "", text])
+            header = (f"# {line}".rstrip() for line in recipe_header(name))
+            text = "\n".join([*header, "", text])
     print(text, end="")  # noqa: T201
-
-
-def _header(recipe: str) -> list[str]:
-    """The comment at the head of a recipe: what it is, then what to expect of it."""
-    lines = recipe_text(recipe).split("\n")
-    end = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return lines[:end]

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from tx import tasks
 from tx.cli import console
 from tx.cli.console import option
-from tx.config.schema import LANGUAGE_MODEL, TAGGING, TRANSLATION, VECTORS
 from tx.errors import UsageError, did_you_mean
 from tx.package import Package, best_score, find_package, get_default, list_packages, set_default
 
-TASKS = (TRANSLATION, LANGUAGE_MODEL, TAGGING, VECTORS, "tokenizer")
+TASKS = (*(name for name in tasks.TASKS if name != "speech"), "tokenizer")
 Name = Annotated[
     str, typer.Argument(metavar="NAME|FOLDER", help="Name or folder of a package.", show_default=False)
 ]

@@ -1,23 +1,24 @@
 """Flags made from the fields of the configuration, so that key, flag, default and help cannot disagree."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, fields
-from typing import Annotated, Any, TypeVar, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from tx.config.schema import SECTIONS, RunConfig, choices, default_of
+from tx.config.schema import RunConfig, choices, default_of, options
+from tx.tasks import TASKS
 
 PANELS = {
-    "": "Training",
     "data": "Data",
     "train": "Training",
-    "decode": "Search",
+    "": "Training",
     "word2vec": "Word vectors",
-    "finetune": "Whisper",
+    "finetune": "Fine-tuning Whisper",
 }
-METAVARS: dict[Any, str] = {int: "N", float: "X", str: "TEXT", bool: "", list[str]: "TEXT"}
+MAX_METAVAR = 25
+METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME", list[str]: "FILE"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -40,46 +41,50 @@ def collect_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given if value is not None and value != []}
 
 
-def architecture_config(arch: str) -> type:
-    """The `Config` of an architecture: for `tx.config.resolve.resolve`, which asks only where there are faults."""
-    from tx.models import load_architecture  # imports torch
-
-    config: type = load_architecture(arch).Config
-    return config
-
-
-def flag_fields() -> Iterator[tuple[str, Field, Any]]:
-    """The dotted key, field and type of every flag, in the order of the help page."""
-    for section, owner in {**SECTIONS, "": RunConfig}.items():
-        hints = get_type_hints(owner)
-        for option in fields(owner):
-            if option.metadata.get("flag"):
-                yield f"{section}.{option.name}".lstrip("."), option, hints[option.name]
+def flag_fields() -> list[tuple[str, Field, Any]]:
+    """The dotted key, field and type of the flags of all tasks; of a flag of several tasks that of the first one."""
+    found: dict[str, tuple[str, Field, Any]] = {}
+    for task in TASKS.values():
+        for key, option, hint in options(task.config):
+            if option.metadata["flag"]:
+                found.setdefault(key, (key, option, hint))
+    order = list(PANELS)
+    return sorted(found.values(), key=lambda flag: order.index(flag[0].rpartition(".")[0]))
 
 
 def value_of(config: RunConfig, key: str) -> Any:
-    """What a configuration holds under a dotted key."""
+    """The value that a configuration holds under a dotted key."""
     section, _, leaf = key.rpartition(".")
     owner: Any = getattr(config, section) if section else config
     return owner.get(leaf) if isinstance(owner, dict) else getattr(owner, leaf)
 
 
-def flag_help(option: Field, hint: Any, default: Any) -> str:
-    """What the help page says of a flag, its choices and its default included."""
-    told = [", ".join(choices(hint)), "" if default in ("", False, []) else f"default {default}"]
-    more = "; ".join(filter(None, told))
-    text: str = option.metadata["help"]
-    return f"{text} ({more})" if more else text
+def flag_help(option: Field, hint: Any, default: Any, tasks: Sequence[str] = ()) -> str:
+    """The text of a flag on the help page: with the tasks that alone have it, long lists of choices, its default."""
+    listed = ", ".join(choices(hint)) if len(_metavar(option, hint)) < len("|".join(choices(hint))) else ""
+    notes = [", ".join(tasks), listed, f"default {default}" if default not in ("", False, []) else ""]
+    more = "; ".join(filter(None, notes))
+    return f"{option.metadata['help']} ({more})" if more else str(option.metadata["help"])
+
+
+def _metavar(option: Field, hint: Any) -> str:
+    """The name of a flag's value: its choices, unless they are too long for the help page."""
+    if choices(hint):
+        joined = "|".join(choices(hint))
+        return joined if len(joined) <= MAX_METAVAR else option.name.upper()
+    return option.metadata["metavar"] or METAVARS.get(hint, "")
 
 
 def _parameter(key: str, option: Field, hint: Any) -> inspect.Parameter:
-    name = option.name.replace("_", "-")
+    name, section = option.name.replace("_", "-"), key.rpartition(".")[0]
+    tasks = [task.name for task in TASKS.values() if key in (one for one, _, _ in options(task.config))]
+    some = tasks if section in ("data", "train") and len(tasks) <= 2 else ()
     info = typer.Option(
         f"--{name}/--no-{name}" if hint is bool else f"--{name}",
-        help=flag_help(option, hint, default_of(option)),
-        metavar=METAVARS.get(hint, "CHOICE"),
-        rich_help_panel=PANELS[key.rpartition(".")[0]],
-        allow_from_autoenv=False,  # the environment has its own place in the order of `tx.config.resolve`
+        help=flag_help(option, hint, default_of(option), some),
+        metavar=_metavar(option, hint),
+        rich_help_panel=PANELS[section],
+        allow_from_autoenv=False,  # `tx.config.resolve` reads the environment, in its order of precedence
     )
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(option.name, kind, default=None, annotation=Annotated[hint | None, info])

@@ -1,16 +1,16 @@
-"""The help page of `tx train` for what is named beside `--help`: its own flags alone, with the values it has."""
+"""The help page of `tx train` for the recipe named before `--help`: its own flags only, with the values it sets."""
 
-from collections.abc import Container
 from copy import copy
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand
 
 from tx.cli.options import flag_fields, flag_help, value_of
-from tx.config.catalog import arch_named, recipe_names, recipe_text
-from tx.config.resolve import resolve
+from tx.config.catalog import recipe_header, recipe_names
+from tx.config.resolve import arch_named
+from tx.config.schema import options
+from tx.tasks import architectures, resolve
 from tx.text.tokenizer import KINDS
 
 TOKENIZER_FLAGS = {"data.vocab_size", "seed"}
@@ -19,63 +19,54 @@ _WORDS = "tx.cli.recipe_help"
 
 
 class RecipeHelp(TyperCommand):
-    """A command with flags by `config_flags` that can be asked what concerns a recipe: `tx train whisper --help`."""
+    """A command with flags by `config_flags` whose help page depends on a recipe: `tx train whisper --help`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the words: `--help` is answered before arguments are read."""
+        """Store the words: `--help` is answered before arguments are parsed."""
         ctx.meta[_WORDS] = list(args)
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the page, for the first recipe, architecture, configuration file or tokenizer that is named."""
+        """Print the page for the first recipe, architecture, configuration file or kind of tokenizer named."""
         shown = copy(self)
         name = next(filter(_is_known, ctx.meta.get(_WORDS, [])), None)
         if name is not None:
-            helps, hidden = _flags(name)
-            shown.params = [_told(param, helps) for param in self.params if param.name not in hidden]
+            helps = _helps(name)
+            hidden = {option.name for _, option, _ in flag_fields()} - helps.keys()
+            hidden |= _NOT_FOR_TOKENIZERS if name in KINDS else set()
+            shown.params = [_with_help(param, helps) for param in self.params if param.name not in hidden]
             shown.help = _about(name, self.help or "")
         TyperCommand.format_help(shown, ctx, formatter)
 
 
 def _is_known(word: str) -> bool:
     is_file = word.endswith(".toml") and Path(word).is_file()
-    return is_file or word in KINDS or word in recipe_names() or arch_named(word) is not None
+    return is_file or word in KINDS or word in recipe_names() or bool(arch_named(word, architectures()))
 
 
-def _flags(name: str) -> tuple[dict[str, str], set[str]]:
-    """What is said of the flags that mean something for what is named, with their values; and the other flags."""
-    resolved = resolve(None if name in KINDS else name)
-    keys: Container[str] = TOKENIZER_FLAGS if name in KINDS else resolved.origins
-    helps, hidden = dict[str, str](), set(_NOT_FOR_TOKENIZERS if name in KINDS else ())
-    for key, option, hint in flag_fields():
-        if key in keys:
-            helps[option.name] = flag_help(option, hint, value_of(resolved.config, key))
-        else:
-            hidden.add(option.name)
-    return helps, hidden
+def _helps(name: str) -> dict[str, str]:
+    """The help texts of the flags that apply to a recipe or a kind of tokenizer, with their values."""
+    config = resolve(None if name in KINDS else name).config
+    return {
+        option.name: flag_help(option, hint, value_of(config, key))
+        for key, option, hint in options(type(config))
+        if option.metadata["flag"] and (name not in KINDS or key in TOKENIZER_FLAGS)
+    }
 
 
-def _told(param: Any, helps: dict[str, str]) -> Any:
-    told = copy(param)
-    told.help = helps.get(param.name, getattr(param, "help", None))
-    return told
+def _with_help(param: Any, helps: dict[str, str]) -> Any:
+    changed = copy(param)
+    changed.help = helps.get(param.name, getattr(param, "help", None))
+    return changed
 
 
 def _about(name: str, text: str) -> str:
-    """The page's text, with the examples that name it, where there are any."""
+    """The text of the page, with the examples that name the recipe, if there are any, and with its description."""
     lines = text.split("\n")
     examples = [line for line in lines if line.lstrip().startswith("$ ")]
-    own = [line for line in examples if f" {name} " in line] or examples
-    more = "" if name in KINDS else f"; `tx config {name}` prints every key"
-    kept = [line for line in lines if line not in examples or line in own]
-    return (
-        "\n".join(kept) + f"\n\n{_described(name)}Shown is what concerns {name}, with its own values{more}."
-    )
-
-
-def _described(name: str) -> str:
-    """What a recipe says of itself at its top, as paragraphs."""
-    if name not in recipe_names():
-        return ""
-    top = takewhile(lambda line: line.startswith("#"), recipe_text(name).split("\n"))
-    return "\n".join(line.lstrip("# ") for line in top) + "\n\n"
+    matching = [line for line in examples if f" {name} " in line] or examples
+    about = "\n".join(line for line in lines if line not in examples or line in matching)
+    if name in recipe_names():
+        about += "\n\n" + "\n".join(recipe_header(name))
+    more = "" if name in KINDS else f" `tx config {name}` prints every key."
+    return f"{about}\n\nThe options below are those of {name}, with its values.{more}"

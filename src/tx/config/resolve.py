@@ -1,52 +1,24 @@
 """Where the configuration of a run comes from: recipe, files, environment and flags, merged and checked.
 
-Highest wins: flag or `--set`, environment (`TX_TRAIN_LR`), the named file, the nearest `tx.toml`, the user's
-file, recipe, default. Every value keeps where it came from, so that a fault names its file and line, and all
-faults are told at once. pydantic judges the types; the wording is ours.
+The order of precedence: flag or `--set`, environment (`TX_TRAIN_LR`), the named file, the nearest `tx.toml`, the
+user's file, recipe, default. The source of every value is recorded, so that errors name the file and the line.
 """
 
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import Field, asdict, dataclass, field, fields
-from functools import cache
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
-from tx.config import schema
-from tx.config.catalog import arch_named, arch_names, load_recipe, recipe_names, recipe_text, task_of
-from tx.config.schema import SECTIONS, RunConfig, choices, concerns, default_of, limits
+from tx.config.catalog import load_recipe, recipe_names, recipe_text
+from tx.config.check import Fault, Source, check_field, check_section, check_values, raise_faults
+from tx.config.schema import RunConfig, has_model, options, sections
 from tx.config.toml import nearest_toml, read_toml, toml_value
 from tx.errors import TxError, UsageError, did_you_mean
 
-TABLES = (*SECTIONS, "model")
-COMMAND_LINE = ("flag ", "--set", "command line")  # so begin the origins of what was typed
-_KINDS = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text in quotes",
-    list[str]: 'a list of texts, as in ["a", "b"]',
-}
-UPDATES = ("train.max_steps", "train.max_epochs", "train.max_time")
+Configs = Mapping[str, type[RunConfig]]  # the configuration of the runs that train an architecture
 T = TypeVar("T")
-Fault = tuple["Source", str, str]  # where, which key, what is wrong
-
-
-@dataclass(frozen=True)
-class Source:
-    """One place that values come from, with the dotted keys it gives."""
-
-    origin: str
-    values: Mapping[str, Any]
-    path: str = ""  # a file's name, as errors give it
-    toml: str = ""  # the file's text, in which errors find the line
-    typed: str | None = None  # the text of a lone value that may be TOML or a plain string
-
-    def place(self, key: str) -> str:
-        """The file and line of `key`, or what else the source is called."""
-        line = _line_of(self.toml, key) if self.toml else None
-        return f"{self.path}:{line}" if line else self.path or self.origin
 
 
 @dataclass
@@ -62,54 +34,63 @@ class Resolved:
 
         Raises TxError as `check_section` does.
         """
-        model = check_section(cls, self.config.model, self.sources)
+        config: Any = self.config
+        model = check_section(cls, config.model, self.sources, others=sections(type(config)))
         derived = {option.name for option in fields(cls) if option.metadata.get("derived")}  # type: ignore[arg-type]
         values = asdict(model)  # type: ignore[call-overload]
-        self.config.model = {name: value for name, value in values.items() if name not in derived}
-        for name in self.config.model:
+        config.model = {name: value for name, value in values.items() if name not in derived}
+        for name in config.model:
             self.origins.setdefault(f"model.{name}", "default")
         return model
 
 
 def resolve(
-    name: str | None = None,
+    name: str | None,
+    configs: Configs,
+    model: Callable[[str], type],
     *,
     flags: Mapping[str, Any] | None = None,
     sets: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
-    model: Callable[[str], type] | None = None,
 ) -> Resolved:
     """Merge and check everything that configures a run.
 
-    `name` is a TOML file, a recipe or an architecture; `flags` holds dotted keys ("train.lr"), `sets` what
-    `--set` was given; `environ` and `folder` stand in for the process's own. `[model]` stays as given until
-    `Resolved.check_model`. Raises TxError that lists every unknown key and bad value with its place, or names
-    the line of a TOML error; UsageError if all faults were typed on the command line. `model` finds the
-    `Config` of an architecture: asked only if there are faults, so that those in `[model]` are told with them.
+    `name` is a TOML file, a recipe or an architecture of `configs`; `flags` holds dotted keys ("train.lr"), `sets`
+    the arguments of `--set`; `environ` and `folder` replace those of the process. `[model]` is checked later, by
+    `Resolved.check_model`; only if there are other errors, the dataclass `model(architecture)` is asked for at once,
+    so that they are reported together. Raises TxError that lists every unknown key and bad value with its place, or
+    names the line of a TOML error; UsageError if all of them were typed on the command line.
     """
     environ = os.environ if environ is None else environ
-    recipe, named = _named(name)
-    settings, variables = [*_settings(folder or Path.cwd(), environ)], [*_environment(environ)]
-    faults: list[Fault] = []
+    tables = {"model"}.union(*map(sections, configs.values())) - {""}
+    recipe, named = _named(name, configs, tables)
+    settings = [*_settings(folder or Path.cwd(), environ, tables)]
+    variables = [*_environment(environ, tables)]
+    sources = [*recipe, *settings, *named, *variables, *_typed(flags or {}, sets, configs)]
+    arch = _architecture(sources, configs)
+    config: Any = configs[arch]()
+    cls, faults = type(config), list[Fault]()
     chosen: dict[str, tuple[Any, Source]] = {}
-    for source in (*recipe, *settings, *named, *variables, *_typed(flags or {}, sets)):
+    for source in sources:
         for key, value in source.values.items():
+            owner = _owner(key, cls, configs)
             try:
-                chosen[key] = (_check(key, value, source.typed), source)
+                checked = arch if key == "arch" else _check(key, value, source.typed, owner, tables)
             except ValueError as error:
                 faults.append((source, key, str(error)))
-    if any(key == "arch" for _, key, _ in faults):
-        _raise(faults)  # without it nobody knows what else means something
-    arch = chosen["arch"][0] if "arch" in chosen else RunConfig().arch
-    config = schema.defaults(task_of(arch))
-    chosen = _concerning(chosen, config.task, (*settings, *variables), faults)
-    if faults and model is not None and config.task in schema.MODELS:
+                continue
+            if owner is cls:
+                chosen[key] = checked, source
+            elif source not in settings and source not in variables:  # which may be for other tasks, too
+                faults.append((source, key, f"does not apply to {cls.task}"))
+    if faults and has_model(cls):
         given = {key: item for key, item in chosen.items() if key.startswith("model.")}
         values = {key.removeprefix("model."): value for key, (value, _) in given.items()}
-        faults += _checked(model(arch), values, {key: source for key, (_, source) in given.items()})[1]
-    _raise(faults)
-    origins = dict.fromkeys(_keys(config.task), "default")
+        places = {key: source for key, (_, source) in given.items()}
+        faults += check_values(model(arch), values, places, others=sections(cls))[1]
+    raise_faults(faults, cls.hints)
+    origins = dict.fromkeys((key for key, _, _ in options(cls)), "default")
     for key, (value, source) in chosen.items():
         section, _, leaf = key.partition(".")
         if section == "model":
@@ -120,49 +101,46 @@ def resolve(
     return Resolved(config, origins, {key: source for key, (_, source) in chosen.items()})
 
 
-def _concerning(
-    chosen: Mapping[str, tuple[Any, "Source"]], task: str, general: Sequence["Source"], faults: list["Fault"]
-) -> dict[str, tuple[Any, "Source"]]:
-    """What of `chosen` means something for the task; the rest is a fault, unless it stands for runs in general."""
-    known, kept = _keys(task), {}
-    for key, (value, source) in chosen.items():
-        if key in known or (key.startswith("model.") and task in schema.MODELS):
-            kept[key] = value, source
-        elif source not in general:
-            faults.append((source, key, f"means nothing for the task {task}"))
-    return kept
+def arch_named(name: str, configs: Configs) -> str | None:
+    """The architecture called `name`, in which a hyphen may replace an underscore, or None."""
+    return arch if (arch := name.replace("-", "_")) in configs else None
 
 
-def check_section(
-    cls: type[T],
-    values: Mapping[str, Any],
-    sources: Mapping[str, Source] | None = None,
-    section: str = "model",
-) -> T:
-    """Check `values` against the fields of the dataclass `cls` and return an instance of it.
+def _architecture(sources: Sequence[Source], configs: Configs) -> str:
+    """The architecture that the last of the sources names. Raises TxError if any of them names an unknown one."""
+    arch, faults = RunConfig.arch, list[Fault]()
+    for source in sources:
+        if "arch" in source.values:
+            try:
+                name = check_field(RunConfig, "arch", source.values["arch"], source.typed)
+                if (found := arch_named(name, configs)) is None:
+                    hint = did_you_mean(name, configs) or f"there are: {', '.join(configs)}"
+                    raise ValueError(f"no architecture '{name}'; {hint}")
+                arch = found
+            except ValueError as error:
+                faults.append((source, "arch", str(error)))
+    raise_faults(faults)
+    return arch
 
-    `sources` tells where "section.key" came from, for the messages. Raises TxError that lists every unknown
-    key and bad value.
-    """
-    checked, faults = _checked(cls, values, sources or {}, section)
-    _raise(faults)
-    return cls(**checked)
+
+def _owner(key: str, config: type[RunConfig], configs: Configs) -> type[RunConfig]:
+    """The first configuration that has `key`, beginning with `config`, which it is also if none has it."""
+    for one in (config, *configs.values()):
+        if key in (known for known, _, _ in options(one)) or (key.startswith("model.") and has_model(one)):
+            return one
+    return config
 
 
-def _checked(
-    cls: type, values: Mapping[str, Any], sources: Mapping[str, Source], section: str = "model"
-) -> tuple[dict[str, Any], list[Fault]]:
-    """`values` as the types of the fields of `cls`, and what is wrong with the others."""
-    checked: dict[str, Any] = {}
-    faults: list[Fault] = []
-    unnamed = Source(f"[{section}]", {})
-    for name, value in values.items():
-        source = sources.get(f"{section}.{name}", unnamed)
-        try:
-            checked[name] = _check_field(cls, name, value, source.typed)
-        except ValueError as error:
-            faults.append((source, f"{section}.{name}", str(error)))
-    return checked, faults
+def _check(key: str, value: Any, typed: str | None, config: type[RunConfig], tables: set[str]) -> Any:
+    """The value of a dotted key as the type of its field; ValueError says what is wrong."""
+    section, _, leaf = key.partition(".")
+    if key in tables:
+        raise ValueError(f"expected a table, as in [{section}]")
+    if section == "model":
+        return value
+    others = sections(config)
+    inside = bool(leaf) and section in others
+    return check_field(others[section if inside else ""], leaf if inside else key, value, typed, others)
 
 
 def user_toml(environ: Mapping[str, str]) -> Path:
@@ -172,77 +150,66 @@ def user_toml(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "tx" / "config.toml"
 
 
-def _keys(task: str = "") -> list[str]:
-    """The dotted keys that mean something for `task`, in the order of a file; without a task all of them."""
-    owners = {"": RunConfig, **SECTIONS}
-    return [
-        f"{name}.{option.name}".lstrip(".")
-        for name, owner in owners.items()
-        for option in fields(owner)
-        if (name or option.name not in TABLES)
-        and (concerns(option, task) if task else not option.metadata.get("derived"))
-    ]
-
-
-def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(table: Mapping[str, Any], tables: set[str]) -> dict[str, Any]:
     """{"seed": 1, "train": {"lr": 1}} as {"seed": 1, "train.lr": 1}."""
     flat = {}
     for name, value in table.items():
-        inner = name in TABLES and isinstance(value, dict)
+        inner = name in tables and isinstance(value, dict)
         flat.update({f"{name}.{key}": item for key, item in value.items()} if inner else {name: value})
     return flat
 
 
-def _named(name: str | None) -> tuple[list[Source], list[Source]]:
+def _named(name: str | None, configs: Configs, tables: set[str]) -> tuple[list[Source], list[Source]]:
     """The recipe under `name`, and the file or architecture that it names."""
     if name is None:
         return [], []
-    path = Path(name)
-    if path.is_file() or name.endswith(".toml"):
-        table, text = read_toml(path)
+
+    def recipe(name: str) -> Source:
+        return Source(f"recipe {name}", _flat(load_recipe(name), tables), f"recipe {name}", recipe_text(name))
+
+    if Path(name).is_file() or name.endswith(".toml"):
+        table, text = read_toml(Path(name))
         base = table.pop("recipe", None)
-        named = [Source(name, _flat(table), name, text)]
+        named = [Source(name, _flat(table, tables), name, text)]
         if base is None:
             return [], named
         if base in recipe_names():
-            return [_recipe(base)], named
+            return [recipe(base)], named
         hint = did_you_mean(str(base), recipe_names()) or "`tx config` lists the recipes"
         raise TxError(f"{named[0].place('recipe')}: no recipe {toml_value(base)}", hint)
     if name in recipe_names():
-        return [_recipe(name)], []
-    if arch := arch_named(name):
+        return [recipe(name)], []
+    if arch := arch_named(name, configs):
         return [], [Source("command line", {"arch": arch})]
-    hint = did_you_mean(name, [*recipe_names(), *arch_names()]) or "`tx config` lists the recipes"
+    hint = did_you_mean(name, [*recipe_names(), *configs]) or "`tx config` lists the recipes"
     raise UsageError(f"no recipe, architecture or TOML file '{name}'", hint)
 
 
-def _recipe(name: str) -> Source:
-    return Source(f"recipe {name}", _flat(load_recipe(name)), f"recipe {name}", recipe_text(name))
-
-
-def _settings(folder: Path, environ: Mapping[str, str]) -> Iterator[Source]:
-    """The user's file, then the nearest `tx.toml`; their `[defaults]` name packages and are not ours."""
+def _settings(folder: Path, environ: Mapping[str, str], tables: set[str]) -> Iterator[Source]:
+    """The user's file, then the nearest `tx.toml`, without `[defaults]`, which `tx models` reads."""
     user, near = user_toml(environ), nearest_toml(folder)
     for path, origin in ((user, "user's config"), (near, "tx.toml")):
         if path and path.is_file():
             table, text = read_toml(path)
             table.pop("defaults", None)
             here = path.parent == folder.absolute()
-            yield Source(origin, _flat(table), path.name if here else str(path), text)
+            yield Source(origin, _flat(table, tables), path.name if here else str(path), text)
 
 
-def _environment(environ: Mapping[str, str]) -> Iterator[Source]:
+def _environment(environ: Mapping[str, str], tables: set[str]) -> Iterator[Source]:
     """`TX_SECTION_KEY`, `TX_ARCH` and `TX_SEED`; an empty variable counts as unset."""
     for variable, text in sorted(environ.items()):
         section, _, leaf = variable.removeprefix("TX_").lower().partition("_")
-        key = f"{section}.{leaf}" if section in TABLES and leaf else section
+        key = f"{section}.{leaf}" if section in tables and leaf else section
         if text and variable.startswith("TX_") and (key != section or variable in ("TX_ARCH", "TX_SEED")):
             yield Source(f"environment {variable}", {key: _parse(text)}, typed=text)
 
 
-def _typed(flags: Mapping[str, Any], sets: Sequence[str]) -> Iterator[Source]:
-    """What flags and `--set` gave; a key may come from one of them only."""
-    offered = {key for key in _keys() if _is_flag(key)}
+def _typed(flags: Mapping[str, Any], sets: Sequence[str], configs: Configs) -> Iterator[Source]:
+    """The values of flags and of `--set`; a key may come from one of them only."""
+    offered = {
+        key for cls in set(configs.values()) for key, option, _ in options(cls) if option.metadata["flag"]
+    }
     for key, value in flags.items():
         leaf = key.rpartition(".")[2].replace("_", "-")
         yield Source(f"flag --{leaf}" if key in offered else "command line", {key: value})
@@ -258,116 +225,10 @@ def _typed(flags: Mapping[str, Any], sets: Sequence[str]) -> Iterator[Source]:
         yield Source("--set", {key: _parse(text)}, typed=text)
 
 
-def _is_flag(key: str) -> bool:
-    section, _, leaf = key.rpartition(".")
-    owner = SECTIONS.get(section, RunConfig)
-    return any(option.name == leaf and option.metadata.get("flag") for option in fields(owner))
-
-
 def _parse(text: str) -> Any:
-    """`text` as a TOML value if it is exactly one, else as it stands."""
+    """`text` as a TOML value if it is exactly one, else unchanged."""
     try:
         table = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         return text
     return table["value"] if len(table) == 1 else text
-
-
-def _line_of(toml: str, key: str) -> int | None:
-    """The line on which a dotted key begins: the one after the longest part of the text that lacks it.
-
-    Reading ever longer beginnings with the real parser knows every way to write a key, which no pattern does.
-    """
-    section, _, leaf = key.partition(".")
-    read, before = "", 0
-    for number, line in enumerate(toml.split("\n"), 1):
-        read += line + "\n"
-        try:
-            table = tomllib.loads(read)
-        except (ValueError, RecursionError):
-            continue
-        inner = table.get(section, {}) if leaf else table
-        if isinstance(inner, dict) and (leaf or section) in inner:
-            return before + 1
-        before = number
-    return None
-
-
-def _check(key: str, value: Any, typed: str | None) -> Any:
-    """The value of a dotted key as its field's type; ValueError says what is wrong."""
-    section, _, leaf = key.partition(".")
-    if key in TABLES:
-        raise ValueError(f"expected a table, as in [{section}]")
-    if section == "model":
-        return value
-    if leaf and section in SECTIONS:
-        return _check_field(SECTIONS[section], leaf, value, typed)
-    value = _check_field(RunConfig, key, value, typed)
-    if key == "arch":
-        arch = arch_named(value)
-        if arch is None:
-            hint = did_you_mean(value, arch_names()) or f"there are: {', '.join(arch_names())}"
-            raise ValueError(f"no architecture '{value}'; {hint}")
-        return arch
-    return value
-
-
-def _check_field(owner: type, name: str, value: Any, typed: str | None) -> Any:
-    known: dict[str, Field] = {option.name: option for option in fields(owner)}
-    if name not in known:
-        raise ValueError(f"no such key{_elsewhere(owner, name)}")
-    option, hint = known[name], get_type_hints(owner)[name]
-    if option.metadata.get("derived"):
-        raise ValueError("is derived from the data and cannot be set")
-    if typed is not None and not isinstance(value, str) and (hint is str or choices(hint)):
-        value = typed  # `--set data.tokenizer=1984` means a name
-    try:
-        result = _adapter(hint).validate_python(value)
-    except ValueError:
-        result = None
-    if result is None or not _within(option, result):
-        kind, allowed = _KINDS.get(hint, str(hint)), limits(option, hint)
-        wanted = f"one of {allowed}" if choices(hint) else f"{kind} ({allowed})" if allowed else kind
-        near = did_you_mean(str(value), map(str, choices(hint)))
-        raise ValueError(f"expected {wanted}, got {toml_value(value)}" + (f"; {near}" if near else ""))
-    if any("\ud800" <= letter <= "\udfff" for letter in toml_value(result)):
-        raise ValueError("not UTF-8 text")  # a file name in another encoding, which TOML cannot hold
-    if option.metadata.get("check") and result != default_of(option):
-        try:
-            option.metadata["check"](result)
-        except TxError as error:
-            raise ValueError(error.message) from error
-    return result
-
-
-def _within(option: Field, value: Any) -> bool:
-    ge, le = option.metadata.get("ge"), option.metadata.get("le")
-    return (ge is None or value >= ge) and (le is None or value <= le)
-
-
-@cache
-def _adapter(hint: Any) -> Any:
-    from pydantic import ConfigDict, TypeAdapter  # takes 0.2 s, which `tx --help` need not wait for
-
-    return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
-
-
-def _elsewhere(owner: type, name: str) -> str:
-    """Where a key that `owner` lacks may belong: in another section, or under a similar name."""
-    for section, other in SECTIONS.items():
-        if other is not owner and any(option.name == name for option in fields(other)):
-            return f" here; it belongs in [{section}]"
-    names = [option.name for option in fields(owner) if not option.metadata.get("derived")]
-    names += ["recipe"] if owner is RunConfig else []
-    return f"; {did_you_mean(name, names) or 'there are: ' + ', '.join(names)}"
-
-
-def _raise(faults: list[Fault]) -> None:
-    if faults:
-        lines = [f"{source.place(key)}: {key}: {what}" for source, key, what in faults]
-        many = f"{len(lines)} faults in the configuration\n  " + "\n  ".join(lines)
-        typed = all(source.origin.startswith(COMMAND_LINE) for source, _, _ in faults)
-        hint = "`tx config RECIPE` prints every key with its meaning"
-        if any(key in UPDATES and what.endswith(f"the task {schema.VECTORS}") for _, key, what in faults):
-            hint = "word vectors are trained for as many passes over the text as --epochs says"
-        raise TxError(lines[0] if len(lines) == 1 else many, hint, exit_code=2 if typed else 1)

@@ -6,12 +6,12 @@ The standard library reads TOML but does not write it; a configuration needs onl
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import Field, asdict, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from tx.config.schema import MODELS, SECTIONS, RunConfig, concerns, limits
+from tx.config.schema import RunConfig, limits, sections
 from tx.errors import TxError
 
 
@@ -38,41 +38,37 @@ def to_toml(
     comments: bool = False,
     model: type | None = None,
 ) -> str:
-    """Every key of `config` that its task knows, as TOML that reads back equal.
+    """Every key of `config` as TOML that reads back equal.
 
-    `comments` puts each key's help text and limits above it, those of `[model]` from the dataclass `model`;
-    `origins` ("train.lr" to "flag --lr") puts where its value comes from behind it. A key of `[model]` whose
-    value is None is left out, since TOML has no word for it.
+    `comments` writes each key's help text and limits above it, those of `[model]` from the dataclass `model`;
+    `origins` ("train.lr" to "flag --lr") writes the origin of its value behind it. A key of `[model]` whose value is
+    None is omitted, since TOML has no such value.
     """
-    tables = {"": {key: value for key, value in asdict(config).items() if not isinstance(value, dict)}}
-    tables |= {key: value for key, value in asdict(config).items() if isinstance(value, dict)}
-    for section, owner in {"": RunConfig, **SECTIONS}.items():
-        for option in fields(owner):
-            if not concerns(option, config.task):
-                tables[section].pop(option.name, None)
-    owners = {"": RunConfig, **SECTIONS} | ({"model": model} if model else {})
+    everything = asdict(config)
+    tables = {"": {key: value for key, value in everything.items() if not isinstance(value, dict)}}
+    tables |= {key: value for key, value in everything.items() if isinstance(value, dict)}
+    owners = sections(type(config)) | ({"model": model} if model else {})
     blocks = []
     for section, values in tables.items():
-        if section and not values and (section != "model" or config.task not in MODELS):
-            continue
-        notes = dict(_notes(owners[section])) if comments and section in owners else {}
+        options = {option.name: option for option in fields(owners[section])} if section in owners else {}
         lines = [f"[{section}]"] if section else []
         for key, value in values.items():
-            if value is not None:
-                line = f"{_toml_key(key)} = {toml_value(value)}"
-                origin = (origins or {}).get(f"{section}.{key}".lstrip("."))
-                lines += [f"# {notes[key]}"] if notes.get(key) else []
-                lines.append(f"{line:<36}  # {origin}" if origin else line)
+            if value is None or (key in options and options[key].metadata.get("derived")):
+                continue
+            line = f"{_toml_key(key)} = {toml_value(value)}"
+            origin = (origins or {}).get(f"{section}.{key}".lstrip("."))
+            if comments and key in options:
+                lines.append(f"# {_note(owners[section], options[key])}")
+            lines.append(f"{line:<36}  # {origin}" if origin else line)
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
 
 
-def _notes(owner: type) -> Iterator[tuple[str, str]]:
-    hints = get_type_hints(owner)
-    for option in fields(owner):
-        allowed = limits(option, hints[option.name])
-        note = option.metadata.get("help", "")
-        yield option.name, f"{note} [{allowed}]" if allowed else note
+def _note(owner: type, option: Field) -> str:
+    """The help text of a field, and what it allows."""
+    allowed = limits(option, get_type_hints(owner)[option.name])
+    note: str = option.metadata.get("help", "")
+    return f"{note} [{allowed}]" if allowed else note
 
 
 def nearest_toml(folder: Path) -> Path | None:

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tx.config.schema import DataConfig
 from tx.errors import TxError
 from tx.files import atomic_folder, sha256
 from tx.nn.cores import n_cores
@@ -204,16 +203,24 @@ def _first_occurrences(corpus: tuple[EncodedText, EncodedText]) -> np.ndarray:
     return first
 
 
-def select_pairs(src: EncodedText, tgt: EncodedText, config: DataConfig, paths: Sequence[str]) -> Corpus:
+def select_pairs(
+    src: EncodedText,
+    tgt: EncodedText,
+    paths: Sequence[str],
+    *,
+    max_len: int,
+    max_ratio: float,
+    deduplicate: bool,
+) -> Corpus:
     """Decide which pairs to train on, and count the others by the first reason to drop them."""
     a, b = src.lengths(), tgt.lengths()
     shorter, longer = np.minimum(a, b), np.maximum(a, b)
     reasons: list[tuple[str, np.ndarray]] = [
         ("empty", shorter == 0),
-        (f"longer than {config.max_len} pieces", longer > config.max_len),
-        (f"length ratio over {config.max_ratio:g}", longer > config.max_ratio * shorter + 5),
+        (f"longer than {max_len} pieces", longer > max_len),
+        (f"length ratio over {max_ratio:g}", longer > max_ratio * shorter + 5),
     ]
-    if config.deduplicate:
+    if deduplicate:
         reasons.append(("duplicate", ~_first_occurrences((src, tgt))))
     keep = np.ones(len(src), bool)
     dropped: dict[str, Any] = {}
@@ -261,12 +268,12 @@ def hold_out(corpus: Corpus, n: int, seed: int) -> tuple[Corpus, Corpus]:
 def open_corpus(
     paths: Sequence[str],
     tokenizers: Sequence[Tokenizer],
-    config: DataConfig,
     cache: Path,
     say: Callable[[str], None],
+    **limits: Any,
 ) -> Corpus:
     """Encode the corpus of `paths` or find it in `cache`, select its pairs, and report the pairs dropped."""
-    corpus = select_pairs(*encode_corpus(paths, tokenizers, cache), config, paths)
+    corpus = select_pairs(*encode_corpus(paths, tokenizers, cache), paths, **limits)
     report = corpus.report
     say(f"{' + '.join(paths)}: {report['pairs']:,} pairs, {report['kept']:,} kept")
     for reason, value in report["dropped"].items():

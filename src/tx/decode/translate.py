@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tx.config.resolve import check_section
-from tx.config.schema import DecodeConfig
+from tx.config.check import check_section
 from tx.data.batch import make_batch
 from tx.decode.align import (
     Alignment,
@@ -25,6 +24,7 @@ from tx.decode.align import (
     require_cross_attention,
     word_numbers,
 )
+from tx.decode.config import DecodeConfig
 from tx.decode.sampling import Sampling
 from tx.decode.search import Hypothesis, beam_search, greedy_search
 from tx.models import load_model

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tx.config.schema import DecodeConfig
+from tx.decode.config import DecodeConfig
 from tx.decode.sampling import Sampling
 from tx.decode.translate import SearchOptions, Translator
 from tx.inspect.attention import AttentionMaps, compute_attention

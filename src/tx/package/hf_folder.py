@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tx.config.schema import SPEECH
 from tx.errors import TxError
 from tx.package import MANIFEST, Package
-from tx.package.manifest import parse_json
+from tx.package.manifest import SPEECH, parse_json
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER, FEATURES = "tokenizer.json", "preprocessor_config.json"

@@ -11,13 +11,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tx.config.schema import SPEECH
 from tx.errors import TxError
 
 FORMAT = 1
+SPEECH = "speech"  # the task of packages that are Hugging Face folders, too
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
-HF_WEIGHTS = "model.safetensors"  # in a package that is a Hugging Face folder, too
+HF_WEIGHTS = "model.safetensors"  # in such a package
 CARD = "README.md"
 MAX_BYTES = 1 << 24  # no honest manifest comes near; a dishonest one fails before it is read
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from tx.config.schema import TrainConfig
+from tx.config.schema import LoopTrainConfig
 from tx.data.sampler import Position
 from tx.errors import TxError
 from tx.nn.device import peak_memory, use_bf16
@@ -86,7 +86,7 @@ class Trainer:
         self,
         model: nn.Module,
         sampler: BatchSampler,
-        config: TrainConfig,
+        config: LoopTrainConfig,
         seed: int,
         folder: Path,
         evaluate: Callable[[], Evaluation],

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from tx.config.schema import TrainConfig
+from tx.config.schema import LoopTrainConfig
 
 
 class Optimizer:
     """One update from summed gradients, and an exponential moving average of the weights beside it."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+    def __init__(self, model: nn.Module, config: LoopTrainConfig) -> None:
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.clip_norm, self.ema_decay = config.clip_norm, config.ema

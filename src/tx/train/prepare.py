@@ -7,15 +7,15 @@ holds the best model so far.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save
 from torch import nn
 
-from tx.config.schema import RunConfig, decode_options
+from tx.config.schema import LoopConfig
 from tx.errors import TxError
 from tx.models import model_config, weights_of
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
@@ -26,6 +26,7 @@ from tx.train.loop import BatchSampler, Evaluation, LoopProgress, Trainer
 from tx.train.run import Forecast, Listener
 from tx.train.run_folder import check_inputs, clear, save_config, save_inputs
 
+C = TypeVar("C", bound=LoopConfig)
 TOKENIZER = "tokenizer"  # in the run folder: a package with the tokenizers, for `--resume`
 
 
@@ -42,19 +43,15 @@ class TrainingSetup:
         str, str
     ]  # values of an evaluation that the package lists: {"valid_loss": "loss"}, best first
     measured_on: str  # "validation, greedy"
+    decode: dict[str, Any] = field(default_factory=dict)  # options of the search that the package stores
     evaluation_cost: float = 0.0  # of a validation, in updates; 0: unknown
-
-
-# Sets up a task's data and model; the package holds the tokenizers of a run that is resumed. Raises TxError for
-# faults in the data or the configuration.
-SetUp = Callable[[RunConfig, Package | None, torch.device, Listener], TrainingSetup]
 
 
 @dataclass
 class LoopRun:
     """A run of the loop that is ready to train: see `tx.train.run.Run`."""
 
-    config: RunConfig
+    config: LoopConfig
     setup: TrainingSetup
     trainer: Trainer
     forecast: Forecast | None
@@ -82,12 +79,22 @@ class LoopRun:
             clear(folder)
             update_package(folder / TOKENIZER, task="tokenizer", tokenizers=self.setup.tokenizers)
             trainer.start(self.warmup_steps, time.monotonic() - self.started)
-            save_inputs(folder, self.config)
+            save_inputs(folder, self.config, [*self.config.data.train, *self.config.data.valid])
         return trainer.run(self.forecast.eval_every if self.forecast else 0)
 
 
-def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener, set_up: SetUp) -> LoopRun:
-    """Everything up to the first update. Raises TxError for faults in the data or the configuration."""
+def prepare(
+    config: C,
+    out: Path,
+    resume: bool,
+    listener: Listener,
+    set_up: Callable[[C, Package | None, torch.device, Listener], TrainingSetup],
+) -> LoopRun:
+    """Everything up to the first update. Raises TxError for faults in the data or the configuration.
+
+    `set_up(config, package, device, listener)` reads the data and builds the model of the task; the package holds the
+    tokenizers of a run that is resumed.
+    """
     started = time.monotonic()
     device = choose_device(config.train.device)
     threads = set_threads(config.train.threads)
@@ -135,7 +142,7 @@ def _time_left(max_seconds: float, started: float) -> float:
 
 
 def publish_to(
-    out: Path, setup: TrainingSetup, config: RunConfig
+    out: Path, setup: TrainingSetup, config: LoopConfig
 ) -> Callable[[Evaluation | None, int], None]:
     """A function that writes the weights of the model to the package at `out`, with its scores if known."""
 
@@ -153,7 +160,7 @@ def publish_to(
             arch=config.arch,
             config=model_config(setup.model),
             tokenizers=setup.tokenizers,
-            decode=decode_options(config),
+            decode=setup.decode,
             data=setup.report,
             scores=scores,
         )
@@ -161,7 +168,7 @@ def publish_to(
     return publish
 
 
-def _eval_every(config: RunConfig, plan: Forecast, cost: float) -> int:
+def _eval_every(config: LoopConfig, plan: Forecast, cost: float) -> int:
     """Half an epoch, but at least 250 updates, and about 20 validations in a run that is shorter than that.
 
     Fewer if a validation costs many updates: they take a tenth of the time, but any run has four.

@@ -92,14 +92,14 @@ def clear(run: Path, but: Path | None = None) -> None:
             remove(entry)
 
 
-def save_inputs(run: Path, config: RunConfig, texts: Sequence[str] | None = None) -> None:
-    """Write down what the run begins with; config.toml, the last, is what makes it one that has begun.
+def save_inputs(run: Path, config: RunConfig, files: Sequence[str] = ()) -> None:
+    """Store the configuration that the run begins with, and the digests of the `files` that must not change.
 
-    `texts` are the files that must be the same when it goes on: those of the configuration, if not given.
+    It writes config.toml, which marks the run as begun, last.
     """
-    files = {path: sha256(Path(path)) for path in (_texts(config) if texts is None else texts)}
+    digests = {path: sha256(Path(path)) for path in files}
     with atomic_file(run / INPUTS, "w") as file:
-        file.write(dump_checked({"config": asdict(config), "files": files}))
+        file.write(dump_checked({"config": asdict(config), "files": digests}))
     save_config(run, config)
 
 
@@ -110,31 +110,29 @@ def save_config(run: Path, config: RunConfig) -> None:
 
 
 def check_inputs(run: Path, config: RunConfig) -> None:
-    """Raise TxError, naming the difference, unless `config` and the text are what the run began with."""
+    """Raise TxError, naming the difference, unless `config` and the text are those that the run began with."""
     try:
-        kept = load_checked(run / INPUTS)
+        stored = load_checked(run / INPUTS)
     except FileNotFoundError as error:
         raise damaged_run_file(run / INPUTS) from error
-    before, now = _flat(kept["config"]), _flat(asdict(config))
-    for key in [*before, *(now.keys() - before.keys())]:
-        old, new = before.get(key), now.get(key)
-        if old != new and key not in RESUMABLE:
+    now, before = _flat(asdict(config)), _flat(asdict(type(config)())) | _flat(stored["config"])
+    keys = [
+        key for key in before if key in now or key.startswith("model.")
+    ]  # others: of other tasks or versions
+    for key in [*keys, *(now.keys() - before.keys())]:
+        if before.get(key) != now.get(key) and key not in RESUMABLE:
             raise TxError(
-                f"{key} was {old!r} in this run and is {new!r} now",
-                "a run resumes as it began: leave that away, or start a new one with another -o",
+                f"{key} was {before.get(key)!r} in this run and is {now.get(key)!r} now",
+                "a run resumes as it began: omit the change, or start a new run with another -o",
             )
-    for path, digest in kept["files"].items():
+    for path, digest in stored["files"].items():
         if not Path(path).is_file():
             raise TxError(f"there is no file {path}", "resume in the folder where the run began")
         if sha256(Path(path)) != digest:
             raise TxError(
                 f"{path} has changed since the run began",
-                "bring the old text back, or start a new run with another -o",
+                "restore the old file, or start a new run with another -o",
             )
-
-
-def _texts(config: RunConfig) -> list[str]:
-    return [*config.data.train, *config.data.valid]
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tx.checksums import check_digest, damaged_run_file, dump_checked, load_checked
-from tx.config.schema import Word2VecConfig
 from tx.errors import TxError
 from tx.files import sha256
 from tx.text.lines import read_blocks
+from tx.word2vec.config import Word2VecConfig
 from tx.word2vec.jit import has_numba
 from tx.word2vec.phrases import join_phrases
 

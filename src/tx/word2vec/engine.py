@@ -5,8 +5,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tx.config.schema import RunConfig
 from tx.errors import TxError, UsageError
+from tx.word2vec.config import Config
 from tx.word2vec.jit import has_numba
 from tx.word2vec.sampling import Matrix
 
@@ -37,7 +37,7 @@ class Engine(Protocol):
         """Set the parameters to what `matrices` returned."""
 
 
-def choose_engine(config: RunConfig, n_words: int) -> tuple[str, str]:
+def choose_engine(config: Config, n_words: int) -> tuple[str, str]:
     """The engine for `n_words` words over all epochs, and the reason.
 
     "auto" depends on the configuration, the size of the text and whether numba is installed, and on nothing else of
@@ -66,7 +66,7 @@ def choose_engine(config: RunConfig, n_words: int) -> tuple[str, str]:
     return "fast", f"{n_words:,} words over all epochs"
 
 
-def make_engine(name: str, config: RunConfig, words: list[str], counts: NDArray[np.int64]) -> Engine:
+def make_engine(name: str, config: Config, words: list[str], counts: NDArray[np.int64]) -> Engine:
     """The engine called `name` with untrained vectors for these words."""
     if name == "fast":
         from tx.word2vec.numba_engine import FastEngine

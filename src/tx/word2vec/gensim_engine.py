@@ -11,7 +11,7 @@ from gensim.models.word2vec import Word2Vec
 from gensim.models.word2vec_inner import train_batch_cbow, train_batch_sg
 from numpy.typing import NDArray
 
-from tx.config.schema import Word2VecConfig
+from tx.word2vec.config import Word2VecConfig
 from tx.word2vec.sampling import (
     MAX_SENTENCE,
     Matrix,

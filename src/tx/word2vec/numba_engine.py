@@ -15,7 +15,7 @@ import numpy as np
 from numba import uint32, uint64
 from numpy.typing import NDArray
 
-from tx.config.schema import Word2VecConfig
+from tx.word2vec.config import Word2VecConfig
 from tx.word2vec.jit import cached_jit, jit
 from tx.word2vec.llvm_kernels import LANES, WIDTH, dots, prefetch, update
 from tx.word2vec.sampling import (

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tx.config.schema import Word2VecConfig
+from tx.word2vec.config import Word2VecConfig
 
 MAX_SENTENCE = 1000  # words; longer lines are cut, as in word2vec.c
 LOSS_WORDS = 128  # words of a block whose loss is computed, before subsampling

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from tx.config.schema import Word2VecConfig
 from tx.nn.device import choose_device
+from tx.word2vec.config import Word2VecConfig
 from tx.word2vec.sampling import Matrix, alias_table, initial_vectors, keep_probability, noise_distribution
 
 UPDATE_WORDS = 1024  # words of one update

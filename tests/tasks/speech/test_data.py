@@ -9,10 +9,10 @@ import pytest
 
 from finetuning import Recorder, configuration, window, write_set
 from media import beeps, write_media
-from tx.config.schema import SPEECH, RunConfig, defaults
 from tx.errors import TxError, UsageError
 from tx.speech.datasets import read_set
 from tx.speech.windows import Labels, Window
+from tx.tasks.speech.config import Config
 from tx.tasks.speech.data import SpeechData, hold_out, read_data, remove_overlap, write_table
 from tx.tasks.speech.session import open_session
 from whisper import byte_tokenizer
@@ -38,7 +38,7 @@ def write_tables(folder: Path, n: Mapping[str, int]) -> Path:
     return folder
 
 
-def read(config: RunConfig) -> tuple[SpeechData, list[str]]:
+def read(config: Config) -> tuple[SpeechData, list[str]]:
     messages: list[str] = []
     return read_data(config, Labels(byte_tokenizer(), "de"), "de", messages.append), messages
 
@@ -47,8 +47,8 @@ def numbers(windows: list[Window]) -> list[int]:
     return sorted(int(Path(str(window.media)).stem) for window in windows)
 
 
-def config_of(*train: str | Path) -> RunConfig:
-    config = defaults(SPEECH)
+def config_of(*train: str | Path) -> Config:
+    config = Config()
     config.data.train = [str(path) for path in train]
     return config
 

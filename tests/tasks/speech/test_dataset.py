@@ -10,10 +10,10 @@ import torch
 
 from finetuning import RATE, Recorder, configuration, window, write_set
 from media import beeps, write_media
-from tx.config.schema import FinetuneConfig
 from tx.speech.subtitles import Cue
 from tx.speech.windows import Labels
 from tx.tasks.speech.augment import add_noise, change_speed, spec_augment
+from tx.tasks.speech.config import FinetuneConfig
 from tx.tasks.speech.dataset import (
     IGNORED,
     Collator,

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from finetuning import Recorder, configuration, train
-from tx.config.schema import FinetuneConfig
 from tx.errors import TxError
 from tx.speech.whisper_tokenizer import SMALLEST_MULTILINGUAL
+from tx.tasks.speech.config import FinetuneConfig
 from tx.tasks.speech.model import (
     default_learning_rate,
     merged_weights,

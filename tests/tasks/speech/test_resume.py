@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from finetuning import Clock, Recorder, configuration, train, weights_of
-from tx.config.schema import SPEECH
 from tx.errors import TxError
 from tx.package import Package
+from tx.package.manifest import SPEECH
 from tx.tasks.speech.pretrained import find_pretrained, load_model
 from tx.tasks.speech.trainer import WhisperTrainer, load_progress
 from tx.tasks.speech.validation import transcribe

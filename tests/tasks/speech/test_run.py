@@ -13,9 +13,10 @@ from transformers import Seq2SeqTrainingArguments
 
 from finetuning import Clock, Recorder, configuration, train, weights_of, write_set
 from training import Done, fork_tx
-from tx.config.schema import SPEECH, defaults
 from tx.errors import TxError, UsageError
 from tx.package import Package
+from tx.package.manifest import SPEECH
+from tx.tasks.speech.config import Config
 from tx.tasks.speech.dataset import EpochSampler
 from tx.tasks.speech.model import token_loss
 from tx.tasks.speech.pretrained import find_pretrained, load_model
@@ -27,7 +28,7 @@ from whisper import write_tiny_whisper
 
 
 def test_plans() -> None:
-    config = defaults(SPEECH)
+    config = Config()
     ten_epochs = plan(config, 80)  # of ten batches of eight
     assert (ten_epochs.limits.max_steps, ten_epochs.steps_per_epoch) == (100, 10)
     config.train.max_steps, config.train.max_epochs, config.train.grad_accum = 40, 9, 3

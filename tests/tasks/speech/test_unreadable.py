@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from finetuning import Recorder, configuration, train, write_set, write_set_with_truncated
-from tx.config.schema import FinetuneConfig
 from tx.errors import TxError
 from tx.speech.datasets import read_set
 from tx.speech.windows import Labels, Window
+from tx.tasks.speech.config import FinetuneConfig
 from tx.tasks.speech.dataset import Collator, SpeechDataset
 from tx.tasks.speech.run import prepare
 from tx.tasks.speech.session import open_session

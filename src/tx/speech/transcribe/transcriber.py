@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from tx.config.schema import SPEECH
 from tx.errors import TxError
 from tx.package import MANIFEST, load_package
 from tx.package.hf_folder import FEATURES, HfFolder, as_hf_folder, open_hf_folder
+from tx.package.manifest import SPEECH
 from tx.speech.features import WINDOW, Audio
 from tx.speech.media import RATE, Media, decode
 from tx.speech.transcribe.decoding import Engine, Options, Segment

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from tx.config.schema import RunConfig
 from tx.data.stream import StreamSampler, encode_stream
 from tx.decode.generate import GenerationOptions, LanguageModel, TorchLM
 from tx.decode.sampling import Sampling
@@ -17,6 +16,7 @@ from tx.evaluate.perplexity import RunningText
 from tx.files import cache_folder, sha256
 from tx.models import load_architecture
 from tx.package import Package, find_package
+from tx.tasks.language_model import Config
 from tx.text.fit_tokenizer import train_tokenizer
 from tx.text.load_tokenizer import open_tokenizer
 from tx.text.tokenizer import Tokenizer
@@ -28,7 +28,7 @@ from tx.train.run import Listener
 SAMPLE, TEMPERATURE = 200, 0.8  # tokens of text to show at each validation
 
 
-def fit_tokenizer(config: RunConfig, say: Callable[[str], None]) -> Tokenizer:
+def fit_tokenizer(config: Config, say: Callable[[str], None]) -> Tokenizer:
     """The tokenizer of the named package, or a new one fitted to the training text."""
     data = config.data
     if data.tokenizer:
@@ -41,7 +41,7 @@ def fit_tokenizer(config: RunConfig, say: Callable[[str], None]) -> Tokenizer:
     return tokenizer
 
 
-def open_text(config: RunConfig, tokenizer: Tokenizer, say: Callable[[str], None]) -> tuple[Any, Any]:
+def open_text(config: Config, tokenizer: Tokenizer, say: Callable[[str], None]) -> tuple[Any, Any]:
     """The ids of training and validation text; without validation files, the end of the training text."""
     data, cache = config.data, cache_folder()
     ids = encode_stream(data.train, tokenizer, cache)
@@ -60,7 +60,7 @@ def open_text(config: RunConfig, tokenizer: Tokenizer, say: Callable[[str], None
     return train, valid
 
 
-def build_model(config: RunConfig, tokenizer: Tokenizer, device: torch.device) -> nn.Module:
+def build_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> nn.Module:
     """A new model for this vocabulary, initialised from the seed."""
     architecture = load_architecture(config.arch)
     derived = {"vocab_size": len(tokenizer), "max_len": config.train.seq_len}
@@ -82,7 +82,7 @@ def sample(model: Any, tokenizer: Tokenizer, seed: int) -> str:
 class Validation:
     """The loss of the validation text, and a text that the model makes up."""
 
-    def __init__(self, model: nn.Module, valid: np.ndarray, tokenizer: Tokenizer, config: RunConfig) -> None:
+    def __init__(self, model: nn.Module, valid: np.ndarray, tokenizer: Tokenizer, config: Config) -> None:
         self.model, self.tokenizer, self.config = model, tokenizer, config
         limit = config.train.eval_tokens or len(valid)
         self.text = RunningText(valid[:limit], tokenizer, config.train.seq_len)
@@ -103,9 +103,7 @@ class Validation:
         return (self.text.n_tokens / 3 + 10 * SAMPLE) / (train.batch_size * train.seq_len * train.grad_accum)
 
 
-def set_up(
-    config: RunConfig, saved: Package | None, device: torch.device, listener: Listener
-) -> TrainingSetup:
+def set_up(config: Config, saved: Package | None, device: torch.device, listener: Listener) -> TrainingSetup:
     """The data and the model, for `tx.train.prepare`."""
     tokenizer = fit_tokenizer(config, listener.info) if saved is None else open_tokenizer(saved)
     train, valid = open_text(config, tokenizer, listener.info)
@@ -128,6 +126,6 @@ def set_up(
     )
 
 
-def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> LoopRun:
+def prepare(config: Config, out: Path, resume: bool, listener: Listener) -> LoopRun:
     """A run of the training loop in `out`, ready to train."""
     return prepare_run(config, out, resume, listener, set_up)

@@ -11,13 +11,17 @@ trainer      the Seq2SeqTrainer, and the callback that logs, validates and saves
 run          a run from the configuration to the package; the dry run
 """
 
+from tx.tasks.speech.config import Config
 from tx.tasks.task import Task
 
 TASK = Task(
     name="speech",
+    config=Config,
     training="tx.tasks.speech.run",
     metrics={"wer": "WER {:.1f} %", "cer": "CER {:.1f} %", "wer_raw": "WER as written {:.1f} %"},
     example="tx transcribe -m {out} {text}",
     log_line="epoch {epochs:.2f}  loss {loss:.3f}  {s_per_step:.2f} s/step",
     distributed=True,
+    data="DATA...",
+    reads_folders=True,
 )

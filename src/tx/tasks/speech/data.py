@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from tx.config.duration import format_duration
-from tx.config.schema import RunConfig
 from tx.errors import TxError
 from tx.files import atomic_file
 from tx.speech.datasets import has_split, read_sets, split_path
 from tx.speech.duplicates import DuplicateIndex, describe_duplicate, media_key
 from tx.speech.items import Problem, SpeechSet, raise_for_problems, report_problems
 from tx.speech.windows import Labels, Window, cut_windows
+from tx.tasks.speech.config import Config
 
 MAX_HELD_OUT = 6  # at most one sixth of the items is held out
 
@@ -45,7 +45,7 @@ class SpeechData:
 
 
 def read_data(
-    config: RunConfig, labels: Labels, language: str | None, report: Callable[[str], None]
+    config: Config, labels: Labels, language: str | None, report: Callable[[str], None]
 ) -> SpeechData:
     """The sets of the configuration as windows.
 

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from tx.config.schema import FinetuneConfig
 from tx.errors import TxError
 from tx.speech.features import HOP, Audio, log_mel
 from tx.speech.media import RATE
 from tx.speech.windows import SECONDS, Labels, Window
 from tx.tasks.speech.augment import add_noise, change_speed, spec_augment
+from tx.tasks.speech.config import FinetuneConfig
 from tx.tasks.speech.data import mostly_unreadable
 
 MARGIN = (

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tx.config.schema import FinetuneConfig
 from tx.package import HF_WEIGHTS
 from tx.speech.whisper_tokenizer import WhisperTokenizer
+from tx.tasks.speech.config import FinetuneConfig
 from tx.tasks.speech.dataset import IGNORED
 
 TASKS = ("transcribe", "translate")

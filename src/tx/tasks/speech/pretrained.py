@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tx.config.schema import SPEECH
 from tx.errors import TxError
 from tx.package import find_package, read_header
 from tx.package.hf_folder import HINT, HfFolder, open_hf_folder
+from tx.package.manifest import SPEECH
 
 _PACKAGES = ("transformers", "accelerate", "peft", "av")
 _ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from tx.config.schema import RunConfig
 from tx.errors import TxError
 from tx.files import recover_folder
 from tx.nn.device import peak_memory
+from tx.tasks.speech.config import Config
 from tx.tasks.speech.distributed import world_size
 from tx.tasks.speech.model import token_loss
 from tx.tasks.speech.session import Session, SpeechProgress, open_session
@@ -38,7 +38,7 @@ class Plan:
     eval_every: int
 
 
-def plan(config: RunConfig, n_items: int) -> Plan:
+def plan(config: Config, n_items: int) -> Plan:
     """The plan of a run over `n_items`: ten epochs if no limit is set."""
     train, limits = config.train, Limits.of(config.train)
     batches = math.ceil(n_items / (train.batch_size * world_size()))
@@ -50,7 +50,7 @@ def plan(config: RunConfig, n_items: int) -> Plan:
 
 
 def prepare(
-    config: RunConfig,
+    config: Config,
     out: Path,
     resume: bool,
     listener: Listener,

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from tx.config.schema import SPEECH, RunConfig
 from tx.errors import TxError, UsageError
 from tx.evaluate.error_rates import normalizer
 from tx.nn.device import choose_device, keep_freed_memory, set_threads, use_bf16
 from tx.package import update_package
+from tx.package.manifest import SPEECH
 from tx.speech.whisper_tokenizer import WhisperTokenizer
 from tx.speech.windows import Labels, Window
+from tx.tasks.speech.config import Config
 from tx.tasks.speech.data import SpeechData, UnreadableItems, check_readable, read_data
 from tx.tasks.speech.dataset import Collator, SpeechDataset
 from tx.tasks.speech.distributed import all_gather, rank, world_size
@@ -42,7 +43,7 @@ class SpeechProgress(Progress):
 class Session:
     """A model that is ready for training, and everything that training needs."""
 
-    config: RunConfig
+    config: Config
     model: Any
     processor: Any
     labels: Labels
@@ -140,7 +141,7 @@ def _scores(validations: list[Validation], step: int) -> list[dict[str, Any]]:
     return rows
 
 
-def open_session(config: RunConfig, listener: Listener) -> Session:
+def open_session(config: Config, listener: Listener) -> Session:
     """Load and check the model and the data of a configuration. Raises TxError for any fault in them."""
     finetune = config.finetune
     import_transformers()
@@ -187,7 +188,7 @@ def open_session(config: RunConfig, listener: Listener) -> Session:
     )
 
 
-def _device(config: RunConfig) -> torch.device:
+def _device(config: Config) -> torch.device:
     device = choose_device(config.train.device)
     if device.index:
         raise UsageError(

@@ -220,7 +220,7 @@ class WhisperRun(TrainerCallback):
         """Begin the run in its folder, and validate the untouched model."""
         if self.is_main:
             clear(self.folder)
-            save_inputs(self.folder, self.config, texts=())
+            save_inputs(self.folder, self.config)
         validations = self.session.validate()
         self.progress.untouched = validations[0].record()
         self._report(validations, best=False)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from tx.config.schema import RunConfig
 from tx.data.tagged import TagSampler, WordEncoder
 from tx.decode.tag import Entity, Tagger, format_inline, open_word_encoder
 from tx.errors import TxError
@@ -16,6 +15,7 @@ from tx.evaluate.tagging import span_scores
 from tx.files import sha256
 from tx.models import load_architecture
 from tx.package import Package, find_package
+from tx.tasks.tagging import Config
 from tx.text.alphabet import AlphabetTokenizer
 from tx.text.conll import TaggedSentence, read_tagged, read_words, spans_from_tags
 from tx.text.fit_tokenizer import train_tokenizer
@@ -34,7 +34,7 @@ SAMPLES = 3  # sentences shown at each validation
 
 
 def fit_word_encoder(
-    config: RunConfig,
+    config: Config,
     sentences: Sequence[TaggedSentence],
     vectors: WordVectors | None,
     say: Callable[[str], None],
@@ -69,7 +69,7 @@ def hold_out(
 
 
 def open_data(
-    config: RunConfig, say: Callable[[str], None]
+    config: Config, say: Callable[[str], None]
 ) -> tuple[list[TaggedSentence], list[TaggedSentence]]:
     """The sentences to train and to validate on; without validation files, some are held out."""
     data = config.data
@@ -92,7 +92,7 @@ def types_of(sentences: Sequence[TaggedSentence]) -> list[str]:
 
 
 def build_model(
-    config: RunConfig,
+    config: Config,
     encoder: WordEncoder,
     train: Sequence[TaggedSentence],
     types: list[str],
@@ -163,9 +163,7 @@ class Validation:
         return total / n_words
 
 
-def set_up(
-    config: RunConfig, saved: Package | None, device: torch.device, listener: Listener
-) -> TrainingSetup:
+def set_up(config: Config, saved: Package | None, device: torch.device, listener: Listener) -> TrainingSetup:
     """The data and the model, for `tx.train.prepare`."""
     train, valid = open_data(config, listener.info)
     types = types_of([*train, *valid])
@@ -204,6 +202,6 @@ def set_up(
     )
 
 
-def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> LoopRun:
+def prepare(config: Config, out: Path, resume: bool, listener: Listener) -> LoopRun:
     """A run of the training loop in `out`, ready to train."""
     return prepare_run(config, out, resume, listener, set_up)

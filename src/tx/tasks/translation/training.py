@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from tx.config.schema import RunConfig
 from tx.data.corpus import Corpus, EncodedText, check_line_counts, encode_corpus, hold_out, open_corpus
 from tx.data.sampler import PairSampler
 from tx.decode.translate import SearchOptions, Translator
@@ -17,6 +17,7 @@ from tx.evaluate.perplexity import mean_loss
 from tx.files import cache_folder
 from tx.models import load_architecture
 from tx.package import Package
+from tx.tasks.translation import Config
 from tx.text.fit_tokenizer import train_tokenizer
 from tx.text.load_tokenizer import open_tokenizers
 from tx.text.tokenizer import Tokenizer
@@ -28,7 +29,7 @@ from tx.train.run import Listener
 GREEDY_SAMPLES = 3  # translations shown at each validation
 
 
-def fit_tokenizers(config: RunConfig, say: Callable[[str], None]) -> tuple[Tokenizer, Tokenizer]:
+def fit_tokenizers(config: Config, say: Callable[[str], None]) -> tuple[Tokenizer, Tokenizer]:
     """The tokenizers of both sides: the named package's, or new ones fitted to the training text."""
     data = config.data
     if data.tokenizer:
@@ -55,11 +56,19 @@ def _whole(src: EncodedText, tgt: EncodedText) -> Corpus:
 
 
 def open_data(
-    config: RunConfig, tokenizers: tuple[Tokenizer, Tokenizer], say: Callable[[str], None]
+    config: Config, tokenizers: tuple[Tokenizer, Tokenizer], say: Callable[[str], None]
 ) -> tuple[Corpus, Corpus]:
     """Training and validation corpus; without validation files, held out from the training text."""
     data, cache = config.data, cache_folder()
-    corpus = open_corpus(data.train, tokenizers, data, cache, say)
+    corpus = open_corpus(
+        data.train,
+        tokenizers,
+        cache,
+        say,
+        max_len=data.max_len,
+        max_ratio=data.max_ratio,
+        deduplicate=data.deduplicate,
+    )
     if data.valid:
         return corpus, _whole(*encode_corpus(data.valid, tokenizers, cache))
     corpus, valid = hold_out(corpus, data.n_valid, config.seed)
@@ -67,9 +76,7 @@ def open_data(
     return corpus, valid
 
 
-def build_model(
-    config: RunConfig, tokenizers: tuple[Tokenizer, Tokenizer], device: torch.device
-) -> nn.Module:
+def build_model(config: Config, tokenizers: tuple[Tokenizer, Tokenizer], device: torch.device) -> nn.Module:
     """A new model for these vocabularies, initialised from the seed."""
     architecture = load_architecture(config.arch)
     src, tgt = tokenizers
@@ -89,13 +96,13 @@ class Validation:
     """Loss over all validation pairs, and BLEU of greedy translations of the first `eval_lines`."""
 
     def __init__(
-        self, model: nn.Module, valid: Corpus, tokenizers: tuple[Tokenizer, Tokenizer], config: RunConfig
+        self, model: nn.Module, valid: Corpus, tokenizers: tuple[Tokenizer, Tokenizer], config: Config
     ) -> None:
         self.model, self.valid, self.tokenizers, self.config = model, valid, tokenizers, config
         self.device = next(model.parameters()).device
         lines = valid.kept[: config.train.eval_lines]
         self.src, self.tgt = ([side.line(int(i)) for i in lines] for side in (valid.src, valid.tgt))
-        decode = RunConfig().decode
+        decode = Config().decode
         decode.beam_size = 1
         self.search = SearchOptions(decode)
 
@@ -115,9 +122,7 @@ class Validation:
         )
 
 
-def set_up(
-    config: RunConfig, saved: Package | None, device: torch.device, listener: Listener
-) -> TrainingSetup:
+def set_up(config: Config, saved: Package | None, device: torch.device, listener: Listener) -> TrainingSetup:
     """The data and the model, for `tx.train.prepare`."""
     tokenizers = fit_tokenizers(config, listener.info) if saved is None else open_tokenizers(saved)
     src, tgt = tokenizers
@@ -136,9 +141,10 @@ def set_up(
         report=corpus.report | {"dropped": dropped},
         scores={"valid_bleu": "BLEU", "valid_loss": "loss", "valid_ppl": "perplexity"},
         measured_on="validation, greedy",
+        decode=asdict(config.decode),
     )
 
 
-def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> LoopRun:
+def prepare(config: Config, out: Path, resume: bool, listener: Listener) -> LoopRun:
     """A run of the training loop in `out`, ready to train."""
     return prepare_run(config, out, resume, listener, set_up)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from tx.config.duration import format_duration
-from tx.config.schema import RunConfig
 from tx.errors import TxError
 from tx.files import atomic_folder, remove
 from tx.nn.cores import n_cores
@@ -25,6 +24,7 @@ from tx.train.run import Forecast, Listener, Run
 from tx.train.run_folder import check_inputs, clear, save_config, save_inputs
 from tx.train.signals import StopSignal
 from tx.vectors import write_vectors
+from tx.word2vec.config import Config
 from tx.word2vec.corpus import INFO, Corpus, encode_text, open_corpus
 from tx.word2vec.engine import Engine, choose_engine, make_engine
 from tx.word2vec.sampling import learning_rate
@@ -40,7 +40,7 @@ MAX_LOSS = 100.0  # per output word, far above the loss of any run that converge
 class Word2VecRun:
     """A run that is ready to train: see `tx.train.run.Run`."""
 
-    config: RunConfig
+    config: Config
     out: Path
     corpus: Corpus
     engine: Engine
@@ -79,7 +79,7 @@ class Word2VecRun:
             clear(self.folder, but=self.corpus.folder)
             self.corpus.folder = self.corpus.folder.rename(corpus)
             self._save()
-            save_inputs(self.folder, self.config, texts=())  # the text is not read again; it may be a pipe
+            save_inputs(self.folder, self.config)  # the text is not read again; it may be a pipe
         else:
             save_config(self.folder, self.config)
         started = time.monotonic() - progress.seconds
@@ -230,7 +230,7 @@ class FinishedRun:
         return self.progress
 
 
-def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> Run:
+def prepare(config: Config, out: Path, resume: bool, listener: Listener) -> Run:
     """A run in the package `out`, or the one to resume there, with its encoded text in the run folder.
 
     Raises TxError for faults in the text, the configuration or the checkpoint.
@@ -254,7 +254,7 @@ def prepare(config: RunConfig, out: Path, resume: bool, listener: Listener) -> R
     return made
 
 
-def read_text(config: RunConfig, folder: Path, listener: Listener) -> Corpus:
+def read_text(config: Config, folder: Path, listener: Listener) -> Corpus:
     """Encode the text of the configuration into `folder`, and report its size."""
     started = time.monotonic()
     corpus = encode_text(config.data.train, config.word2vec, folder, listener.info)
@@ -265,12 +265,12 @@ def read_text(config: RunConfig, folder: Path, listener: Listener) -> Corpus:
     return corpus
 
 
-def text_names(config: RunConfig) -> list[str]:
+def text_names(config: Config) -> list[str]:
     """The names of the text files without their folders."""
     return ["standard input" if path == "-" else Path(path).name for path in config.data.train]
 
 
-def new_run(config: RunConfig, out: Path, corpus: Corpus, listener: Listener) -> Word2VecRun:
+def new_run(config: Config, out: Path, corpus: Corpus, listener: Listener) -> Word2VecRun:
     """A run with untrained vectors. Raises TxError if the engine cannot be used."""
     epochs = config.word2vec.epochs
     n_parameters, n_words = 2 * len(corpus.words) * config.word2vec.dim, corpus.n_tokens * epochs

@@ -1,0 +1,15 @@
+"""The options of beam search that a package stores; apart from the search, so that reading them needs no torch."""
+
+from dataclasses import dataclass
+
+from tx.config.schema import option
+
+
+@dataclass
+class DecodeConfig:
+    """How `tx translate` searches by default."""
+
+    beam_size: int = option(5, "Beam size: number of hypotheses at each step; 1: greedy", ge=1)
+    length_penalty: float = option(1.0, "Exponent of the length by which scores are divided", ge=0)
+    max_len_ratio: float = option(1.5, "Longest hypothesis, as a multiple of the source pieces ...", ge=0)
+    max_len_extra: int = option(10, "... plus this many pieces", ge=0)
