@@ -33,7 +33,7 @@ def stepwise(model: Any, ids: list[int]) -> list[float]:
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("limit", [1, 1 << 23])
-def test_a_line_has_the_probability_with_which_it_is_made_up(
+def test_a_line_has_the_probability_with_which_it_is_generated(
     name: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(perplexity, "LOGITS", limit)
@@ -46,7 +46,7 @@ def test_a_line_has_the_probability_with_which_it_is_made_up(
 
 
 @pytest.mark.parametrize("name", ["gru", "nplm", "transformer"])
-def test_running_text_is_measured_in_streams(name: str) -> None:
+def test_the_loss_of_running_text_is_that_of_its_streams(name: str) -> None:
     model = random_model(name)
     ids = np.array([0, *encode_text("\n".join(LINES * 5), ALPHABET)])
     text = RunningText(ids, ALPHABET, 12)
@@ -66,7 +66,7 @@ def test_running_text_is_measured_in_streams(name: str) -> None:
     assert found.perplexity == pytest.approx(math.exp(found.loss))
 
 
-def test_bits_are_counted_for_characters_not_for_pieces() -> None:
+def test_bits_are_per_character_not_per_token() -> None:
     tokenizer = tokenizer_of("bpe")
     model = random_model("lstm", len(tokenizer))
     lines = ["They will eat a cake.", "größer", ""] * 9
@@ -116,12 +116,12 @@ def test_score_prints_a_number_for_each_line(tx: Any, tmp_path: Path) -> None:
     assert tx("score", "-m", name, stdin="")[0] == 1
 
 
-def test_score_without_a_model_still_wants_references(tx: Any) -> None:
+def test_score_without_a_model_needs_references(tx: Any) -> None:
     status, _, err = tx("score")
     assert status == 2 and "reference" in err
 
 
-def test_evaluate_keeps_what_it_measures(tx: Any, tmp_path: Path) -> None:
+def test_evaluate_stores_the_scores(tx: Any, tmp_path: Path) -> None:
     model = random_model("transformer")
     name = str(keep(tmp_path / "bard", model))
     (tmp_path / "text").write_text("\n".join(LINES * 5) + "\n")

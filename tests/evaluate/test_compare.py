@@ -99,7 +99,7 @@ def test_the_command_compares_two_packages(tmp_path: Path, test_set: list[str]) 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "a source and a reference are needed"),
         (["--test", "{ref}"], "has 3 lines"),
@@ -107,9 +107,9 @@ def test_the_command_compares_two_packages(tmp_path: Path, test_set: list[str]) 
         (["--test", "{ref3}", "-o", "picture.gif"], "cannot be written"),
     ],
 )
-def test_wrong_usage_is_told(tmp_path: Path, test_set: list[str], words: list[str], told: str) -> None:
+def test_wrong_usage_is_an_error(tmp_path: Path, test_set: list[str], words: list[str], message: str) -> None:
     short = tmp_path / "short"
     short.write_text("one\n")
     given = [word.format(ref=short, ref3=test_set[3]) for word in words]
     done = fork_tx(["compare", str(model()), *test_set[:2], *given])
-    assert done.status in (1, 2) and told in done.err and not done.out
+    assert done.status in (1, 2) and message in done.err and not done.out

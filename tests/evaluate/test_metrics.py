@@ -229,7 +229,7 @@ SCORERS = [corpus_scores, sentence_scores, lambda hyp, refs: paired_scores({"a":
         (["a", b"b"], [["a", "b"]], TypeError, ["line 2", "bytes"]),
     ],
 )
-def test_bad_input_is_refused_by_name(
+def test_an_error_names_the_bad_input(
     scorer: Any, hyp: Any, refs: Any, error: type, words: list[str]
 ) -> None:
     with pytest.raises(error) as caught:
@@ -281,7 +281,7 @@ def test_unknown_names_get_a_did_you_mean() -> None:
 
 
 @pytest.mark.parametrize("tokenize", ["spm", "flores101", "flores200"])
-def test_a_tokenizer_that_would_download_is_refused(
+def test_a_tokenizer_that_would_be_downloaded_is_an_error(
     tokenize: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sacrebleu.utils.SACREBLEU_DIR", str(tmp_path))
@@ -304,12 +304,12 @@ def test_a_tokenizer_without_its_packages_says_what_to_install(
     assert caught.value.hint == f"pip install 'sacrebleu[{module}]'"
 
 
-def test_a_seed_that_sacrebleu_takes_for_none_is_refused() -> None:
+def test_a_seed_of_0_is_an_error() -> None:
     with pytest.raises(UsageError, match="seed"):
         corpus_scores(["a"], [["a"]], n_bootstrap=10, seed=0)
 
 
-def test_one_system_has_nothing_to_be_paired_with() -> None:
+def test_a_paired_test_needs_two_systems() -> None:
     with pytest.raises(TxError, match="two systems"):
         paired_scores({"a": ["a"]}, [["a"]])
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.config.duration import format_duration
 from tx.errors import UsageError
 from tx.text.parallel import read_parallel
@@ -19,22 +20,19 @@ def compare(
     names: Annotated[
         list[str], Argument(metavar="MODEL", help="Translation packages; the first is the baseline.")
     ],
-    test: Annotated[
-        list[str], Option(metavar="FILE", help="The test set: --test SRC --test REF [--test REF]...")
-    ],
+    test: Annotated[list[str], option("FILE", "The test set: --test SRC --test REF [--test REF]...")],
     lengths: Annotated[
-        str | None, Option(metavar="N,N,...", help="Source lengths in words that begin a bucket: 8,12,16.")
+        str | None, option("N,N,...", "Source lengths in words that begin a bucket: 8,12,16.")
     ] = None,
     sentences: Annotated[
-        int,
-        Option(metavar="N", min=0, help="Show the N lines on which the first and last model differ most."),
+        int, option("N", "Show the N lines on which the first and last model differ most.", min=0)
     ] = 0,
     output: Annotated[
-        Path | None, Option("--output", "-o", metavar="FILE", help="Plot BLEU by source length (.png, .svg).")
+        Path | None, option("FILE", "Plot BLEU by source length (.png, .svg).", None, "--output", "-o")
     ] = None,
     beam_size: Annotated[
         int | None,
-        Option("--beam-size", "-b", metavar="N", min=1, max=1000, help="Beam size of all models; 1: greedy."),
+        option("N", "Beam size of all models; 1: greedy.", None, "--beam-size", "-b", min=1, max=1000),
     ] = None,
     device: console.Device = "auto",
     threads: console.Threads = 0,

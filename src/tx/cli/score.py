@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from typer import Argument, Context, Option
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.pipe import json_line, line_batches
 from tx.errors import TxError, UsageError
 from tx.evaluate.metrics import METRICS, N_BOOTSTRAP, NORMALIZERS, RATES, SEED, Score, check, check_metrics
@@ -25,30 +26,21 @@ def score(
     ] = None,
     model: Annotated[
         str | None,
-        Option(
-            "--model", "-m", metavar="NAME", help="Print log-probabilities: of TGT given SRC, or of lines."
-        ),
+        option("NAME", "Print log-probabilities: of TGT given SRC, or of lines.", None, "--model", "-m"),
     ] = None,
     hyp: Annotated[
         list[str] | None,
-        Option(
-            "--hyp", "-i", metavar="FILE", help="Hypotheses, instead of stdin; repeat to compare systems."
-        ),
+        option("FILE", "Hypotheses, instead of stdin; repeat to compare systems.", None, "--hyp", "-i"),
     ] = None,
     metric: Annotated[
-        list[str],
-        Option(
-            metavar="|".join((*METRICS, *RATES)), help="Metrics to compute; repeat, or separate by commas."
-        ),
+        list[str], option("|".join((*METRICS, *RATES)), "Metrics to compute; repeat, or separate by commas.")
     ] = ["bleu", "chrf"],  # noqa: B006
     all_metrics: Annotated[bool, Option("--all", help="Compute BLEU, chrF, chrF++ and TER.")] = False,
     tokenize: Annotated[
-        str, Option(metavar="NAME", help="sacreBLEU's tokenizer for BLEU: 13a, intl, zh, char, none, ...")
+        str, option("NAME", "sacreBLEU's tokenizer for BLEU: 13a, intl, zh, char, none, ...")
     ] = "13a",
     lowercase: Annotated[bool, Option("--lowercase", help="Ignore case (TER always does).")] = False,
-    normalize: Annotated[
-        str, Option(metavar="|".join(NORMALIZERS), help="Text normaliser for WER and CER.")
-    ] = "none",
+    normalize: Annotated[str, option("|".join(NORMALIZERS), "Text normaliser for WER and CER.")] = "none",
     sentence: Annotated[bool, Option("--sentence", help="Print the scores of each line.")] = False,
     confidence: Annotated[bool, Option("--confidence", help="Add 95% confidence intervals.")] = False,
     paired: Annotated[
@@ -57,12 +49,7 @@ def score(
     ] = "bootstrap",
     n_bootstrap: Annotated[
         int | None,
-        Option(
-            min=2,
-            metavar="N",
-            show_default="1000; 10000",
-            help="Number of resamples or trials.",
-        ),
+        option("N", "Number of resamples or trials.", min=2, show_default="1000; 10000"),
     ] = None,
     seed: Annotated[int, Option(min=1, help="Random seed of the resampling.")] = SEED,
     width: Annotated[int, Option("--width", "-w", min=0, max=20, help="Number of decimals.")] = 2,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tx.errors import TxError
-from tx.evaluate.perplexity import RunningText, open_language_model
+from tx.evaluate.perplexity import RunningText, load_language_model
 from tx.evaluate.report import Report, record
 from tx.package import Package
 from tx.text.incremental import encode_text
@@ -17,7 +17,7 @@ COLUMNS = ("data", "nats/token", "bits/character", "perplexity", "characters")
 
 def evaluate(package: Package, files: Sequence[str], *, device: str = "auto", threads: int = 0) -> Report:
     """Compute the loss and the perplexity on each file. Raises TxError for an empty file."""
-    model, tokenizer = open_language_model(package.path, device, threads)
+    model, tokenizer = load_language_model(package.path, device, threads)
     seq_len = package.config.get("max_len") or 256
     records, rows = [], []
     for file in files:

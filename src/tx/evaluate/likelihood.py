@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tx.decode.translate import open_translator
 from tx.errors import TxError
-from tx.evaluate.perplexity import open_language_model, score_lines
+from tx.evaluate.perplexity import load_language_model, score_lines
 from tx.text.parallel import n_lines, read_parallel
 
 BATCH = 1000  # sentence pairs that are scored together
@@ -32,7 +32,7 @@ class Likelihood:
 
 def score_text(path: Path, batches: Iterable[list[str]]) -> Iterator[list[Likelihood]]:
     """Score batches of lines with the language model in the package at `path`."""
-    model, tokenizer = open_language_model(path)
+    model, tokenizer = load_language_model(path)
     for lines in batches:
         scores = score_lines(model, tokenizer, lines)
         yield [Likelihood(*score, len(line) + 1) for score, line in zip(scores, lines, strict=True)]

@@ -56,7 +56,7 @@ def mean_loss(
 # -- lines -----------------------------------------------------------------------------------------
 
 
-def open_language_model(path: Path, device: str = "auto", threads: int = 0) -> tuple[nn.Module, Tokenizer]:
+def load_language_model(path: Path, device: str = "auto", threads: int = 0) -> tuple[nn.Module, Tokenizer]:
     """The language model in the package at `path`, and its tokenizer."""
     chosen = prepare_device(device, threads)
     return load_package(
@@ -68,7 +68,7 @@ def open_language_model(path: Path, device: str = "auto", threads: int = 0) -> t
 def score_lines(model: nn.Module, tokenizer: Tokenizer, lines: Sequence[str]) -> list[tuple[float, int]]:
     """The log-probability in nats and the number of tokens of each line, both with the `</s>` that ends it.
 
-    Each line begins after a `</s>`. A line longer than the model's context is read as `tx.decode.generate.Text`
+    Each line begins after a `</s>`. A line longer than the model's context is read as `tx.decode.generate.Context`
     reads it, so that this is the probability with which the model generates the line.
     """
     rows = [[*ids, tokenizer.eos_id] for ids in tokenizer.encode_batch(lines)]
@@ -99,8 +99,8 @@ def _score(model: nn.Module, rows: Sequence[Sequence[int]], max_len: int | None)
         block = StreamBatch(tokens[:, start:end], targets[:, start:end]).to(device)
         logits, state = model(block, state)
         logprobs = logits.float().log_softmax(dim=-1)
-        gained = logprobs.gather(2, block.targets[:, :, None])[:, :, 0].double().cpu()
-        total += (gained * is_text[:, start:end])[:, first - start :].sum(dim=1)
+        token_logprobs = logprobs.gather(2, block.targets[:, :, None])[:, :, 0].double().cpu()
+        total += (token_logprobs * is_text[:, start:end])[:, first - start :].sum(dim=1)
     return total.tolist()
 
 
