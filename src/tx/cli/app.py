@@ -91,10 +91,8 @@ class LazyCommands(Mapping[str, Any]):
         command.rich_help_panel = panel
         for param in command.params:
             if param.metavar is None and param.param_type_name == "option":
-                choices = param.type_descriptor.choices
-                param.metavar = (
-                    "|".join(choices) if choices else METAVARS.get(param.type_descriptor.annotation)
-                )
+                kind = param.type_descriptor
+                param.metavar = "|".join(kind.choices or ()) or METAVARS.get(kind.annotation, "VALUE")
         return command
 
     def __iter__(self) -> Iterator[str]:
@@ -137,12 +135,8 @@ def _print_version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version",
-            metavar="",
-            callback=_print_version,
-            is_eager=True,
-            help="Print the version and exit.",
+        console.option(
+            "", "Print the version and exit.", None, "--version", callback=_print_version, is_eager=True
         ),
     ] = False,
 ) -> None:

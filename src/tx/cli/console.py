@@ -157,21 +157,13 @@ def _table(columns: Mapping[str, Sequence[str]]) -> Table:
     return table
 
 
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", callback=set_quiet, help="Print only errors on stderr.")
-]
+Quiet = Annotated[bool, option("", "Print only errors on stderr.", None, "--quiet", "-q", callback=set_quiet)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[
     str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="NAME|FOLDER",
-        help="Name or folder of the model package.",
-        show_default=False,
-    ),
+    option("NAME|FOLDER", "Name or folder of the model package.", None, "--model", "-m", show_default=False),
 ]
-DEVICE = typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Device to run the model on.")
-THREADS = typer.Option(min=0, help="Number of CPU threads; 0: one for each core.")
+DEVICE = option("auto|cpu|cuda|cuda:N", "Device to run the model on.")
+THREADS = option("N", "Number of CPU threads; 0: one for each core.", min=0)
 Device = Annotated[str, DEVICE]
 Threads = Annotated[int, THREADS]

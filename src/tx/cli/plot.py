@@ -1,10 +1,7 @@
 """What the commands that draw share: the option for a picture, and writing it."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tx.cli import console
 from tx.plots import figure as figures
@@ -15,35 +12,19 @@ if TYPE_CHECKING:
 HTML = ".html"
 
 
-def _checks_path(*others: str) -> Callable[[Path | None], Path | None]:
+def _output(help: str, *others: str) -> Any:
+    """An option for an output file, whose name must end in .png, .svg or one of `others`."""
+
     def check(path: Path | None) -> Path | None:
         if path is not None:
             figures.check_path(path, *others)
         return path
 
-    return check
+    return console.option("FILE", help, None, "--output", "-o", callback=check)
 
 
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        callback=_checks_path(),
-        help="Write a figure to FILE, .png or .svg.",
-    ),
-]
-PageOutput = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        callback=_checks_path(HTML),
-        help="Write a figure to FILE, .png or .svg, or a page, .html.",
-    ),
-]
+Output = Annotated[Path | None, _output("Write a figure to FILE, .png or .svg.")]
+PageOutput = Annotated[Path | None, _output("Write a figure to FILE, .png or .svg, or a page, .html.", HTML)]
 
 
 def save(figure: "Figure", output: Path) -> None:
