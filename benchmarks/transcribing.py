@@ -1,4 +1,4 @@
-"""How long does a recording take, from the start of the process to the last line, and how much of it is right?
+"""The time to transcribe a recording, from the start of the process to the last line, and the word error rate.
 
     python benchmarks/transcribing.py --model whisper-base --data speech-de --language de --seconds 60 600
 
@@ -41,20 +41,20 @@ FAST = (
     "faster",
     "faster-batched",
     "tx-fast",
-)  # what they are compared with: the first of its kind that is asked for
+)  # compared with the first of them that is requested
 
 
 def join(data: Path, seconds: float, path: Path) -> str:
-    """Write clips of `data` to the FLAC file `path` until it is `seconds` long; what is said in them."""
+    """Write clips of `data` to the FLAC file `path` until it is `seconds` long; return the reference."""
     with (data / "metadata.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    said, parts, n = [], list[np.ndarray](), 0
+    reference, parts, n = [], list[np.ndarray](), 0
     for row in rows * (1 + int(seconds)):
         if n >= seconds * RATE:
             break
         parts += [decode(data / row["file_name"]), np.zeros(RATE, np.float32)]
         n += len(parts[-2]) + RATE
-        said.append(row["transcription"])
+        reference.append(row["transcription"])
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("flac", rate=RATE)
         stream.layout = "mono"
@@ -65,11 +65,11 @@ def join(data: Path, seconds: float, path: Path) -> str:
         for resampled in (*resampler.resample(frame), *resampler.resample(None)):
             container.mux(stream.encode(resampled))
         container.mux(stream.encode(None))
-    return " ".join(said)
+    return " ".join(reference)
 
 
 def command(system: str, file: Path, args: argparse.Namespace) -> list[str]:
-    """What is started."""
+    """The command line of a system."""
     if system in TX:
         words = ["-m", "tx", "transcribe", "-q", "-m", str(args.model), "--language", args.language]
         return [sys.executable, *words, "-b", str(args.beam_size), *TX[system], str(file)]
@@ -108,7 +108,7 @@ def measure(words: list[str], cores: list[int]) -> dict[str, Any]:
 
 
 def report(
-    file: Path, seconds: float, said: str, results: dict[str, list[dict[str, Any]]], language: str
+    file: Path, seconds: float, reference: str, results: dict[str, list[dict[str, Any]]], language: str
 ) -> str:
     """One row for each system; the ratio is that of wall seconds to the first of its kind."""
     rows, normalize = [], normalizer(language)
@@ -117,7 +117,7 @@ def report(
         wall, first, cpu, gib = (
             statistics.median(one[key] for one in found) for key in ("wall", "first", "cpu", "gib")
         )
-        rates = error_rates([said], [" ".join(found[0]["text"].split())], normalize)
+        rates = error_rates([reference], [" ".join(found[0]["text"].split())], normalize)
         ratio = wall / firsts.setdefault(system in FAST, wall)
         rows.append([system, f"{wall:.1f}", f"{first:.1f}", f"{cpu:.1f}", f"{seconds / wall:.1f}", f"{gib:.2f}",
                      f"{100 * rates.wer:.1f}", f"{ratio:.2f}"])  # fmt: skip
@@ -137,15 +137,15 @@ def main() -> None:
     add("--beam-size", type=int, default=1)
     add("--rounds", type=int, default=3)
     add("--cores", type=int, nargs="+", default=[0])
-    add("--work", type=Path, default=Path("/tmp/tx-benchmarks"), help="folder for what is made on the way")
+    add("--work", type=Path, default=Path("/tmp/tx-benchmarks"), help="folder for intermediate files")
     add("--json", type=Path, help="also write every single measurement to this file")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     print(harness.machine(args.cores[0]), file=sys.stderr)
-    kept: dict[str, Any] = {}
+    results_of: dict[str, Any] = {}
     for seconds in args.seconds:
         file = args.work / f"{args.data.name}-{seconds:.0f}.flac"
-        said = join(args.data, seconds, file)
+        reference = join(args.data, seconds, file)
         if any(system in FAST for system in args.systems):
             measure(command("tx-fast", file, args), args.cores)  # converts the model, once
         results: dict[str, list[dict[str, Any]]] = {system: [] for system in args.systems}
@@ -154,11 +154,11 @@ def main() -> None:
                 results[system].append(measure(command(system, file, args), args.cores))
                 print(f"{file.name} {system}: {results[system][-1]['wall']:.1f} s", file=sys.stderr)
         length = len(decode(file)) / RATE
-        print(report(file, length, said, results, args.language))
-        kept[file.name] = {"seconds": length, "said": said, "results": results}
+        print(report(file, length, reference, results, args.language))
+        results_of[file.name] = {"seconds": length, "reference": reference, "results": results}
         if args.json:
             args.json.write_text(
-                json.dumps({"machine": harness.machine(args.cores[0]), "files": kept}, indent=1)
+                json.dumps({"machine": harness.machine(args.cores[0]), "files": results_of}, indent=1)
             )
 
 

@@ -110,7 +110,7 @@ def test_a_detected_language_is_reported(  # type: ignore[no-untyped-def]
 
 def test_a_broken_file_does_not_stop_the_others(tx, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     bad = tmp_path / "bad.mp3"
-    bad.write_bytes(b"no sound at all")
+    bad.write_bytes(b"not audio")
     status, out, err = tx(bad, talk)
     assert status == 1 and out == tx(talk)[1]
     assert "bad.mp3" in err and "1 of 2 files could not be transcribed" in err
@@ -169,29 +169,29 @@ def test_errors_have_a_message_and_a_hint(  # type: ignore[no-untyped-def]
 def test_the_converted_model_is_saved_and_made_again_if_the_model_changes(tmp_path: Path) -> None:
     pytest.importorskip("ctranslate2")
     folder = write_tiny_whisper(tmp_path / "tiny", language="<|de|>")
-    said: list[str] = []
-    place = convert(open_hf_folder(folder), said.append)
-    assert place == folder / "ctranslate2" and len(said) == 1
+    messages: list[str] = []
+    place = convert(open_hf_folder(folder), messages.append)
+    assert place == folder / "ctranslate2" and len(messages) == 1
     assert {path.name for path in place.iterdir()} >= {
         "model.bin",
         "tokenizer.json",
         "preprocessor_config.json",
     }
-    assert convert(open_hf_folder(folder), said.append) == place and len(said) == 1
+    assert convert(open_hf_folder(folder), messages.append) == place and len(messages) == 1
     write_tiny_whisper(folder, seed=7, language="<|de|>")
     assert find_converted(open_hf_folder(folder)) is None
-    assert convert(open_hf_folder(folder), said.append) == place and len(said) == 2
+    assert convert(open_hf_folder(folder), messages.append) == place and len(messages) == 2
 
 
 def test_a_damaged_conversion_is_made_again(tmp_path: Path) -> None:
     pytest.importorskip("ctranslate2")
-    folder, said = write_tiny_whisper(tmp_path / "tiny"), list[str]()
+    folder, messages = write_tiny_whisper(tmp_path / "tiny"), list[str]()
     options = Options(temperatures=(0.0,), activity="none", language="de")
     first = list(open_transcriber(folder, "ctranslate2").transcribe(SOUND, options))
     model = folder / "ctranslate2" / "model.bin"
     model.write_bytes(model.read_bytes()[:1000])
-    again = open_transcriber(folder, "ctranslate2", notify=said.append)
-    assert list(again.transcribe(SOUND, options)) == first and len(said) == 1
+    again = open_transcriber(folder, "ctranslate2", notify=messages.append)
+    assert list(again.transcribe(SOUND, options)) == first and len(messages) == 1
 
 
 def test_a_read_only_model_is_converted_into_the_cache(
@@ -254,7 +254,7 @@ def test_without_the_extra_the_hint_says_what_to_install(tiny: Path, monkeypatch
     assert caught.value.hint == "pip install 'tx[ctranslate2]'"
 
 
-def test_nothing_heavy_is_imported_for_the_fast_engine(tiny: Path, talk: Path) -> None:
+def test_the_ctranslate2_engine_imports_no_torch(tiny: Path, talk: Path) -> None:
     pytest.importorskip("ctranslate2")
     convert(open_hf_folder(tiny))
     code = (

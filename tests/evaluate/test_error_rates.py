@@ -1,4 +1,4 @@
-"""Error rates against jiwer, normalisers against transformers, significance against what must be so."""
+"""Error rates against jiwer, normalisers against transformers, significance on systems of known quality."""
 
 import json
 import random
@@ -32,7 +32,7 @@ sentences = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(sentences.map(lambda text: text + "x"), sentences), min_size=1, max_size=6))
-def test_rates_and_their_parts_are_jiwers(pairs: list[tuple[str, str]]) -> None:
+def test_rates_and_counts_are_those_of_jiwer(pairs: list[tuple[str, str]]) -> None:
     refs, hyps = [ref for ref, _ in pairs], [hyp for _, hyp in pairs]
     rates = error_rates(refs, hyps)
     words, characters = jiwer.process_words(refs, hyps), jiwer.process_characters(refs, hyps)
@@ -51,7 +51,7 @@ def test_rates_and_their_parts_are_jiwers(pairs: list[tuple[str, str]]) -> None:
     ]
 
 
-def test_long_transcripts_are_jiwers_too() -> None:
+def test_long_transcripts_give_the_counts_of_jiwer() -> None:
     rng = random.Random(1)
     ref = [rng.choice("abcdefgh") for _ in range(3000)]
     hyp = [word if rng.random() < 0.8 else rng.choice("abcdefgh") for word in ref if rng.random() < 0.9]
@@ -113,7 +113,7 @@ def test_blank_references_and_transcripts() -> None:
 @given(
     st.text(st.sampled_from("aÄßı İ<>[]()éö\u0301.,-'\"½ﬁ \t\n♪中ʼ\xa0Ǆ"), max_size=25) | st.text(max_size=25)
 )
-def test_basic_is_whispers(text: str) -> None:
+def test_the_basic_normaliser_is_that_of_whisper(text: str) -> None:
     from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
     assert basic(text) == BasicTextNormalizer()(text).strip()
@@ -134,7 +134,7 @@ def test_normalisers_by_name_and_language() -> None:
     assert error.value.hint == "did you mean 'basic'?"
 
 
-def test_without_transformers_english_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_transformers_the_english_normaliser_gives_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers.models.whisper.english_normalizer", None)
     with pytest.raises(TxError, match="needs transformers"):
         normalizer("english")
@@ -148,18 +148,18 @@ def spoilt(share: float, seed: int) -> list[str]:
     return [" ".join("x" if rng.random() < share else word for word in ref.split()) for ref in REFS]
 
 
-def test_intervals_cover_what_they_should() -> None:
+def test_intervals_agree_with_the_delta_method() -> None:
     counts = error_rates(REFS, spoilt(0.2, 1)).words
     score = rate_score(counts, "wer", 2000)
     errors, lengths = counts[:, 1:].sum(axis=1), counts[:, :3].sum(axis=1)
     spread = (errors - errors.sum() / lengths.sum() * lengths).std() / lengths.mean() / np.sqrt(len(REFS))
-    assert score.ci == pytest.approx(100 * 1.96 * spread, rel=0.1)  # the delta method's
+    assert score.ci == pytest.approx(100 * 1.96 * spread, rel=0.1)
     assert score.mean == pytest.approx(score.value, abs=0.2)
     assert rate_score(counts, "wer", 100) == rate_score(counts, "wer", 100)
 
 
 @pytest.mark.parametrize("test", ["bootstrap", "randomization"])
-def test_significance_tells_systems_apart(test: str) -> None:
+def test_significance_distinguishes_systems(test: str) -> None:
     base, same, worse = (
         error_rates(REFS, spoilt(share, seed)).words for share, seed in ((0.1, 1), (0.1, 2), (0.2, 3))
     )

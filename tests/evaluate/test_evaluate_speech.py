@@ -1,4 +1,4 @@
-"""`tx evaluate` and `tx data check` on speech: against jiwer, and against sets with known faults."""
+"""`tx evaluate` and `tx data check` on speech: against jiwer, and on datasets with known faults."""
 
 import json
 import shutil
@@ -52,8 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @dataclass
-class StandIn:
-    """A transcriber that hears how long the sound is."""
+class StubTranscriber:
+    """A transcriber whose transcripts are the durations of the audio."""
 
     batches: list[tuple[list[float], Options]] = field(default_factory=list)
     tokenizer: Any = field(
@@ -70,7 +70,7 @@ class StandIn:
         return [Segment(0, 1, " so", "de"), Segment(1, 2, " long", "de")]
 
 
-def test_items_are_heard_in_batches_of_one_language(folder: Path, tmp_path: Path) -> None:
+def test_items_are_transcribed_in_batches_of_one_language(folder: Path, tmp_path: Path) -> None:
     long = write_media(tmp_path / "long.wav", beeps(40.0))
     items = [
         Item(folder / "0.wav", "1 seconds", language="de"),
@@ -80,7 +80,7 @@ def test_items_are_heard_in_batches_of_one_language(folder: Path, tmp_path: Path
         Item(long, "so long"),
         Item(folder / "2.wav", "3 seconds"),
     ]
-    transcriber = StandIn()
+    transcriber = StubTranscriber()
     found = score(transcriber, items, Options())  # type: ignore[arg-type]
     assert [one.text for one in found.transcripts] == [
         "1 seconds",
@@ -109,14 +109,14 @@ texts = st.lists(st.sampled_from(["a", "b,", "B", "c", "–"]), max_size=6).map(
 
 
 @given(st.lists(texts.filter(bool), min_size=2, max_size=5), texts)
-def test_a_talk_is_cut_where_its_cues_are(said: list[str], heard: str) -> None:
-    cues = tuple(Cue(i, i + 1, text) for i, text in enumerate(said))
-    item = Item(Path("talk.mp4"), " ".join(said), cues=cues, origin="talk.srt", lines=tuple(range(len(said))))
-    parts = split_by_cue(Transcript(item, heard))
-    assert [part.item.text for part in parts] == said
-    assert [part.item.origin for part in parts] == [f"talk.srt:{i}" for i in range(len(said))]
-    assert " ".join(part.text for part in parts if part.text) == heard
-    keys = [[basic(word) for word in text.split()] for text in (item.text, heard)]
+def test_a_transcript_is_split_where_the_cues_are(refs: list[str], hyp: str) -> None:
+    cues = tuple(Cue(i, i + 1, text) for i, text in enumerate(refs))
+    item = Item(Path("talk.mp4"), " ".join(refs), cues=cues, origin="talk.srt", lines=tuple(range(len(refs))))
+    parts = split_by_cue(Transcript(item, hyp))
+    assert [part.item.text for part in parts] == refs
+    assert [part.item.origin for part in parts] == [f"talk.srt:{i}" for i in range(len(refs))]
+    assert " ".join(part.text for part in parts if part.text) == hyp
+    keys = [[basic(word) for word in text.split()] for text in (item.text, hyp)]
     whole = sum(kind != "hit" for kind, _, _ in align(*keys))
     pairs = [
         ([basic(w) for w in part.item.text.split()], [basic(w) for w in part.text.split()]) for part in parts
@@ -124,7 +124,7 @@ def test_a_talk_is_cut_where_its_cues_are(said: list[str], heard: str) -> None:
     assert sum(kind != "hit" for pair in pairs for kind, _, _ in align(*pair)) == whole
 
 
-def test_the_worst_and_what_differs() -> None:
+def test_the_worst_utterances_and_word_differences() -> None:
     refs = ["a b c d", "a b", "x", "a b c"]
     rates = error_rates(refs, ["a b c d", "c d", "y z", "a b d"])
     assert worst_utterances(rates, 5) == [2, 1, 3]  # two errors in one word, two in two, one in three
@@ -146,11 +146,11 @@ def test_the_worst_and_what_differs() -> None:
 def test_evaluate_gives_jiwers_numbers(folder: Path, name: str) -> None:
     done = tx("evaluate", "-m", folder / name, folder / "set.tsv", "--json", "--no-store")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    refs = [sentence["ref"] for sentence in told["sentences"]]
-    hyps = [sentence["hyps"][0] for sentence in told["sentences"]]
+    report = json.loads(done.stdout)
+    refs = [sentence["ref"] for sentence in report["sentences"]]
+    hyps = [sentence["hyps"][0] for sentence in report["sentences"]]
     assert refs == ["Guten Tag, Welt!", "Ja", "nein und nein"]
-    scores = {(score["metric"], score["text"]): score for score in told["scores"]}
+    scores = {(score["metric"], score["text"]): score for score in report["scores"]}
     words, normalized = (
         jiwer.process_words(refs, hyps),
         jiwer.process_words([*map(basic, refs)], [*map(basic, hyps)]),
@@ -161,10 +161,10 @@ def test_evaluate_gives_jiwers_numbers(folder: Path, name: str) -> None:
         assert scores["WER", "raw"][part] == getattr(words, part)
         assert scores["WER", "normalized"][part] == getattr(normalized, part)
     assert scores["CER", "raw"]["value"] == pytest.approx(100 * jiwer.cer(refs, hyps))
-    assert all(score["ci"] >= 0 and score["p_value"] is None for score in told["scores"])
+    assert all(score["ci"] >= 0 and score["p_value"] is None for score in report["scores"])
 
 
-def test_evaluate_shows_the_worst_and_keeps_the_scores(folder: Path, tmp_path: Path) -> None:
+def test_evaluate_shows_the_worst_and_stores_the_scores(folder: Path, tmp_path: Path) -> None:
     done = tx(
         "evaluate", "-m", folder / "packed", folder / "set.tsv", "--worst", "2", "-o", tmp_path / "hyps"
     )
@@ -179,12 +179,12 @@ def test_evaluate_shows_the_worst_and_keeps_the_scores(folder: Path, tmp_path: P
     ]
     assert done.stdout.count(" errors in ") == 2 and "[-nein und nein-]" in done.stdout
     assert len((tmp_path / "hyps").read_text().split("\n")) == 4
-    kept = {score["metric"]: score for score in Package.open(folder / "packed").scores}
-    assert set(kept) == {"WER", "WER as written", "CER", "CER as written"}
-    assert kept["WER"]["signature"] == "norm:basic|n:3|beam:1|engine:native|lang:own"
+    stored = {score["metric"]: score for score in Package.open(folder / "packed").scores}
+    assert set(stored) == {"WER", "WER as written", "CER", "CER as written"}
+    assert stored["WER"]["signature"] == "norm:basic|n:3|beam:1|engine:native|lang:own"
 
 
-def test_scores_leave_what_was_converted_valid(folder: Path) -> None:
+def test_storing_scores_keeps_a_conversion_valid(folder: Path) -> None:
     before = open_hf_folder(folder / "packed").fingerprint()
     add_scores(
         Package.open(folder / "packed"), [{"metric": "WER", "value": 1.0, "signature": "", "data": "other"}]
@@ -203,8 +203,8 @@ def test_two_models_are_compared(folder: Path) -> None:
     assert [row[4:6] + row[7:] for row in rows[:4]] == [row[4:6] + row[7:] for row in rows[4:]]
 
 
-def test_a_second_model_hears_the_language_of_the_first(folder: Path, tmp_path: Path) -> None:
-    """A model that must guess the language is no fair rival of one that knows it."""
+def test_a_second_model_transcribes_the_language_of_the_first(folder: Path, tmp_path: Path) -> None:
+    """Otherwise a model that has to detect the language would be at a disadvantage."""
     write_tiny_whisper(tmp_path / "guessing", language=None, task="transcribe")
     words = ("evaluate", "-m", folder / "bare", folder / "set.tsv", "--worst", "0", "--json", "--against")
     alone = json.loads(tx(*words, tmp_path / "guessing").stdout)
@@ -223,7 +223,7 @@ def test_a_second_model_hears_the_language_of_the_first(folder: Path, tmp_path: 
         (["set.tsv", "--against", "./none"], TxError, "there is no package at none"),
     ],
 )
-def test_what_is_wrong_is_told(
+def test_wrong_usage_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], error: type[TxError], words: str
 ) -> None:
     monkeypatch.chdir(folder)
@@ -234,7 +234,7 @@ def test_what_is_wrong_is_told(
 # --- tx data check ---
 
 
-def test_a_set_is_shown_with_its_problems(folder: Path, tmp_path: Path) -> None:
+def test_a_dataset_is_reported_with_its_problems(folder: Path, tmp_path: Path) -> None:
     for i in range(3):
         shutil.copy(folder / f"{i}.wav", tmp_path)
     write_media(tmp_path / "long.wav", beeps(31.0))
@@ -248,8 +248,8 @@ def test_a_set_is_shown_with_its_problems(folder: Path, tmp_path: Path) -> None:
     table.write_text("\n".join(lines))
     done = tx("data", "check", table, "-m", folder / "bare", "--json")
     assert done.exit_code == 0, done.output
-    (told,) = json.loads(done.stdout)["sets"]
-    assert {problem["origin"]: problem["kind"] for problem in told["problems"]} == {
+    (report,) = json.loads(done.stdout)["sets"]
+    assert {problem["origin"]: problem["kind"] for problem in report["problems"]} == {
         f"{table}:3": "empty text",
         f"{table}:5": "duplicate",
         f"{table}:4": "label too long",
@@ -258,8 +258,13 @@ def test_a_set_is_shown_with_its_problems(folder: Path, tmp_path: Path) -> None:
         f"{table}:8": "media that cannot be read",
         f"{table}:9": "unknown language",
     }
-    assert (told["items"], told["windows"], told["seconds"], told["languages"]) == (6, 1, 1.0, {"de": 1})
-    assert (told["unit"], told["labels"]["longest"]) == ("tokens", len(" Guten Tag") + 5)
+    assert (report["items"], report["windows"], report["seconds"], report["languages"]) == (
+        6,
+        1,
+        1.0,
+        {"de": 1},
+    )
+    assert (report["unit"], report["labels"]["longest"]) == ("tokens", len(" Guten Tag") + 5)
     assert tx("data", "check", table, "--strict").exit_code == 1
     header, row, *rest = tx("data", "check", table, "--problems", "1").stdout.splitlines()
     assert header.startswith("set\titems\twindows\t")
@@ -279,15 +284,15 @@ def test_a_set_is_shown_with_its_problems(folder: Path, tmp_path: Path) -> None:
     assert "2 skipped: media that cannot be read" in rest and "  and 1 more" in rest
 
 
-def test_splits_are_told_apart(folder: Path, tmp_path: Path) -> None:
+def test_splits_have_their_own_reports(folder: Path, tmp_path: Path) -> None:
     for split, i in {"train": 0, "test": 1}.items():
         (tmp_path / split).mkdir()
         shutil.copy(folder / f"{i}.wav", tmp_path / split)
         shutil.copy(folder / "2.wav", tmp_path / split / "both.wav")
         rows = f"file_name,text\n{i}.wav,eins\nboth.wav,zwei\n"
         (tmp_path / split / "metadata.csv").write_text(rows)
-    told = json.loads(tx("data", "check", tmp_path, "--json").stdout)["sets"]
-    assert [(Path(each["name"]).name, each["windows"]) for each in told] == [("test", 2), ("train", 1)]
-    (problem,) = told[1]["problems"]
+    report = json.loads(tx("data", "check", tmp_path, "--json").stdout)["sets"]
+    assert [(Path(each["name"]).name, each["windows"]) for each in report] == [("test", 2), ("train", 1)]
+    (problem,) = report[1]["problems"]
     assert problem["kind"] == "duplicate" and str(tmp_path / "test" / "both.wav") in problem["what"]
     assert tx("data", "check", tmp_path / "train", "--strict").exit_code == 0

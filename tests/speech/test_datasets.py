@@ -1,4 +1,4 @@
-"""Sets of speech in every form people have them, against the items that were put in."""
+"""Speech datasets in every supported form, against the items that were written."""
 
 import csv
 import io
@@ -178,14 +178,14 @@ def test_problems_are_named_by_file_and_line(folder: Path) -> None:
         ("a.tsv", "path\ttext\nx\t\0", r"a\.tsv:2 holds a NUL byte"),
     ],
 )
-def test_tables_that_are_none_are_refused(folder: Path, name: str, text: str, words: str) -> None:
+def test_files_that_are_not_tables_are_refused(folder: Path, name: str, text: str, words: str) -> None:
     (folder / name).write_text(text)
     with pytest.raises(TxError, match=words) as error:
         read_set(folder / name)
     assert error.value.hint
 
 
-def test_lines_that_are_no_json_are_skipped(folder: Path) -> None:
+def test_lines_that_are_not_json_are_skipped(folder: Path) -> None:
     table = folder / "a.jsonl"
     table.write_text('{"path": "clips/0.wav", "text": "a"}\n{oops\n[1]\n')
     found = read_set(table)
@@ -207,7 +207,7 @@ def media_folder(folder: Path) -> Path:
     return folder / "clips"
 
 
-def test_a_folder_of_media_with_texts_beside_them(folder: Path) -> None:
+def test_a_folder_of_media_with_texts_of_the_same_names(folder: Path) -> None:
     clips = media_folder(folder)
     found = read_set(clips, language="de")
     assert pairs(found) == [("0.wav", "Guten Morgen."), ("1.wav", "Zwei Zeilen"), ("2.wav", "deutsch")]
@@ -221,7 +221,7 @@ def test_a_folder_of_media_with_texts_beside_them(folder: Path) -> None:
     assert "none in fr" in next(p.what for p in read_set(clips, language="fr").problems)
 
 
-def test_a_video_and_its_subtitles_in_one_step(folder: Path) -> None:
+def test_a_video_and_its_subtitles_in_any_order(folder: Path) -> None:
     video = write_media(folder / "talk.mp4", beeps(2.0), "aac", 44_100, "stereo", "libx264")
     subtitles = folder / "talk.srt"
     subtitles.write_text(SRT)
@@ -294,7 +294,7 @@ def test_a_common_voice_folder(folder: Path) -> None:
 
 
 def test_common_voice_is_checked_by_its_splits(folder: Path) -> None:
-    """Its validated clips are those of its splits once more, and an empty split is no reason to stop."""
+    """Its validated clips repeat those of its splits, and an empty split is not an error."""
     header = "client_id\tpath\tsentence\tlocale\n"
     for table, indexes in {"train": (0, 1), "test": (2,), "validated": (0, 1, 2, 3), "other": (3,)}.items():
         rows = "".join(f"x\t{i}.wav\t{'abcd'[i]}\tde\n" for i in indexes)
@@ -317,10 +317,10 @@ def test_common_voice_is_checked_by_its_splits(folder: Path) -> None:
         read_set(folder, split="valid")
     for table in ("train", "test", "dev"):
         (folder / f"{table}.tsv").unlink()
-    assert [len(each.items) for each in read_splits([folder]).values()] == [1, 3]  # what there is
+    assert [len(each.items) for each in read_splits([folder]).values()] == [1, 3]  # all tables
 
 
-def test_folders_without_anything_are_refused(folder: Path) -> None:
+def test_folders_without_media_are_refused(folder: Path) -> None:
     (folder / "nothing").mkdir()
     with pytest.raises(TxError, match="has no audio or video"):
         read_set(folder / "nothing")
@@ -385,7 +385,7 @@ print(sorted({{"torchcodec", "torch"}} & set(sys.modules)))
     ]
 
 
-def test_a_damaged_dataset_is_named(folder: Path) -> None:
+def test_a_damaged_dataset_is_an_error(folder: Path) -> None:
     (folder / "bad").mkdir()
     (folder / "bad" / "state.json").write_text("{")
     with pytest.raises(TxError, match="cannot read the dataset in"):

@@ -1,4 +1,4 @@
-"""Decoded media against the sound that was written into them, in every container that PyAV writes."""
+"""Decoded media against the audio that was written, in every container that PyAV writes."""
 
 import io
 import subprocess
@@ -27,14 +27,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def onsets(sound: np.ndarray) -> list[float]:
-    """The seconds at which the sound gets loud after silence."""
+    """The seconds at which the audio becomes loud after silence."""
     level = np.array([np.abs(sound[i : i + 80]).max(initial=0.0) for i in range(0, len(sound), 80)])
     loud = level > 0.15
     return [i / 200 for i in range(1, len(loud)) if loud[i] and not loud[max(i - 20, 0) : i].any()]
 
 
 @pytest.mark.parametrize("name", [name for name, *_ in CONTAINERS])
-def test_sound_stands_at_its_time_in_every_container(folder: Path, name: str) -> None:
+def test_audio_has_the_correct_times_in_every_container(folder: Path, name: str) -> None:
     sound = decode(folder / name)
     assert sound.dtype == np.float32 and sound.ndim == 1
     assert len(sound) == pytest.approx(SECONDS * RATE, abs=0.05 * RATE)
@@ -55,7 +55,7 @@ def test_an_excerpt_is_that_part_of_the_whole(folder: Path, name: str) -> None:
     expected = whole[round(3.5 * RATE) : round(5.0 * RATE)]
     scores = {
         shift: np.dot(np.roll(part, shift), expected) for shift in range(-40, 41)
-    }  # the clock of some is 1 ms
+    }  # some have timestamps of 1 ms
     best = max(scores.values())
     assert best / np.linalg.norm(part) / np.linalg.norm(expected) > 0.99
     assert len(decode(folder / name, 5.5, 100.0)) == pytest.approx(len(whole) - 5.5 * RATE, abs=32)
@@ -64,7 +64,7 @@ def test_an_excerpt_is_that_part_of_the_whole(folder: Path, name: str) -> None:
 def test_samples_are_those_of_faster_whisper(folder: Path) -> None:
     theirs = pytest.importorskip("faster_whisper.audio").decode_audio
     for name, *_ in CONTAINERS:
-        if name not in ("a.mkv", "a.webm"):  # their clock of 1 ms is kept here
+        if name not in ("a.mkv", "a.webm"):  # tx keeps their timestamps of 1 ms
             assert np.array_equal(decode(folder / name), theirs(str(folder / name))), name
 
 
@@ -76,7 +76,7 @@ def test_wav_is_exact(folder: Path) -> None:
     assert len(decode(folder / "a.wav", 7.0)) == 0
 
 
-def test_sound_that_starts_late_or_pauses_keeps_its_time(tmp_path: Path) -> None:
+def test_audio_that_starts_late_or_has_gaps_keeps_its_times(tmp_path: Path) -> None:
     path = tmp_path / "late.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=RATE)
@@ -86,7 +86,7 @@ def test_sound_that_starts_late_or_pauses_keeps_its_time(tmp_path: Path) -> None
         pictures.pix_fmt = "yuv420p"
         black = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
         container.mux(pictures.encode(black))
-        for at in (2.0, 5.0):  # half a second of sound each, and nothing elsewhere
+        for at in (2.0, 5.0):  # half a second of audio each
             block = (beeps(0.5, (0.0,))[None] * 32767).astype(np.int16)
             frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
             frame.sample_rate, frame.pts = RATE, round(at * RATE)
@@ -96,7 +96,7 @@ def test_sound_that_starts_late_or_pauses_keeps_its_time(tmp_path: Path) -> None
     assert onsets(decode(path, 4.0)) == pytest.approx([1.0], abs=0.02)
 
 
-def test_a_pipe_is_read_whatever_it_carries(folder: Path) -> None:
+def test_a_pipe_can_hold_any_container(folder: Path) -> None:
     for name in ("a.mp4", "a.wav", "a.webm"):  # an MP4's index is at its end
         code = "import sys; from tx.speech.media import decode; print(len(decode(sys.stdin.buffer)))"
         data = (folder / name).read_bytes()
@@ -106,7 +106,7 @@ def test_a_pipe_is_read_whatever_it_carries(folder: Path) -> None:
     assert len(decode(io.BytesIO((folder / "a.mp3").read_bytes()))) == len(decode(folder / "a.mp3"))
 
 
-def test_what_comes_by_a_pipe_is_called_so(folder: Path) -> None:
+def test_messages_about_a_pipe_name_standard_input(folder: Path) -> None:
     for data in (b"<html>no such page</html>" * 99, (folder / "a.flac").read_bytes()[:9]):
         with pytest.raises(TxError, match=r"^standard input is not an audio or video file") as error:
             decode(io.BytesIO(data))
@@ -123,7 +123,7 @@ def test_what_comes_by_a_pipe_is_called_so(folder: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a.wav", "mulaw.wav", "a.mp3", "a.flac", "a.aiff", "a.m4a", "a.mp4", "a.mkv", "a.webm"]
 )
-def test_a_truncated_file_is_named(folder: Path, tmp_path: Path, name: str) -> None:
+def test_a_truncated_file_is_an_error(folder: Path, tmp_path: Path, name: str) -> None:
     data = (folder / name).read_bytes()
     half = tmp_path / name
     half.write_bytes(data[: len(data) // 2])
@@ -133,7 +133,7 @@ def test_a_truncated_file_is_named(folder: Path, tmp_path: Path, name: str) -> N
         assert str(half) in error.value.message and "\n" not in error.value.message
 
 
-def test_a_guessed_length_is_no_announcement(tmp_path: Path) -> None:
+def test_a_guessed_duration_is_not_trusted(tmp_path: Path) -> None:
     """An MP3 of varying bit rate without a header of frames: FFmpeg guesses 36 s from its loud start."""
     path, noise = tmp_path / "vbr.mp3", np.random.default_rng(1).normal(0, 0.2, 20 * RATE)
     for sound in (np.concatenate([noise, np.zeros(40 * RATE)]), np.concatenate([np.zeros(40 * RATE), noise])):
@@ -149,12 +149,12 @@ def test_a_guessed_length_is_no_announcement(tmp_path: Path) -> None:
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
         with av.open(str(path)) as container:
-            assert abs((container.duration or 0) / 1e6 - 60) > 10  # what FFmpeg says
+            assert abs((container.duration or 0) / 1e6 - 60) > 10  # the duration that FFmpeg guesses
         assert duration(path) == pytest.approx(60, abs=0.2)
         assert len(decode(path)) / RATE == pytest.approx(60, abs=0.2)
 
 
-def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
+def test_files_without_audio_are_errors(tmp_path: Path) -> None:
     silent = write_silent_video(tmp_path / "silent.mp4")
     (tmp_path / "notes.txt").write_text("hello\n" * 1000)
     (tmp_path / "notes.mp3").write_text("hello\n" * 1000)
@@ -177,7 +177,7 @@ def test_what_is_no_sound_is_named(tmp_path: Path) -> None:
             assert str(path) in error.value.message and error.value.hint
 
 
-def test_names_are_never_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_never_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_media(tmp_path / "a.wav", SOUND)
     Path("http:").mkdir()
@@ -194,10 +194,10 @@ def test_damaged_packets_do_not_stop_decoding(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 300] = bytes(300)
     path.write_bytes(data)
-    assert onsets(decode(path)) == pytest.approx([1.0, 4.0], abs=0.1)  # an MP3's clock counts packets
+    assert onsets(decode(path)) == pytest.approx([1.0, 4.0], abs=0.1)  # timestamps of MP3 count packets
 
 
-def test_without_pyav_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_pyav_the_hint_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(TxError, match="PyAV") as error:
         media.decode(tmp_path / "x.wav")

@@ -1,4 +1,4 @@
-"""Subtitles read back against the cues they were written from, and hand-written files as people have them."""
+"""Subtitles read back against the cues that were written, and hand-written files with typical faults."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +76,7 @@ def read(tmp_path: Path, text: str, name: str = "a.srt") -> list[Cue]:
     return read_cues(path)
 
 
-def test_markup_and_entities_go(tmp_path: Path) -> None:
+def test_markup_and_entities_are_removed(tmp_path: Path) -> None:
     text = (
         '1\n00:00:01,000 --> 00:00:02,500 X1:40 X2:600\n{\\an8}<i>Guten</i>\n<font color="#fff">Tag</font>\n'
     )
@@ -86,7 +86,7 @@ def test_markup_and_entities_go(tmp_path: Path) -> None:
     assert read(tmp_path, "00:01,0 --> 00:02,0\nQ&amp;A {sic}\n") == [Cue(1.0, 2.0, "Q&amp;A {sic}")]
 
 
-def test_rolling_captions_are_taken_once(tmp_path: Path) -> None:
+def test_scrolling_captions_are_taken_once(tmp_path: Path) -> None:
     text = """WEBVTT
 Kind: captions
 
@@ -112,10 +112,10 @@ so gut
         Cue(2.48, 4.99, "so gut"),
     ]
     plain = "WEBVTT\n\n00:01.000 --> 00:02.000\nNein.\n\n00:02.000 --> 00:03.000\nNein.\n"
-    assert len(read(tmp_path, plain, "b.vtt")) == 2  # said twice
+    assert len(read(tmp_path, plain, "b.vtt")) == 2  # repeated speech, not scrolling
 
 
-def test_missing_empty_lines_and_numbers_do_no_harm(tmp_path: Path) -> None:
+def test_missing_empty_lines_and_numbers_are_accepted(tmp_path: Path) -> None:
     text = "1\n00:01,0 --> 00:02,0\nEins\n2\n00:03,0 --> 00:04,0\nZwei\n\n\n\n00:05,0-->00:06,0\nDrei"
     assert [cue.text for cue in read(tmp_path, text)] == ["Eins", "Zwei", "Drei"]
     text = "00:03,0 --> 00:04,0\nspäter\n\n00:01,0 --> 00:02,0\nfrüher\n\n00:09,0 --> 00:09,5\n\n"
@@ -132,13 +132,13 @@ def test_missing_empty_lines_and_numbers_do_no_harm(tmp_path: Path) -> None:
         ("", "has no subtitles"),
     ],
 )
-def test_faults_are_named_by_line(tmp_path: Path, text: str, words: str) -> None:
+def test_faults_have_their_line(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(TxError, match=words) as error:
         read(tmp_path, text)
     assert str(tmp_path / "a.srt") in error.value.message
 
 
-def test_a_faulty_cue_leaves_the_others(tmp_path: Path) -> None:
+def test_a_faulty_cue_does_not_affect_the_others(tmp_path: Path) -> None:
     path = tmp_path / "a.srt"
     path.write_text("00:01,0 --> 00:02,0\nEins\n\n00:0 --> x\nZwei\n\n00:05,0 --> 00:06,0\nDrei\n")
     cues, faults = parse_cues(path)
@@ -147,7 +147,7 @@ def test_a_faulty_cue_leaves_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arrow", ["->", "–>", "--", "=>", " – "])
-def test_a_mistyped_arrow_loses_no_cue_in_silence(tmp_path: Path, arrow: str) -> None:
+def test_a_mistyped_arrow_is_reported(tmp_path: Path, arrow: str) -> None:
     path = tmp_path / "a.srt"
     path.write_text(
         "1\n00:00:01,000 --> 00:00:02,000\neins\n\n"
@@ -159,7 +159,7 @@ def test_a_mistyped_arrow_loses_no_cue_in_silence(tmp_path: Path, arrow: str) ->
     assert faults == [(6, "has no times like 00:00:01,000 --> 00:00:04,000")]
 
 
-def test_other_encodings_are_named(tmp_path: Path) -> None:
+def test_other_encodings_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.srt").write_bytes("1\n00:00:01,000 --> 00:00:02,000\nfür\n".encode("latin-1"))
     with pytest.raises(TxError, match=r"a\.srt:3 is not UTF-8"):
         read_cues(tmp_path / "a.srt")
@@ -168,7 +168,7 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
         read_cues(tmp_path / "b.srt")
 
 
-def test_a_name_may_say_the_language() -> None:
+def test_a_name_may_include_the_language() -> None:
     assert media_stems(Path("x/talk.srt")) == {Path("x/talk"): None}
     assert media_stems(Path("talk.de.srt")) == {Path("talk.de"): None, Path("talk"): "de"}
     assert media_stems(Path("talk.pt-BR.vtt"))[Path("talk")] == "pt"

@@ -38,7 +38,7 @@ DATA = os.environ.get("TX_TEST_DATA")
 NOISE = np.random.default_rng(3).normal(0, 0.1, 40 * RATE).astype(np.float32)
 UNEVEN = (NOISE * (0.3 + np.abs(np.sin(np.arange(len(NOISE)) * 4 * np.pi / RATE)))).astype(
     np.float32
-)  # as voices are
+)  # like speech
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_logits_are_those_of_transformers_whether_at_once_or_step_by_step(tiny: 
 
 
 @torch.inference_mode()
-def test_reordered_rows_go_on_as_the_rows_they_come_from(tiny: Path) -> None:
+def test_reordered_rows_continue_like_the_rows_they_come_from(tiny: Path) -> None:
     model = load(open_hf_folder(tiny), torch.device("cpu"), torch.float32)
     audio = model.encode(torch.from_numpy(np.stack([log_mel(NOISE[i::3][:RATE]) for i in range(3)])))
     state = model.start(audio)
@@ -99,25 +99,27 @@ def test_reordered_rows_go_on_as_the_rows_they_come_from(tiny: Path) -> None:
         assert torch.allclose(got[row], model.decode(then[row : row + 1], alone)[0], atol=1e-4)
 
 
-tokens_said = st.lists(st.one_of(st.integers(0, 255), st.integers(268, 268 + 1500)), max_size=8)
+token_lists = st.lists(st.one_of(st.integers(0, 255), st.integers(268, 268 + 1500)), max_size=8)
 
 
 @settings(max_examples=100, deadline=None)
-@given(said=tokens_said, seed=st.integers(0, 1000), timed=st.booleans(), sure=st.floats(0, 8))
+@given(ids=token_lists, seed=st.integers(0, 1000), timed=st.booleans(), sure=st.floats(0, 8))
 def test_masks_are_those_of_transformers(
-    tokenizer: WhisperTokenizer, theirs: Any, said: list[int], seed: int, timed: bool, sure: float
+    tokenizer: WhisperTokenizer, theirs: Any, ids: list[int], seed: int, timed: bool, sure: float
 ) -> None:
     logits = torch.randn(1, tokenizer.size, generator=torch.Generator().manual_seed(seed))
-    logits[0, seed % 256] += sure  # else all the times together are always likelier than one piece of text
+    logits[0, seed % 256] += (
+        sure  # otherwise all timestamps together are always more probable than one text token
+    )
     config = theirs.generation_config
     prompt = tokenizer.prompt("de", "transcribe", timed)
     spoken = TimestampState.empty(1, torch.device("cpu"))
-    for token in said:
+    for token in ids:
         spoken.add(torch.tensor([token]), tokenizer.timestamp_begin)
     masked = logits.clone()
     got = (
         mask_next_logits(masked, tokenizer, spoken, timed)
-        if said
+        if ids
         else mask_first_logits(masked, tokenizer, timed)
     )
     from transformers.generation import (
@@ -126,11 +128,11 @@ def test_masks_are_those_of_transformers(
         WhisperTimeStampLogitsProcessor,
     )
 
-    ids, begin = torch.tensor([prompt + said]), len(prompt)
-    expected = SuppressTokensAtBeginLogitsProcessor(config.begin_suppress_tokens, begin)(ids, logits)
-    expected = SuppressTokensLogitsProcessor(config.suppress_tokens)(ids, expected)
+    sequence, begin = torch.tensor([prompt + ids]), len(prompt)
+    expected = SuppressTokensAtBeginLogitsProcessor(config.begin_suppress_tokens, begin)(sequence, logits)
+    expected = SuppressTokensLogitsProcessor(config.suppress_tokens)(sequence, expected)
     if timed:
-        expected = WhisperTimeStampLogitsProcessor(config, begin)(ids, expected)
+        expected = WhisperTimeStampLogitsProcessor(config, begin)(sequence, expected)
     assert torch.equal(got, expected)
 
 
@@ -145,7 +147,7 @@ def theirs_tokens(
     timestamps: bool,
     beams: int = 1,
 ) -> list[int]:
-    """What transformers' own search says of one window. (Whisper's `generate` goes on behind it.)"""
+    """The tokens that transformers' search finds for one window. (Whisper's `generate` continues after it.)"""
     from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList
     from transformers.generation import (
         SuppressTokensAtBeginLogitsProcessor,
@@ -153,13 +155,13 @@ def theirs_tokens(
         WhisperTimeStampLogitsProcessor,
     )
 
-    kept, begin = model.generation_config, len(prompt)
+    config, begin = model.generation_config, len(prompt)
     processors: list[Any] = [
-        SuppressTokensAtBeginLogitsProcessor(kept.begin_suppress_tokens, begin),
-        SuppressTokensLogitsProcessor(kept.suppress_tokens),
+        SuppressTokensAtBeginLogitsProcessor(config.begin_suppress_tokens, begin),
+        SuppressTokensLogitsProcessor(config.suppress_tokens),
     ]
     if timestamps:
-        processors.append(WhisperTimeStampLogitsProcessor(kept, begin))
+        processors.append(WhisperTimeStampLogitsProcessor(config, begin))
     ends = {
         "eos_token_id": tokenizer.eot,
         "pad_token_id": tokenizer.eot,
@@ -177,23 +179,23 @@ def theirs_tokens(
     return [token for token in found[0, begin:].tolist() if token != tokenizer.eot]
 
 
-# With times, transformers' beam search scores what is left after the masks without its share becoming whole again.
+# With timestamps, transformers' beam search does not normalise the probabilities again after masking.
 @pytest.mark.parametrize(("beam_size", "timestamps"), [(1, False), (1, True), (3, False)])
-def test_a_window_is_understood_as_by_generate(
+def test_a_window_is_decoded_as_by_generate(
     tiny: Path, theirs: Any, tokenizer: WhisperTokenizer, beam_size: int, timestamps: bool
 ) -> None:
     transcriber = open_transcriber(tiny)
     windows = [NOISE[at * RATE : (at + 4 + at) * RATE] for at in range(3)]
     prompts = [tokenizer.prompt("de", "transcribe", timestamps)] * len(windows)
     options = Options(temperatures=(0.0,), beam_size=beam_size)
-    heard = transcriber._engine.decode(windows, prompts, options, [0, 1, 2], timestamps)
-    for window, one in zip(windows, heard, strict=True):
+    results = transcriber._engine.decode(windows, prompts, options, [0, 1, 2], timestamps)
+    for window, one in zip(windows, results, strict=True):
         expected = theirs_tokens(theirs, tokenizer, window, prompts[0], timestamps, beam_size)
         assert 0 < len(one.tokens) <= 64 - len(prompts[0])
         assert one.tokens == expected
 
 
-def test_a_batch_is_understood_as_its_recordings_one_by_one(tiny: Path) -> None:
+def test_a_batch_is_decoded_as_its_recordings_one_by_one(tiny: Path) -> None:
     transcriber = open_transcriber(tiny)
     sounds = [NOISE[i * RATE : (2 * i + 1) * RATE] for i in range(5)]
     together = transcriber.transcribe_batch(sounds, Options(temperatures=(0.0,), language="de", batch_size=3))
@@ -203,7 +205,7 @@ def test_a_batch_is_understood_as_its_recordings_one_by_one(tiny: Path) -> None:
     assert together == alone
 
 
-def test_english_only_models_are_asked_for_no_language(tmp_path: Path) -> None:
+def test_english_only_models_have_no_language_token(tmp_path: Path) -> None:
     folder = write_tiny_whisper(tmp_path / "english", multilingual=False)
     from transformers import WhisperForConditionalGeneration
 
@@ -220,7 +222,7 @@ def test_english_only_models_are_asked_for_no_language(tmp_path: Path) -> None:
         transcriber.transcribe_batch([NOISE[:RATE]], Options(task="translate"))
 
 
-def test_the_language_is_the_models_own_or_the_likeliest(tiny: Path, tmp_path: Path, theirs: Any) -> None:
+def test_the_language_is_the_default_or_the_most_probable(tiny: Path, tmp_path: Path, theirs: Any) -> None:
     features = torch.from_numpy(log_mel(NOISE[: 5 * RATE]))[None]
     expected = theirs.detect_language(features)[0].item()
     transcriber = open_transcriber(tiny)
@@ -262,38 +264,38 @@ def test_languages_by_their_own_names_and_regions(names: str, code: str | None) 
         assert language_code(name) == (name if code is None else code or None)
 
 
-def test_an_unknown_language_is_named_with_the_nearest(tokenizer: WhisperTokenizer) -> None:
+def test_an_unknown_language_gets_the_most_similar_name_as_hint(tokenizer: WhisperTokenizer) -> None:
     with pytest.raises(UsageError) as caught:
         tokenizer.language("germann")
     assert caught.value.hint == "did you mean 'german'?"
 
 
-# --- what is believed ---
+# --- thresholds and fallback ---
 
 
-def heard(
+def result(
     logprob: float = -0.3, no_speech: float = 0.1, ratio: float = 1.5, temperature: float = 0.0
 ) -> DecodingResult:
     return DecodingResult([1], logprob, no_speech, ratio, temperature)
 
 
-def test_doubt_and_silence() -> None:
+def test_fallback_and_silence() -> None:
     options = Options()
-    assert not needs_fallback(heard(), options) and not is_silence(heard(), options)
-    assert needs_fallback(heard(logprob=-1.1), options)
-    assert needs_fallback(heard(ratio=2.5), options)
-    silent = heard(logprob=-1.1, no_speech=0.7, ratio=3)
+    assert not needs_fallback(result(), options) and not is_silence(result(), options)
+    assert needs_fallback(result(logprob=-1.1), options)
+    assert needs_fallback(result(ratio=2.5), options)
+    silent = result(logprob=-1.1, no_speech=0.7, ratio=3)
     assert is_silence(silent, options) and not needs_fallback(silent, options)
-    assert not is_silence(heard(no_speech=0.9), options)  # probable text is no silence
+    assert not is_silence(result(no_speech=0.9), options)  # probable text is not silence
 
 
-def test_only_what_is_doubtful_is_heard_again_and_only_until_it_is_not() -> None:
+def test_only_low_confidence_windows_are_retried_until_they_pass() -> None:
     asked: list[tuple[list[int], float]] = []
 
     def attempt(left: list[int], temperature: float) -> list[DecodingResult]:
         asked.append((left, temperature))
         return [
-            heard(ratio=3.0 if i == 2 or (i == 1 and temperature < 0.4) else 1.0, temperature=temperature)
+            result(ratio=3.0 if i == 2 or (i == 1 and temperature < 0.4) else 1.0, temperature=temperature)
             for i in left
         ]
 
@@ -311,12 +313,12 @@ def test_only_what_is_doubtful_is_heard_again_and_only_until_it_is_not() -> None
         ({0.0: (-0.1, 9.0), 0.4: (-0.3, 8.0), 1.0: (-0.2, 5.0)}, 0.0),  # all loop
     ],
 )
-def test_where_all_attempts_are_doubtful_the_likeliest_counts(
+def test_if_all_attempts_fail_the_most_probable_is_chosen(
     attempts: dict[float, tuple[float, float]], best: float
 ) -> None:
     def attempt(left: list[int], temperature: float) -> list[DecodingResult]:
         logprob, ratio = attempts[temperature]
-        return [heard(logprob, ratio=ratio, temperature=temperature)]
+        return [result(logprob, ratio=ratio, temperature=temperature)]
 
     (got,) = decode_with_fallback(attempt, 1, Options(temperatures=tuple(attempts)))
     assert got.temperature == best
@@ -331,7 +333,7 @@ def test_repetition_compresses() -> None:
     )
 
 
-def test_draws_depend_on_the_seed_and_the_window_alone(tiny: Path) -> None:
+def test_sampling_depends_only_on_the_seed_and_the_window(tiny: Path) -> None:
     transcriber = open_transcriber(tiny)
     options = Options(temperatures=(0.8,), language="de")
     windows = [NOISE[i * RATE : (i + 2) * RATE] for i in range(3)]
@@ -343,7 +345,7 @@ def test_draws_depend_on_the_seed_and_the_window_alone(tiny: Path) -> None:
     )
 
 
-# --- from tokens to segments: what stands in the Whisper paper, by hand ---
+# --- from tokens to segments, as in the Whisper paper, by hand ---
 
 
 def test_segments_and_where_the_next_window_begins(tokenizer: WhisperTokenizer) -> None:
@@ -353,11 +355,11 @@ def test_segments_and_where_the_next_window_begins(tokenizer: WhisperTokenizer) 
     assert tokenizer.decode([at(1.0)]) == "" and tokenizer.seconds(at(29.98)) == pytest.approx(29.98)
     a, b, c = [1, 2], [3], [4, 5]
     cases: list[tuple[list[int], bool, list[tuple[float, float, list[int]]], float]] = [
-        ([at(0), *a, at(4)], False, [(0, 4, a)], 10),  # nothing is said after a single end
+        ([at(0), *a, at(4)], False, [(0, 4, a)], 10),  # a single timestamp: no speech after it
         ([at(0), *a, at(4), at(4), *b, at(6)], False, [(0, 4, a), (4, 6, b)], 10),
-        ([at(0), *a, at(4), at(5), *b, at(6), at(6)], False, [(0, 4, a), (5, 6, b)], 6),  # one more begins at 6
-        ([at(0), *a, at(4), at(5), *b], False, [(0, 4, a)], 5),  # cut off: heard again
-        ([at(0), *a, at(4), at(5), *b], True, [(0, 4, a), (5, 10, b)], 10),  # a pause follows: it is whole
+        ([at(0), *a, at(4), at(5), *b, at(6), at(6)], False, [(0, 4, a), (5, 6, b)], 6),  # another one starts at 6
+        ([at(0), *a, at(4), at(5), *b], False, [(0, 4, a)], 5),  # cut off: decoded again
+        ([at(0), *a, at(4), at(5), *b], True, [(0, 4, a), (5, 10, b)], 10),  # a pause follows: it is complete
         ([at(1), *c], False, [(1, 10, c)], 10),
         ([at(0), at(2)], False, [], 10),
         ([], False, [], 10),
@@ -390,7 +392,7 @@ def scripted(tiny: Path, answers: list[list[int]]) -> tuple[Transcriber, Scripte
     return Transcriber(folder, WhisperTokenizer(folder), engine), engine
 
 
-def test_windows_follow_the_last_complete_segment_and_come_as_they_are_heard(
+def test_windows_follow_the_last_complete_segment_and_segments_are_streamed(
     tiny: Path, tokenizer: WhisperTokenizer
 ) -> None:
     t = tokenizer.timestamp
@@ -403,7 +405,7 @@ def test_windows_follow_the_last_complete_segment_and_come_as_they_are_heard(
     said = transcriber.transcribe(NOISE, Options(activity="none", condition_on_previous=True, prompt="Namen"))
     first = next(said)
     assert (first.start, first.end, first.text) == (0, 20, "eins")
-    assert len(engine.asked) == 1  # the second window has not been heard yet
+    assert len(engine.asked) == 1  # the second window has not been decoded yet
     assert [(s.start, s.end, s.text) for s in said] == [(20, 25, "zwei"), (25, 34.5, "drei")]
     assert [n / RATE for n, _ in engine.asked] == [30, 15]
     named, asked = tokenizer.encode(" Namen"), tokenizer.prompt("de", "transcribe")
@@ -421,24 +423,24 @@ def answers_of(engine: ScriptedEngine, text: list[list[int]], tokenizer: Whisper
     return [t(0), *text[0], t(20), t(20), *text[1], t(25), t(25)]
 
 
-def test_a_window_that_stands_still_is_passed_over(tiny: Path, tokenizer: WhisperTokenizer) -> None:
+def test_a_window_without_progress_is_skipped(tiny: Path, tokenizer: WhisperTokenizer) -> None:
     t = tokenizer.timestamp
     transcriber, engine = scripted(tiny, [[t(0), t(0)], [t(0), *tokenizer.encode("x"), t(1)]])
     said = list(transcriber.transcribe(NOISE, Options(activity="none")))
     assert [(s.start, s.text) for s in said] == [(30, "x")] and len(engine.asked) == 2
 
 
-def test_silence_is_not_listened_to(tiny: Path) -> None:
+def test_silence_is_not_decoded(tiny: Path) -> None:
     transcriber, engine = scripted(tiny, [])
     assert list(transcriber.transcribe(np.zeros(5 * RATE, np.float32))) == []
     assert list(transcriber.transcribe(np.zeros(0, np.float32))) == []
     assert engine.asked == []
 
 
-def test_digital_silence_is_left_out_even_where_nobody_looks_for_speech(
+def test_digital_silence_is_skipped_without_voice_activity_detection(
     tiny: Path, tokenizer: WhisperTokenizer
 ) -> None:
-    """Windows of nothing at all are passed over, by whole windows, with activity="none"."""
+    """Whole windows of digital silence are skipped with activity="none"."""
     t, audio = tokenizer.timestamp, np.zeros(100 * RATE, np.float32)
     audio[70 * RATE : 75 * RATE] = UNEVEN[: 5 * RATE]
     transcriber, engine = scripted(tiny, [[t(0), *tokenizer.encode("a"), t(12)]])
@@ -449,7 +451,7 @@ def test_digital_silence_is_left_out_even_where_nobody_looks_for_speech(
     assert engine.asked == []
 
 
-def test_full_stops_alone_are_nothing_that_was_said(tiny: Path, tokenizer: WhisperTokenizer) -> None:
+def test_segments_of_punctuation_are_omitted(tiny: Path, tokenizer: WhisperTokenizer) -> None:
     t = tokenizer.timestamp
     answers = [[t(0), *tokenizer.encode("..."), t(4), t(4), *tokenizer.encode("a ..."), t(8)], [t(0), t(0)]]
     transcriber, _ = scripted(tiny, answers)
@@ -457,8 +459,8 @@ def test_full_stops_alone_are_nothing_that_was_said(tiny: Path, tokenizer: Whisp
     assert [(s.start, s.text) for s in said] == [(4, "a ...")]
 
 
-def test_what_is_not_believed_does_not_hold_up_the_rest(tiny: Path, tokenizer: WhisperTokenizer) -> None:
-    """A window of music whose text names a time of a second in: the next begins 10 s in, not 1 s."""
+def test_a_low_confidence_window_does_not_slow_down_the_rest(tiny: Path, tokenizer: WhisperTokenizer) -> None:
+    """A window of music with a timestamp after one second: the next window starts after 10 s, not after 1 s."""
     t = tokenizer.timestamp
     transcriber, engine = scripted(tiny, [])
     tokens = [t(0), *tokenizer.encode("a"), t(1), t(1), *tokenizer.encode("b")]
@@ -473,7 +475,7 @@ def test_what_is_not_believed_does_not_hold_up_the_rest(tiny: Path, tokenizer: W
     assert [n / RATE for n in asked] == [30, 30, 20, 10]
 
 
-def test_tracks_are_heard_together_and_told_in_order(tiny: Path, tokenizer: WhisperTokenizer) -> None:
+def test_tracks_are_decoded_together_and_yielded_in_order(tiny: Path, tokenizer: WhisperTokenizer) -> None:
     t = tokenizer.timestamp
     audio = np.zeros(150 * RATE, np.float32)
     for start in (5, 50, 100):
@@ -486,11 +488,11 @@ def test_tracks_are_heard_together_and_told_in_order(tiny: Path, tokenizer: Whis
     assert all(3 <= n / RATE < 4 for n, _ in engine.asked)
 
 
-def test_speech_that_the_text_leaves_out_is_heard_again(tiny: Path, tokenizer: WhisperTokenizer) -> None:
+def test_speech_after_the_last_timestamp_is_decoded_again(tiny: Path, tokenizer: WhisperTokenizer) -> None:
     t, audio = tokenizer.timestamp, np.zeros(40 * RATE, np.float32)
     audio[5 * RATE : 25 * RATE] = UNEVEN[: 20 * RATE]
     words = [tokenizer.encode(word) for word in ("a", "b")]
-    answers = [[t(0), *words[0], t(8)], [t(0), *words[1], t(11)]]  # 12 s are left out, then 1 s
+    answers = [[t(0), *words[0], t(8)], [t(0), *words[1], t(11)]]  # 12 s are missing, then 1 s
     transcriber, engine = scripted(tiny, answers)
     said = list(transcriber.transcribe(audio))
     assert [(s.text, s.start) for s in said] == [("a", pytest.approx(4.8)), ("b", pytest.approx(12.8))]
@@ -500,7 +502,7 @@ def test_speech_that_the_text_leaves_out_is_heard_again(tiny: Path, tokenizer: W
 # --- folders that are not what they should be ---
 
 
-def test_faults_of_a_folder_are_named(tiny: Path, tmp_path: Path) -> None:
+def test_faults_of_a_folder_are_reported(tiny: Path, tmp_path: Path) -> None:
     import shutil
 
     def broken(name: str, **files: str | None) -> Path:
@@ -542,7 +544,7 @@ def test_weights_of_another_shape_are_refused_before_they_are_read(tiny: Path, t
 
 
 @pytest.mark.skipif(not (BASE and DATA), reason="needs TX_WHISPER_BASE and TX_TEST_DATA")
-def test_real_speech_is_written_as_by_generate() -> None:
+def test_real_speech_is_transcribed_as_by_generate() -> None:
     from transformers import WhisperForConditionalGeneration
 
     from tx.speech.media import decode

@@ -26,7 +26,7 @@ def written(format: str, cues: list[Cue] = CUES, layout: Layout | None = None) -
     return "".join(f"{line}\n" for line in transcript_lines(cues, format, layout))
 
 
-def test_srt_is_written_as_players_want_it() -> None:
+def test_srt_has_numbers_times_and_text() -> None:
     assert written("srt").split("\n\n")[0] == "1\n00:00:00,000 --> 00:00:02,500\nGuten Abend."
     assert "\n00:59:59,999 --> " not in written("srt")  # rounded up to the next hour, not cut
     assert "\n01:00:00,000 --> 01:00:05,250\n" in written("srt")
@@ -79,7 +79,7 @@ def test_text_is_a_line_for_each_sentence_or_until_a_pause() -> None:
     assert list(sentences(said)) == expected
 
 
-def test_sentences_come_as_soon_as_they_are_whole() -> None:
+def test_sentences_are_written_as_soon_as_they_are_complete() -> None:
     taken = []
 
     def said() -> "list[Cue]":
@@ -96,7 +96,7 @@ def test_sentences_come_as_soon_as_they_are_whole() -> None:
 
 
 @given(text=texts, width=st.integers(5, 60), lines=st.integers(1, 3), seconds=st.floats(0.1, 30))
-def test_cues_are_readable_whatever_is_said(text: str, width: int, lines: int, seconds: float) -> None:
+def test_cues_are_readable_for_any_text(text: str, width: int, lines: int, seconds: float) -> None:
     cues = readable(Cue(7.0, 7.0 + seconds, text), Layout(width, lines))
     for cue in cues:
         shown = cue.text.split("\n")

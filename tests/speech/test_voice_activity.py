@@ -1,4 +1,4 @@
-"""Voice activity against sound whose speech is known because the test put it there."""
+"""Voice activity detection on audio with speech at known times."""
 
 import os
 from itertools import pairwise
@@ -55,7 +55,7 @@ def test_speech_is_found_where_it_is(background: float) -> None:
         assert begin - SLACK <= start <= begin and begin + length <= end <= begin + length + SLACK
 
 
-def test_hum_clicks_and_an_offset_are_no_speech() -> None:
+def test_hum_clicks_and_an_offset_are_not_speech() -> None:
     sound = recording(10, {}, 1e-4)
     time = np.arange(len(sound)) / RATE
     sound += (0.05 * np.sin(2 * np.pi * 50 * time) + 0.1).astype(np.float32)
@@ -64,22 +64,22 @@ def test_hum_clicks_and_an_offset_are_no_speech() -> None:
     assert [(round(s.start / RATE), round(s.end / RATE)) for s in speech] == [(6, 8)]
 
 
-def test_what_is_loud_all_through_is_left_to_the_model() -> None:
-    """Music, say: by 5 dB or so louder and softer."""
+def test_continuous_loud_sound_is_passed_to_the_model() -> None:
+    """Such as music, whose level varies by about 5 dB."""
     swell = 0.75 + 0.25 * np.sin(np.arange(10 * RATE) / RATE)
     assert detect_speech((recording(10, {}, 0.1) * swell).astype(np.float32)) == [Interval(0, 10 * RATE)]
 
 
 @pytest.mark.parametrize("seconds", [2, 10, 100])
 @pytest.mark.parametrize("level", [0.001, 0.3])
-def test_what_is_as_even_as_no_voice_is_not_listened_to(seconds: float, level: float) -> None:
+def test_steady_sound_is_not_speech(seconds: float, level: float) -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(round(seconds * RATE)) / RATE).astype(np.float32)
     assert detect_speech(recording(seconds, {}, level)) == []
     assert detect_speech(level * tone) == []
     assert detect_speech(level * tone + recording(seconds, {1: 0.8})) != []
 
 
-def test_a_quiet_speaker_after_a_loud_one_is_heard() -> None:
+def test_a_quiet_speaker_after_a_loud_one_is_detected() -> None:
     sound = recording(130, {5: 5, 100: 5}, 1e-5)
     sound[90 * RATE :] *= 0.01
     assert [round(part.start / RATE) for part in detect_speech(sound)] == [5, 100]
@@ -87,7 +87,7 @@ def test_a_quiet_speaker_after_a_loud_one_is_heard() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(gaps=st.lists(st.tuples(st.integers(0, 12), st.integers(1, 70)), min_size=1, max_size=12))
-def test_packs_fit_a_window_and_lose_nothing(gaps: list[tuple[int, int]]) -> None:
+def test_packs_fit_a_window_and_cover_all_speech(gaps: list[tuple[int, int]]) -> None:
     speech, at = list[Interval](), 0
     for gap, length in gaps:
         start = at + gap * RATE + (RATE // 2 if speech else 0)
@@ -98,7 +98,7 @@ def test_packs_fit_a_window_and_lose_nothing(gaps: list[tuple[int, int]]) -> Non
     assert all(group[-1].end - group[0].start <= MAX_PACK < WINDOW for group in groups)
     assert all(b.start - a.end <= MAX_SILENCE for group in groups for a, b in pairwise(group))
     joined: list[Interval] = []
-    for part in parts:  # cuts lie inside a stretch, so joining what touches gives the stretches again
+    for part in parts:  # cuts are inside an interval, so joining adjacent parts gives the intervals again
         if joined and joined[-1].end == part.start:
             joined[-1] = Interval(joined[-1].start, part.end)
         else:
@@ -108,13 +108,13 @@ def test_packs_fit_a_window_and_lose_nothing(gaps: list[tuple[int, int]]) -> Non
 
 def test_long_speech_is_cut_in_a_pause() -> None:
     sound = babble(50)
-    sound[round(22.0 * RATE) : round(22.4 * RATE)] = 0  # too short to end a stretch
+    sound[round(22.0 * RATE) : round(22.4 * RATE)] = 0  # too short to end an interval
     (first, *_), *_ = groups = pack(sound, detect_speech(sound))
     assert len(groups) == 2 and 22.0 <= first.end / RATE <= 22.4
 
 
 @pytest.mark.skipif(not DATA, reason="needs TX_TEST_DATA")
-def test_on_human_speech_nothing_is_lost_that_silero_hears() -> None:
+def test_real_speech_that_silero_detects_is_detected() -> None:
     pytest.importorskip("faster_whisper")
     from tx.speech.media import decode
 
@@ -126,13 +126,13 @@ def test_on_human_speech_nothing_is_lost_that_silero_hears() -> None:
         for part in find(sound):
             mask[part.start : part.end] = True
     assert (ours & theirs).sum() / theirs.sum() > 0.98
-    assert ours.mean() < theirs.mean() + 0.15  # and the pauses are left out
+    assert ours.mean() < theirs.mean() + 0.15  # and the pauses are excluded
 
 
 @pytest.mark.skipif(not DATA, reason="needs TX_TEST_DATA")
-@pytest.mark.parametrize("place", ["in white noise of 5 dB", "after a minute of hiss", "hardly to be heard"])
-def test_on_human_speech_nothing_is_lost(place: str) -> None:
-    """Every loud frame (25 dB below the loudest) of every sentence is in a stretch."""
+@pytest.mark.parametrize("place", ["in white noise of 5 dB", "after a minute of hiss", "very quiet"])
+def test_real_speech_is_detected(place: str) -> None:
+    """The loud frames (25 dB below the loudest) of every sentence are in an interval."""
     from tx.speech.media import decode
 
     chance = np.random.default_rng(0)
@@ -148,8 +148,8 @@ def test_on_human_speech_nothing_is_lost(place: str) -> None:
             before = chance.normal(0, 2 * level, 60 * RATE).astype(np.float32)
         else:
             sound = sound / np.abs(sound).max() * np.float32(0.005)
-        heard = np.zeros(len(before) + len(sound) + RATE, bool)
+        found = np.zeros(len(before) + len(sound) + RATE, bool)
         for part in detect_speech(np.concatenate([before, sound])):
-            heard[part.start : part.end] = True
-        inside = heard[len(before) : len(before) + len(frames) * 320].reshape(-1, 320).all(axis=1)
+            found[part.start : part.end] = True
+        inside = found[len(before) : len(before) + len(frames) * 320].reshape(-1, 320).all(axis=1)
         assert (wanted & inside).sum() / wanted.sum() > 0.9, file.name

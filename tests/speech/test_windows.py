@@ -69,7 +69,7 @@ def test_previous_text_is_a_prompt_that_is_not_learnt(tokenizer: Tokenizer) -> N
 def test_languages(tokenizer: Tokenizer) -> None:
     clip = Window(Path("a.wav"), 0.0, 1.0, "你好", language="zh", origin="a.tsv:3")
     assert tokens(tokenizer, Labels(tokenizer).ids(clip)[0][:2]).endswith("<|zh|>")
-    assert tokenizer.token_to_id("Ġ") not in Labels(tokenizer).ids(clip)[0]  # nothing parts words there
+    assert tokenizer.token_to_id("Ġ") not in Labels(tokenizer).ids(clip)[0]  # no spaces between words
     assert tokens(tokenizer, Labels(tokenizer, "de").ids(clip)[0][:2]).endswith(
         "<|de|>"
     )  # the one asked for wins
@@ -83,7 +83,7 @@ def test_languages(tokenizer: Tokenizer) -> None:
         Labels(tokenizer).ids(Window(Path("a.wav"), 0.0, 1.0, "x", origin="a.tsv:4"))
 
 
-def test_a_crossing_cue_opens_the_next_window(tokenizer: Tokenizer) -> None:
+def test_a_crossing_cue_starts_the_next_window(tokenizer: Tokenizer) -> None:
     item = talk(
         [(1.0, 9.0, "a"), (10.0, 19.527, "b"), (20.0, 28.0, "c"), (28.5, 33.0, "d"), (34.0, 35.0, "e")]
     )
@@ -108,7 +108,7 @@ def test_a_crossing_cue_opens_the_next_window(tokenizer: Tokenizer) -> None:
     ),
     st.floats(0, 100),
 )
-def test_windows_hold_every_usable_cue_once(
+def test_every_usable_cue_is_in_one_window(
     tokenizer: Tokenizer, gaps: list[tuple[float, float, str]], more: float
 ) -> None:
     cues, at = [], 0.0
@@ -117,9 +117,9 @@ def test_windows_hold_every_usable_cue_once(
         at += gap + length
     labels = Labels(tokenizer, "de")
     windows, problems = cut_windows([talk(cues)], labels, lambda media: at + more)
-    kept = [cue for window in windows for cue in window.cues]
+    cues_found = [cue for window in windows for cue in window.cues]
     usable = [cue for cue in cues if cue[1] - cue[0] <= 30]
-    assert [cue.text for cue in kept] == [text for _, _, text in usable]
+    assert [cue.text for cue in cues_found] == [text for _, _, text in usable]
     assert {problem.kind for problem in problems} <= {"cue over 30 s"}
     assert len(problems) == len(cues) - len(usable)
     for window in windows:
@@ -135,7 +135,7 @@ def test_windows_hold_every_usable_cue_once(
         assert earlier.end <= later.start + 1e-9
 
 
-def test_overlapping_cues_come_apart(tokenizer: Tokenizer) -> None:
+def test_overlapping_cues_are_separated(tokenizer: Tokenizer) -> None:
     item = talk([(0.0, 3.0, "a"), (2.0, 4.0, "b"), (5.0, 6.0, "c"), (5.0, 7.0, "d")])
     (window,), _ = cut_windows([item], Labels(tokenizer, "de"), lambda media: 10.0)
     assert [(cue.start, cue.end, cue.text) for cue in window.cues] == [
@@ -145,7 +145,7 @@ def test_overlapping_cues_come_apart(tokenizer: Tokenizer) -> None:
     ]
 
 
-def test_what_cannot_be_used_is_named(tokenizer: Tokenizer) -> None:
+def test_problems_are_reported(tokenizer: Tokenizer) -> None:
     items = [
         Item(Path("long.wav"), "a", origin="t.tsv:2"),
         Item(Path("short.wav"), "a", 0.0, 0.05, origin="t.tsv:3"),
@@ -167,10 +167,10 @@ def test_what_cannot_be_used_is_named(tokenizer: Tokenizer) -> None:
     assert [(problem.origin, problem.kind) for problem in problems] == [
         ("t.tsv:2", "over 30 s without times"),
         ("t.tsv:3", "too short"),
-        ("t.tsv:4", "times beyond the sound"),
+        ("t.tsv:4", "times beyond the audio"),
         ("t.tsv:5", "label too long"),
         ("t.tsv:6", "media that cannot be read"),
-        ("talk.srt:6", "times beyond the sound"),
+        ("talk.srt:6", "times beyond the audio"),
     ]
     exact = Item(Path("short.wav"), "x" * (MAX_LABELS - 6), origin="t.tsv:8")
     assert len(cut_windows([exact], Labels(tokenizer, "de"), seconds)[0]) == 1

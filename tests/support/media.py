@@ -1,4 +1,4 @@
-"""Media files with known sound for tests, written with PyAV."""
+"""Media files with known audio for tests, written with PyAV."""
 
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def write_media(
     layout: str = "mono",
     pictures: str = "",
 ) -> Path:
-    """Write `sound` (16 kHz, mono) to `path`; with a codec for them, among black pictures, ten a second."""
+    """Write `sound` (16 kHz, mono) to `path`; with a codec in `pictures`, also black images, ten per second."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=rate)
         stream.layout = layout
@@ -76,7 +76,7 @@ def _add_pictures(container: Any, codec: str, n: int) -> None:
 
 
 def write_silent_video(path: Path) -> Path:
-    """A second of black pictures and no sound track."""
+    """A video with a second of black images and no audio track."""
     with av.open(str(path), "w") as container:
         _add_pictures(container, "libx264", 10)
     return path

@@ -232,7 +232,11 @@ class Model(nn.Module):
 
 def expected_shapes(folder: HfFolder) -> dict[str, tuple[int, ...]]:
     """The name and shape of every weight that config.json implies. Raises TxError if it lacks a size."""
-    return {name: tuple(weight.shape) for name, weight in _allocate(Config.read(folder)).state_dict().items()}
+    return _shapes(_allocate(Config.read(folder)))
+
+
+def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
 
 
 def _allocate(config: Config) -> Model:
@@ -243,18 +247,18 @@ def _allocate(config: Config) -> Model:
 
 def load(folder: HfFolder, device: torch.device, dtype: torch.dtype) -> Model:
     """The model in `folder`. Raises TxError if it is damaged, or if its weights do not fit its configuration."""
-    config, shapes = Config.read(folder), expected_shapes(folder)
+    config = Config.read(folder)
     if folder.config.get("activation_function", "gelu") != "gelu" or folder.config.get("scale_embedding"):
         raise TxError(f"{folder.path / CONFIG} describes an unsupported variant of Whisper")
     if config.d_model % config.encoder_attention_heads or config.d_model % config.decoder_attention_heads:
         raise TxError(f"{folder.path / CONFIG}: d_model is not a multiple of the number of heads")
-    weights = _read_weights(folder, shapes)
+    model = _allocate(config)
+    weights = _read_weights(folder, _shapes(model))
     for name, weight in weights.items():
         weights[name] = weight = weight.to(device, dtype)
         if not bool(weight.sum(dtype=torch.float32).isfinite()) and not bool(weight.isfinite().all()):
             hint = "download or train the model again"
             raise TxError(f"{folder.path}: {name} has values that are not finite", hint)
-    model = _allocate(config)
     model.load_state_dict(weights, assign=True)
     for name, module in model.named_modules():
         if isinstance(module, Attention):

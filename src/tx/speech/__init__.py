@@ -1,1 +1,1 @@
-"""Speech as people have it: media files, subtitles, transcripts, and what a recogniser is fed from them."""
+"""Speech: media files, subtitles, datasets, training windows, and transcription with Whisper."""

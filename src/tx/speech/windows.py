@@ -196,7 +196,7 @@ def _clip(item: Item, seconds: float) -> Iterator[Window | Problem]:
     if item.end is not None and item.end > seconds + 0.5:
         yield Problem(
             item.origin,
-            "times beyond the sound",
+            "times beyond the audio",
             f"ends at {item.end:.1f} s, but {item.media} has {seconds:.1f} s of audio",
         )
     elif end - item.start < MIN_SECONDS:
@@ -218,7 +218,7 @@ def _packed(item: Item, seconds: float, labels: Labels | None) -> Iterator[Windo
         if cue.start > seconds or cue.end > seconds + 5:
             yield Problem(
                 origin,
-                "times beyond the sound",
+                "times beyond the audio",
                 f"ends at {cue.end:.1f} s, but {item.media} has {seconds:.1f} s of audio",
             )
         elif cue.end - cue.start > SECONDS:
