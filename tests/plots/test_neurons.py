@@ -75,10 +75,8 @@ def test_the_characters_of_a_piece_share_its_values(tmp_path: Path) -> None:
 
 def test_units_have_names(tmp_path: Path) -> None:
     activations = Activations("ab", np.arange(10, dtype=np.float32).reshape(2, 5), (2, 3))
-    assert [str(activations.unit(column)) for column in range(5)] == ["1:1", "1:2", "2:1", "2:2", "2:3"]
-    assert [
-        activations.of(activations.unit(column)).tolist() for column in range(5)
-    ] == activations.values.T.tolist()
+    assert [str(unit) for unit in activations.units] == ["1:1", "1:2", "2:1", "2:2", "2:3"]
+    assert [activations.of(unit).tolist() for unit in activations.units] == activations.values.T.tolist()
     steps = Activations("x" * 101, np.array([[k, 3.0, k == 50] for k in range(101)], np.float32), (3,))
     assert color_scale(steps.of(Unit(1, 1))) == pytest.approx((np.arange(101) - 50) / 24)
     assert not color_scale(steps.of(Unit(1, 2))).any()
@@ -144,7 +142,7 @@ def test_units_are_ranked_by_definition_and_as_by_scipy(seed: int, top: int, tie
         values = values.round()
     matches, rare = rank_units(Activations(text, values, (2, 3)), top)
     assert {match.property for match in matches} | set(rare) == {*BINARY_PROPERTIES, *COUNT_PROPERTIES}
-    names = [str(Activations("", values, (2, 3)).unit(column)) for column in range(5)]
+    names = list(map(str, Activations("", values, (2, 3)).units))
     for name in (*BINARY_PROPERTIES, *COUNT_PROPERTIES):
         found = [match for match in matches if match.property == name]
         if name in rare:

@@ -54,7 +54,7 @@ def explain(
         (n, piece, id, *(_shown(found.strongest[layer][n]) for layer in layers))
         for n, (piece, id) in enumerate(zip(found.maps.src.pieces, found.src_ids, strict=True))
     ]
-    console.print_table(["", "piece", "id", *layers], rows)
+    console.print_table(["position", "piece", "id", *layers], rows)
     _title("\nFirst decoding steps")
     console.print_lines(_steps(found, steps))
     _title("\nResults of each search")

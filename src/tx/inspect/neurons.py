@@ -44,21 +44,18 @@ class Activations:
     values: NDArray[np.float32]
     layer_sizes: tuple[int, ...]
 
-    def unit(self, column: int) -> Unit:
-        """The unit whose activations are in a column."""
-        layer = 0
-        while column >= self.layer_sizes[layer]:
-            column -= self.layer_sizes[layer]
-            layer += 1
-        return Unit(layer + 1, column + 1)
+    @property
+    def units(self) -> list[Unit]:
+        """The unit of each column of `values`."""
+        sizes = enumerate(self.layer_sizes, 1)
+        return [Unit(layer, number) for layer, size in sizes for number in range(1, size + 1)]
 
     def of(self, unit: Unit) -> NDArray[np.float32]:
         """The activations of one unit, `[T]`. Raises UsageError for a unit that does not exist."""
-        sizes = self.layer_sizes
-        if not 1 <= unit.layer <= len(sizes) or not 1 <= unit.number <= sizes[unit.layer - 1]:
-            shape = ", ".join(f"{number}:1 to {number}:{n}" for number, n in enumerate(sizes, 1))
-            raise UsageError(f"there is no unit {unit}", f"the units are {shape}")
-        return self.values[:, sum(sizes[: unit.layer - 1]) + unit.number - 1]
+        if unit not in self.units:
+            ranges = ", ".join(f"{layer}:1 to {layer}:{n}" for layer, n in enumerate(self.layer_sizes, 1))
+            raise UsageError(f"there is no unit {unit}", f"the units are {ranges}")
+        return self.values[:, self.units.index(unit)]
 
     def head(self, n: int) -> "Activations":
         """Those of the first `n` characters."""
@@ -170,14 +167,14 @@ def rank_units(activations: Activations, top: int = 1) -> tuple[list[UnitScore],
     """For each property the `top` units that follow it best, and the properties too rare for a score."""
     ranks = _ranks(activations.values.astype(np.float64))  # [T, U]
     centered = ranks - ranks.mean(axis=0)
-    n = len(activations.text)
+    n, units = len(activations.text), activations.units
     scores: list[UnitScore] = []
     rare: list[str] = []
 
     def add_best(name: str, measure: str, values: Array, chance: float) -> None:
         for column in map(int, np.argsort(-np.abs(values), kind="stable")[:top]):
-            value, unit = float(values[column]), activations.unit(column)
-            scores.append(UnitScore(name, unit, measure, chance + abs(value), 1 if value >= 0 else -1))
+            value, sign = float(values[column]), 1 if values[column] >= 0 else -1
+            scores.append(UnitScore(name, units[column], measure, chance + abs(value), sign))
 
     for name, holds in BINARY_PROPERTIES.items():
         labels = holds(activations.text)
