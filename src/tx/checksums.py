@@ -1,4 +1,4 @@
-"""JSON that carries its own digest, and files that are checked against theirs: what a run keeps of itself."""
+"""JSON files that contain their own checksum, and files checked against a known one: the state of training runs."""
 
 import hashlib
 import json
@@ -10,12 +10,12 @@ from tx.files import sha256
 
 
 def dump_checked(content: dict[str, Any]) -> str:
-    """JSON text of `content` that carries its own digest."""
+    """`content` as JSON, with its SHA-256."""
     return json.dumps({"sha256": _digest(content), **content}, indent=1) + "\n"
 
 
 def load_checked(path: Path) -> dict[str, Any]:
-    """The content that `dump_checked` wrote. Raises TxError if it is damaged, FileNotFoundError if there is none."""
+    """The content that `dump_checked` wrote. Raises TxError if damaged, FileNotFoundError if missing."""
     try:
         content = json.loads(path.read_bytes())
         if content.pop("sha256") == _digest(content):
@@ -30,7 +30,7 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def damaged_run_file(path: Path) -> TxError:
-    """The sentence for a file of a run that is not what tx wrote."""
+    """The error for a file of a run whose content is not what tx wrote."""
     return TxError(
         f"{path} is damaged: its content does not match its digest",
         "start again with --overwrite; the best model so far is still in the package",

@@ -1,13 +1,13 @@
-"""The one error a user can cause, and the did-you-mean that goes with it."""
+"""The error for faults that a user can correct, and suggestions for misspelled names."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class TxError(Exception):
-    """A fault that the user can mend: one sentence that names it, and a hint that says how.
+    """A fault that the user can correct: a sentence that names it, and a hint how to correct it.
 
-    The command line prints both on stderr and exits with `exit_code`; nothing else in tx prints errors.
+    The command line prints both on stderr and exits with `exit_code`.
     """
 
     def __init__(self, message: str, hint: str | None = None, exit_code: int = 1) -> None:
@@ -18,7 +18,7 @@ class TxError(Exception):
 
 
 class UsageError(TxError):
-    """A command line that makes no sense, as opposed to data or files that do not: exit status 2."""
+    """A wrong command line or call, as opposed to faulty data or files: exit status 2."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint, exit_code=2)

@@ -169,12 +169,12 @@ def test_what_is_no_package_is_refused_at_once_and_for_good(tmp_path: Path) -> N
         (tmp_path / name / "train.de").write_text("mine")
     for out in (tmp_path / "data", tmp_path / "foreign", tmp_path / "data" / "train.de"):
         refused = fork_tx(arguments(out))
-        assert refused.status == 1 and f"{out} exists, and is not a package" in refused.err
+        assert refused.status == 1 and f"{out} exists and is not a package" in refused.err
         assert refused.err.endswith("hint: choose another -o\n")
         refused = fork_tx(arguments(out, "--overwrite"))
-        assert refused.status == 1 and "--overwrite replaces only packages" in refused.err
+        assert refused.status == 1 and "--overwrite only replaces packages" in refused.err
     kinds = ["train", "word", str(shared() / "train.en"), "-o", str(tmp_path / "data"), "--vocab-size", "300"]
-    assert "exists, and is not a package" in fork_tx(kinds).err
+    assert "exists and is not a package" in fork_tx(kinds).err
     assert set(tree(tmp_path)) == {"data/train.de", "foreign/run/train.de"}
 
 

@@ -239,8 +239,8 @@ def test_unequal_files_are_reported_with_the_line(command: str, tmp_path: Path) 
     with inside(tmp_path):
         refused = fork_tx([command, "-m", str(model()), "src", "ref"])
     assert refused.status == 1
-    assert "src has 4 lines but ref has 3 lines; they seem to slip at about line 2 " in refused.err
-    assert "hint: compare them there: paste src ref | sed -n '1,4p'" in refused.err
+    assert "src has 4 lines but ref has 3 lines; they seem to lose alignment near line 2," in refused.err
+    assert "hint: compare the lines: paste src ref | sed -n '1,4p'" in refused.err
 
 
 def test_evaluate_checks_its_output_file_first(tmp_path: Path) -> None:

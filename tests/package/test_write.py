@@ -45,9 +45,9 @@ def test_what_is_there_is_not_overwritten_unasked(de_en: Path, tmp_path: Path) -
     (tmp_path / "thesis" / "weights.safetensors").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "thesis", tmp_path / "file"):
-        with pytest.raises(TxError, match="is not a package, and --overwrite replaces only packages"):
+        with pytest.raises(TxError, match="is not a package, and --overwrite only replaces packages"):
             write_package(path, fill(2), overwrite=True, **translator(2))
-        with pytest.raises(TxError, match="exists, and is not a package") as caught:
+        with pytest.raises(TxError, match="exists and is not a package") as caught:
             write_package(path, fill(2), **translator(2))
         assert caught.value.hint == "choose another -o"
     assert (tmp_path / "thesis" / "weights.safetensors").read_text() == "mine"

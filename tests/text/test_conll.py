@@ -74,17 +74,20 @@ def test_what_stands_between_sentences(tmp_path: Path) -> None:
     [
         ("a O\nb\n", "text:2: 'b' has no tag"),
         ("a\tO\n\tO\n", "text:2: the tag O has no word"),
-        ("a O\nb S-LOC\n", "text:2: 'S-LOC' is no tag"),
-        ("a O\nb LOC\n", "text:2: 'LOC' is no tag"),
-        ("a B-\n", "text:1: 'B-' is no tag"),
-        ("\n\n", "text holds no sentence"),
+        ("a O\nb S-LOC\n", "text:2: 'S-LOC' is not a tag"),
+        ("a O\nb LOC\n", "text:2: 'LOC' is not a tag"),
+        ("a B-\n", "text:1: 'B-' is not a tag"),
+        ("\n\n", "text has no sentence"),
         (
             "a B-LOC\n\nb B-LOC\nc O\nd I-PER\n",
             "text:5: I-PER follows O, and in BIO, which this file has, an entity begins with B-PER there",
         ),
         ("a B-LOC\nb B-LOC\nc I-PER\n", "text:3: I-PER follows B-LOC, and in BIO"),
         ("a I-LOC\n\nb I-LOC\nc O\nd B-PER\n", "text:5: B-PER follows O, and in IOB1"),
-        ("a B-X\n\na B-X\n\na B-X\n\nb I-X\n\nc I-X\n", "text:7: I-X follows O.*; 1 more lines begin so"),
+        (
+            "a B-X\n\na B-X\n\na B-X\n\nb I-X\n\nc I-X\n",
+            "text:7: I-X follows O.*; 1 more lines have this problem",
+        ),
     ],
 )
 def test_faults_are_named_with_file_and_line(text: str, said: str, tmp_path: Path) -> None:
@@ -173,6 +176,6 @@ def test_a_word_is_looked_up_as_it_stands_and_then_in_lower_case(tmp_path: Path)
 
 @pytest.mark.parametrize("content", [b"a\na\n", b"a\n\nb\n", b"\xff\n"])
 def test_a_damaged_lexicon_is_refused(content: bytes) -> None:
-    with pytest.raises(TxError, match=r"words.txt is no list of words"):
+    with pytest.raises(TxError, match=r"words.txt is not a list of words"):
         Lexicon.parse(content, "words.txt")
     assert Lexicon.parse(b"", "words.txt").words == []

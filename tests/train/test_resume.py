@@ -224,7 +224,7 @@ def test_after_a_full_disk(tmp_path: Path, limit: int) -> None:
     failed = start_or_resume(out, at_step(6, fill_disk))
     assert failed.status == 1
     assert "tx: error: cannot write" in failed.err and "File too large" in failed.err
-    assert "what was there before is untouched" in failed.err and "Traceback" not in failed.err
+    assert "the old content is unchanged" in failed.err and "Traceback" not in failed.err
     assert published_at(out) in (4, 8)
     assert start_or_resume(out).status == 0
     check_same(out)

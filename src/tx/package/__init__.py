@@ -1,13 +1,13 @@
-"""The model package: one folder on disk, of the same shape for every task, that every command can open.
+"""The model package: a folder with the same layout for every task, which every command can open.
 
     de-en/
-      model.json            what it is: task, architecture, tokenizers, training data, scores, digests
-      weights.safetensors   absent where nothing was trained by gradient
-      tokenizer.model       or src.model and tgt.model, or whatever the tokenizer writes
-      README.md             the model card; yours as soon as you edit it
-      run/                  the training run, not part of the package
+      model.json            task, architecture, tokenizers, training data, scores, checksums
+      weights.safetensors   the parameters, if the model has any
+      tokenizer.model       or src.model and tgt.model, or other files of the tokenizers
+      README.md             the model card; tx no longer rewrites it once you have edited it
+      run/                  the training run, which is not a part of the package
 
-Nothing in it can run code: JSON and safetensors, no pickle. Everything is checked before it is used.
+A package cannot run code: it consists of JSON and safetensors, without pickle. Everything is checked before its use.
 """
 
 from tx.package.card import best_score, model_card

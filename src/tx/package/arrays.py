@@ -1,8 +1,8 @@
-"""The tensors of a safetensors file as numpy arrays, mapped, and the header of a file that is being written.
+"""Tensors of a safetensors file as memory-mapped numpy arrays, and headers for files that are written in parts.
 
-The safetensors library copies what it reads and needs all that it writes at once, and torch takes seconds to
-import; a matrix of gigabytes that a command reads three rows of needs neither. The header has been checked
-before (`tx.package.weights`).
+The safetensors library copies what it reads to memory, needs all data at once to write, and torch takes seconds to
+import. A command that reads three rows of a matrix of gigabytes must avoid all of this. `tx.package.weights` has
+checked the header.
 """
 
 import json
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from tx.errors import TxError
 from tx.package.weights import BYTES, Tensor
 
-HEADER = 512  # bytes; fixed, so that a writer can leave room for it
+HEADER = 512  # bytes; constant, so that a writer can reserve it
 _NUMPY = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8"}
 
 
 def pack_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> bytes:
-    """A header of exactly `HEADER` bytes for tensors (type and shape by name) that follow in this order.
+    """A header of exactly `HEADER` bytes for tensors (type and shape by name) in this order.
 
-    As its size is fixed, a writer that does not know how much comes can leave room for it, and fill it in last.
+    Its size is constant, so that a writer who does not know the shapes yet can reserve it and fill it in last.
     """
     header, at = {}, 0
     for name, (dtype, shape) in tensors.items():
@@ -36,9 +36,9 @@ def pack_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> bytes:
 
 
 def map_tensor(path: Path, tensor: Tensor) -> NDArray[Any]:
-    """The tensor as a read-only array, mapped: no byte of it is read before it is used.
+    """The tensor as a read-only memory-mapped array: data is read on access.
 
-    bfloat16, which numpy lacks, becomes float32 in memory. Raises TxError for the types neither has a use for.
+    bfloat16, which numpy does not have, is converted to float32. Raises TxError for other types.
     """
     if tensor.dtype not in (*_NUMPY, "BF16"):
         raise TxError(f"a tensor of {path} has the type {tensor.dtype}, which cannot be read here")
@@ -53,11 +53,11 @@ def map_tensor(path: Path, tensor: Tensor) -> NDArray[Any]:
 
 
 def release(array: NDArray[Any]) -> None:
-    """Let go of the pages of a mapped array that have been read; the next access finds them in the page cache."""
+    """Release the pages of a mapped array; the next access finds them in the page cache."""
     owner: Any = array
     while isinstance(owner, np.ndarray):
         owner = owner.base
     if isinstance(owner, memoryview):
         owner = owner.obj
-    if isinstance(owner, mmap.mmap):
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         owner.madvise(mmap.MADV_DONTNEED)

@@ -1,6 +1,6 @@
-"""Which package is meant: by its name, this folder's tx.toml, the user's choice, or as the only one.
+"""Finding a package: by its name, by a default, or as the only one for a task.
 
-Never the newest and never the largest: a pipeline must not change its meaning by itself.
+The newest or largest package is never chosen: a pipeline must not change its meaning when another one is trained.
 """
 
 import json
@@ -18,7 +18,7 @@ from tx.package.read import read_unverified
 
 @dataclass(frozen=True)
 class Summary:
-    """What a model.json says, its files not verified; or what is wrong with that model.json."""
+    """The model.json of a package, without verifying its files; or the problem with that model.json."""
 
     path: Path
     manifest: Manifest = field(default_factory=dict)
@@ -34,12 +34,12 @@ class Summary:
 
     @property
     def bytes(self) -> int:
-        """The size of the listed files."""
+        """The total size of the listed files."""
         return sum(entry["bytes"] for entry in self.manifest.get("files", {}).values())
 
 
 def user_folder() -> Path:
-    """Where the user's packages and defaults live: TX_HOME, or tx in the XDG data folder."""
+    """The folder of the user's packages and defaults: TX_HOME, or tx in the XDG data folder."""
     if home := os.environ.get("TX_HOME"):
         return Path(home).expanduser()
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
@@ -51,7 +51,7 @@ def _places(base: Path) -> list[Path]:
 
 
 def list_packages() -> list[Summary]:
-    """The packages in ./models, here and among the user's, by their model.json alone; nothing is verified."""
+    """The packages in ./models, in this folder and in the user's folder, without verifying their files."""
     found: dict[Path, Summary] = {}
     for place in _places(Path()):
         for path in sorted(place.iterdir()) if place.is_dir() else []:
@@ -68,9 +68,9 @@ def _summary(path: Path) -> Summary:
 
 
 def find_package(name: str | None, task: str) -> Path:
-    """The folder of the package called `name`; without a name, the one package that `task` stands for here.
+    """The folder of the package called `name`, or without a name of the default package for `task`.
 
-    A name is a path, or a folder in ./models, here, or among the user's packages, in this order. Without one:
+    A name is a path, or a folder in ./models, this folder or the user's folder, in this order. Without a name:
     the environment's TX_TASK_MODEL (TX_TRANSLATION_MODEL, TX_VECTORS_MODEL, ...), then
     the key `task` under [defaults] in the nearest tx.toml, then the user's default, then the only package for
     the task. Raises TxError if there is none, or more than one.
@@ -117,7 +117,7 @@ def _named(name: str, base: Path) -> Path:
         if (folder / MANIFEST).exists():
             return folder
     if folders:
-        return folders[0]  # to be told what is wrong with it
+        return folders[0]  # opening it reports the problem
     known = [summary.name for summary in list_packages()]
     raise TxError(
         f"there is no package called '{name}'",
@@ -126,7 +126,7 @@ def _named(name: str, base: Path) -> Path:
 
 
 def _chosen(name: Any, base: Path, hint: str) -> Path:
-    """Look a default up; where it leads nowhere, say who set it."""
+    """The folder of a default package; the hint of an error says where the default is set."""
     if not isinstance(name, str):
         raise TxError(f"the default package {name!r} is not a name", hint)
     try:
@@ -157,12 +157,12 @@ def get_default(task: str) -> str | None:
 
 
 def set_default(task: str, path: Path | None) -> None:
-    """Make the package at `path` the user's default for `task`, or forget the default with None."""
+    """Make the package at `path` the user's default for `task`; None removes the default."""
     defaults = _read_defaults()
     if path is None:
         defaults.pop(task, None)
     elif path.resolve().parent == (user_folder() / "models").resolve():
-        defaults[task] = path.name  # stays right when the user's folder moves
+        defaults[task] = path.name  # remains valid if the user's folder is moved
     else:
         defaults[task] = str(path.resolve())
     with atomic_file(_defaults_file(), "w") as file:

@@ -1,8 +1,8 @@
-"""model.json: what a package is and what belongs to it, read with suspicion and written in one form.
+"""model.json, the manifest of a package: strict parsing, validation, serialization.
 
-The manifest carries the SHA-256 of every file and, over its own canonical JSON, of itself: damage anywhere in
-a package shows before anything is used. Digests find accidents; they are no protection from an attacker, who
-can compute them too, so what they vouch for is still checked.
+The manifest contains the SHA-256 of every file and of its own canonical JSON, so that damage is detected before use.
+Checksums detect accidents; they do not protect from an attacker, who can compute them, too. The content is therefore
+validated as well.
 """
 
 import hashlib
@@ -14,16 +14,16 @@ from typing import Any
 from tx.errors import TxError
 
 FORMAT = 1
-SPEECH = "speech"  # the task of packages that are Hugging Face folders, too
+SPEECH = "speech"  # the task of packages that are Hugging Face folders as well
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
 HF_WEIGHTS = "model.safetensors"  # in such a package
 CARD = "README.md"
-MAX_BYTES = 1 << 24  # no honest manifest comes near; a dishonest one fails before it is read
+MAX_BYTES = 1 << 24  # far above any real manifest
 
 NAME = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}"
-)  # no separators, no leading dot: it stays in the folder
+)  # no separator and no leading dot: it stays in the folder
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -43,12 +43,12 @@ Manifest = dict[str, Any]
 
 
 def damaged_file(where: Path | str, reason: str) -> TxError:
-    """The sentence for a file of a package that is not what tx wrote."""
+    """The error for a file of a package whose content is not what tx wrote."""
     return TxError(f"{where} is damaged: {reason}", "copy, download or train the package again")
 
 
 def parse_json(data: bytes, where: Path | str) -> Any:
-    """Read JSON strictly: UTF-8, no key twice, no NaN. Raises TxError on anything else, however hostile."""
+    """Parse JSON strictly: UTF-8, no duplicate keys, no NaN. Raises TxError for any other input."""
     try:
         return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:
@@ -90,7 +90,7 @@ def read_manifest(path: Path, data: bytes) -> Manifest:
         raise damaged_file(path, "it is not a JSON object")
     format = manifest.get("format")
     if type(format) is not int or format < 1:
-        raise damaged_file(path, "it states no format number")
+        raise damaged_file(path, "it has no format number")
     if format > FORMAT:
         raise TxError(
             f"{path} needs a newer tx: it has format {format}, and this tx reads up to {FORMAT}",
@@ -100,7 +100,7 @@ def read_manifest(path: Path, data: bytes) -> Manifest:
     if manifest["sha256"] != manifest_digest(path, manifest):
         raise TxError(
             f"{path} was changed after tx wrote it: its own checksum does not match",
-            "restore it, or get the package again; text of your own belongs in README.md",
+            "restore it, or copy the package again; notes belong in README.md",
         )
     return manifest
 
@@ -110,19 +110,19 @@ def _check(path: Path, manifest: Manifest) -> None:
         if not isinstance(manifest.get(key, _check), types):
             raise damaged_file(path, f"'{key}' is missing or of the wrong type")
     if not _SLUG.fullmatch(manifest["task"]):
-        raise damaged_file(path, f"{manifest['task']!r} is no task")
+        raise damaged_file(path, f"{manifest['task']!r} is not a task")
     for name, entry in manifest["files"].items():
         _check_file(path, name, entry)
     for name, entry in manifest["tokenizers"].items():
         if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
-            raise damaged_file(path, f"tokenizer {name!r} states no kind")
+            raise damaged_file(path, f"tokenizer {name!r} has no kind")
         if not isinstance(entry.get("file"), str) or entry["file"] not in manifest["files"]:
-            raise damaged_file(path, f"tokenizer {name!r} names no file of the package")
+            raise damaged_file(path, f"tokenizer {name!r} has no file in the package")
     for score in manifest["scores"]:
         if not isinstance(score, dict) or not isinstance(score.get("metric"), str):
-            raise damaged_file(path, "a score states no metric")
+            raise damaged_file(path, "a score has no metric")
         if type(score.get("value")) not in (int, float):
-            raise damaged_file(path, f"the {score['metric']!r} score is no number")
+            raise damaged_file(path, f"the {score['metric']!r} score is not a number")
     weights = HF_WEIGHTS if manifest["task"] == SPEECH else WEIGHTS
     if manifest["arch"] is not None and weights not in manifest["files"]:
         raise damaged_file(path, f"it names an architecture but lists no {weights}")
@@ -154,11 +154,9 @@ def manifest_digest(path: Path, manifest: Manifest) -> str:
 
 
 def serialize_manifest(path: Path, manifest: Manifest) -> tuple[Manifest, bytes]:
-    """Add the fingerprint; return the manifest as a reader will see it, and the bytes to write."""
+    """The manifest with its checksum as it will be read, and the bytes to write."""
     try:
-        manifest = json.loads(
-            json.dumps(manifest, allow_nan=False)
-        )  # tuples become lists now, not at the next open
+        manifest = json.loads(json.dumps(manifest, allow_nan=False))  # turns tuples into lists
     except (TypeError, ValueError) as error:
         raise TxError(f"cannot write {path}: {error}") from None
     manifest["sha256"] = manifest_digest(path, manifest)

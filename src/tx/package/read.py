@@ -1,8 +1,8 @@
-"""Opening a package: nothing is used before everything is checked, and never half of an update is seen.
+"""Opening a package: everything is checked before its use, and a reader never sees half of an update.
 
-A writer may replace a package while it is read (see `tx.package.write`). A reader needs no lock: it reads
-model.json, then the files, then looks whether model.json is still the same, and starts again if not. This is
-the idea of the seqlock in operating systems, with the manifest as the sequence number.
+A writer may replace a package while it is read (see `tx.package.write`). A reader needs no lock: it reads model.json,
+then the files, then model.json again, and starts again if that has changed. Operating systems call this a seqlock;
+here the manifest is the sequence number.
 """
 
 import errno
@@ -29,7 +29,11 @@ from tx.package.manifest import (
 )
 from tx.package.weights import Tensor, read_header
 
-STAGED = ".new-"  # a file that model.json lists already, and that is not yet at its name
+# Follow no links, and do not wait for a named pipe; Windows has no such flags.
+_FLAGS = (
+    os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+)
+STAGED = ".new-"  # prefix of files that model.json lists already but that do not have their final name yet
 _TRIES = 20
 
 T = TypeVar("T")
@@ -37,9 +41,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Package:
-    """An opened package, every digest verified; `manifest` is model.json, unknown keys included.
+    """An opened package with verified checksums; `manifest` is model.json, including unknown keys.
 
-    `tensors` is the header of the weights: an architecture compares its shapes before it allocates.
+    `tensors` are the names, types and shapes of the weights, which are checked before they are loaded.
     """
 
     path: Path
@@ -50,10 +54,10 @@ class Package:
 
     @classmethod
     def open(cls, path: Path | str, task: str | None = None, *, rehash: bool = False) -> "Package":
-        """Check everything in the package at `path`. Raises TxError: missing, damaged, too new, wrong task.
+        """Open and check the package at `path`. Raises TxError if it is missing, damaged, too new or of another task.
 
-        A large file that was found whole before and has not changed since is not hashed again, unless
-        `rehash`. What was checked belongs together, but a writer may replace it later: see `load_package`.
+        A large file that was verified before and has not changed since is only hashed again with `rehash`. A writer
+        may replace the package after this: see `load_package`.
         """
         path = Path(path)
         for _ in range(_TRIES):
@@ -81,13 +85,13 @@ class Package:
         return cls(path, manifest, tensors, files, seen)
 
     def file(self, name: str) -> Path:
-        """Where the listed file `name` is. Raises TxError if model.json does not list it."""
+        """The path of the file `name`. Raises TxError if model.json does not list it."""
         if name not in self._files:
             raise TxError(f"{self.path} has no file {name}")
         return self._files[name]
 
     def is_current(self) -> bool:
-        """Whether no writer has touched the package since it was opened."""
+        """Whether the package is unchanged since it was opened."""
         with suppress(TxError):
             return _read_small(self.path) == self._seen and all(
                 file.exists() for file in self._files.values()
@@ -129,10 +133,10 @@ class Package:
 
 
 def load_package(path: Path | str, build: Callable[[Package], T], task: str | None = None) -> T:
-    """Open a package and `build` something from its files, once more if a writer replaced them meanwhile.
+    """Open a package and call `build` on it, again if a writer replaced the package meanwhile.
 
-    The result comes from the old package or from the new one, never from both. Raises what `Package.open` and
-    `build` raise.
+    The result comes from the old package or from the new one, never from both. Raises the errors of `Package.open`
+    and `build`.
     """
     for _ in range(_TRIES):
         package = Package.open(path, task)
@@ -148,21 +152,21 @@ def load_package(path: Path | str, build: Callable[[Package], T], task: str | No
 
 
 def read_unverified(path: Path) -> Manifest:
-    """The model.json of the package at `path`; its files are not looked at. Raises TxError."""
+    """The model.json of the package at `path`; its files are not checked. Raises TxError."""
     return read_manifest(path / MANIFEST, _read_small(path))
 
 
 def staged(path: Path, name: str, entry: dict[str, Any]) -> Path:
-    """Where a new `name` waits between the commit of model.json and its final rename."""
+    """The path of a new file `name` between the commit of model.json and its final rename."""
     return path / f"{STAGED}{entry['sha256'][:16]}-{name}"
 
 
 def _never_still(path: Path) -> TxError:
-    return TxError(f"{path} is being rewritten all the time", "try again when the training run is less busy")
+    return TxError(f"{path} is being rewritten continuously", "try again later")
 
 
 def _read_small(path: Path) -> bytes:
-    """The bytes of the model.json in `path`."""
+    """The content of the model.json in `path`."""
     manifest = path / MANIFEST
     try:
         with _open_regular(manifest) as file:
@@ -181,21 +185,22 @@ def _no_package(path: Path) -> TxError:
         return TxError(f"there is no package at {path}", "`tx models list` shows the packages there are")
     if (path / "run").is_dir():
         return TxError(
-            f"{path} has no {MANIFEST} yet", "its training has not written the package; see its run folder"
+            f"{path} has no {MANIFEST} yet",
+            "its training run has not written the package yet; see its run folder",
         )
     return TxError(f"{path} is not a package: it has no {MANIFEST}", "give a folder that tx wrote")
 
 
 def _open_regular(path: Path) -> BufferedReader:
-    """Open a regular file, following no link. Raises TxError, and FileNotFoundError for nothing there."""
+    """Open a regular file without following links. Raises TxError, or FileNotFoundError if there is none."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a named pipe must not block
+        descriptor = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise TxError(
-                f"{path} is a link, and a package holds plain files", "replace it by a copy"
+                f"{path} is a link, but packages contain regular files only", "replace it by a copy"
             ) from None
         raise TxError(f"cannot read {path}: {error.strerror}", "check its permissions and the disk") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -207,8 +212,8 @@ def _open_regular(path: Path) -> BufferedReader:
 def _verify_file(
     path: Path, name: str, entry: dict[str, Any], rehash: bool
 ) -> tuple[Path, dict[str, Tensor]]:
-    """Find and check one listed file; return where it is and, for safetensors, its header."""
-    # The staged name comes first: were it gone a moment later, its content would be at the plain name.
+    """Find and check one listed file; its path and, for safetensors, its header."""
+    # The staged name comes first: if it has been renamed meanwhile, the file has its final name.
     for where in (staged(path, name, entry), path / name):
         with suppress(FileNotFoundError, NotADirectoryError), _open_regular(where) as file:
             return where, _verify_content(file, where, entry, rehash)

@@ -1,8 +1,10 @@
-"""The header of a safetensors file, checked without reading, mapping or allocating a single tensor.
+"""Reading and checking the header of a safetensors file, without reading, mapping or allocating a tensor.
 
-The format (https://github.com/huggingface/safetensors): eight bytes of header length, little-endian; a JSON
-object from tensor name to dtype, shape and offsets; the data. Tensors must fill the data without gaps or
-overlaps.
+The format (https://github.com/huggingface/safetensors): eight bytes of header length, little-endian; a JSON object
+from tensor name to dtype, shape and offsets; the data. The tensors must fill the data without gaps or overlaps.
+
+safetensors' own `safe_open` is not used: it opens a path, not the verified file descriptor, accepts duplicate keys
+and unknown entries, and returns no offsets, which `tx.package.arrays` needs.
 """
 
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ BYTES = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """What the header says of one tensor."""
+    """The header entry of one tensor."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -36,7 +38,7 @@ class Tensor:
 
 
 def read_header(file: IO[bytes], size: int, where: Path) -> dict[str, Tensor]:
-    """Check the header of an open safetensors file of `size` bytes. Raises TxError, before it allocates."""
+    """The checked header of an open safetensors file of `size` bytes. Raises TxError before anything is allocated."""
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= min(size - 8, MAX_HEADER):
@@ -57,7 +59,7 @@ def read_header(file: IO[bytes], size: int, where: Path) -> dict[str, Tensor]:
 
 
 def _tensor(name: str, entry: Any, data: int, where: Path) -> Tensor:
-    """Check one entry against the `data` bytes there are."""
+    """Check one entry; `data` is the number of bytes after the header."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise damaged_file(where, f"the entry of tensor {name!r} is malformed")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -67,7 +69,7 @@ def _tensor(name: str, entry: Any, data: int, where: Path) -> Tensor:
         raise damaged_file(where, f"the shape or place of tensor {name!r} is malformed")
     begin, end = offsets
     needed = BYTES[dtype]
-    for length in sorted(shape):  # zeros first, and no product much larger than the file
+    for length in sorted(shape):  # zeros first, so that no product becomes much larger than the file
         needed *= length
         if needed > data:
             break

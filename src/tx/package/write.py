@@ -1,17 +1,16 @@
-"""Writing a package so that it opens at any moment, also after any crash: as the old one or as the new one.
+"""Writing a package so that at any moment, also after a crash, either the old or the new one can be opened.
 
-A new package is built aside and renamed. One that is there already cannot be replaced so: it holds run/, and
-folders have no atomic exchange that works everywhere. Renaming model.json is the single commit instead:
+A new package is built in a temporary folder, which is renamed. An existing one cannot be replaced like that, since it
+contains run/ and there is no portable atomic exchange of folders. Instead, renaming model.json is the commit:
 
     1  build and check the new package in a folder inside the old one
     2  move each changed file to its staged name, `.new-DIGEST-weights.safetensors`
-    3  rename the new model.json onto the old one: from here on the package is the new one
-    4  rename the staged files onto their plain names, and remove what model.json no longer lists
+    3  rename the new model.json to model.json: from now on the package is the new one
+    4  rename the staged files to their final names, and remove the files that model.json no longer lists
 
-A reader takes a listed file from its staged name if it is there, else from its plain name. Killed before 3,
-the old model.json lists the old files, still at their names. Killed after 3, the new one finds its files
-staged, and the next writer finishes step 4. Names with a digest in them for good would need no step 4, but
-nobody could say `de-en/weights.safetensors` any more.
+A reader looks for a file under its staged name first, then under its final name. After a crash before 3 the old
+model.json lists the old files, which still have their names. After a crash later the new model.json finds its files
+staged, and the next writer completes step 4.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -41,17 +40,17 @@ from tx.package.read import STAGED, Package, staged
 
 
 class Saveable(Protocol):
-    """What a package asks of a tokenizer."""
+    """What a package needs from a tokenizer."""
 
     @property
     def kind(self) -> str: ...
 
     def save(self, folder: Path, name: str) -> str:
-        """Write into `folder` under a file name that starts with `name`; return the file name."""
+        """Write a file into `folder` whose name starts with `name`; return the file name."""
 
 
 class Fields(TypedDict, total=False):
-    """What model.json says beside the digests; all but `task` may be left out."""
+    """The content of model.json except the checksums; only `task` is required."""
 
     task: Required[str]
     arch: str | None
@@ -59,7 +58,7 @@ class Fields(TypedDict, total=False):
     tokenizers: Mapping[str, Saveable]  # "tokenizer", or "src" and "tgt"
     decode: dict[str, Any]
     data: dict[str, Any]
-    scores: list[dict[str, Any]]  # each with `metric` and `value`; `data` and `signature` where known
+    scores: list[dict[str, Any]]  # each with `metric` and `value`, and `data` and `signature` if known
 
 
 _BUILD = f"{TEMPORARY}package"
@@ -68,13 +67,13 @@ Fill = Callable[[Path], object]  # writes weights and other files into the folde
 
 
 def _nothing(folder: Path) -> None:
-    """Fill no folder: the tokenizers are all there is."""
+    """The default `fill`: the package consists of tokenizers only."""
 
 
 def write_package(
     path: Path | str, fill: Fill = _nothing, *, overwrite: bool = False, **fields: Unpack[Fields]
 ) -> Package:
-    """Write a new package: the tokenizers, and whatever `fill` leaves in the folder it is given.
+    """Write a new package with the tokenizers, and the files that `fill` writes into the folder passed to it.
 
     Raises TxError as `check_place` does, and if writing fails.
     """
@@ -88,7 +87,7 @@ def write_package(
 
 
 def check_place(path: Path, overwrite: bool) -> None:
-    """Raise TxError if `path` holds something already, unless `overwrite` is given and it is a package."""
+    """Raise TxError if `path` exists and is not empty, unless it is a package and `overwrite` is given."""
     if (path.is_dir() and not any(path.iterdir())) or not (path.exists() or path.is_symlink()):
         return
     if not (path / MANIFEST).is_file() and not _holds_only_run(path):
@@ -98,13 +97,9 @@ def check_place(path: Path, overwrite: bool) -> None:
 
 
 def not_a_package(path: Path, overwrite: bool) -> TxError:
-    """The error for a package that would take the place of something else."""
-    told = (
-        "is not a package, and --overwrite replaces only packages"
-        if overwrite
-        else "exists, and is not a package"
-    )
-    return TxError(f"{path} {told}", "choose another -o")
+    """The error for an output that exists and is not a package."""
+    only = ", and --overwrite only replaces packages" if overwrite else ""
+    return TxError(f"{path} exists and is not a package{only}", "choose another -o")
 
 
 def _holds_only_run(path: Path) -> bool:
@@ -114,15 +109,15 @@ def _holds_only_run(path: Path) -> bool:
 
 
 def update_package(path: Path | str, fill: Fill = _nothing, **fields: Unpack[Fields]) -> Package:
-    """Replace the package at `path`, or write the first one there; run/ and what else is there stay.
+    """Replace the package at `path`, or write the first one; run/ and other files stay.
 
-    A card that a person has edited is kept. Raises TxError if writing fails; the old package is then whole.
+    A model card that was edited stays, too. Raises TxError if writing fails; the old package is then unchanged.
     """
     path = Path(path)
     with write_errors(path, inside=path), _library_errors(path):
         path.mkdir(parents=True, exist_ok=True)
         with locked(path):
-            old = _settle(path)
+            old = _recover(path)
             folder = path / _BUILD
             try:
                 folder.mkdir()
@@ -134,9 +129,9 @@ def update_package(path: Path | str, fill: Fill = _nothing, **fields: Unpack[Fie
 
 
 def update_manifest(package: Package, **changes: Any) -> Package:
-    """Change keys of model.json, `scores` for instance, and rewrite the card; the files and other keys stay.
+    """Change keys of model.json, for example `scores`, and rewrite the card; files and other keys stay.
 
-    Raises TxError if the package has been replaced since it was opened: a score belongs to what was measured.
+    Raises TxError if the package has been replaced since it was opened: a score belongs to the model measured.
     """
     path = package.path
     with write_errors(path, inside=path), locked(path):
@@ -151,7 +146,7 @@ def update_manifest(package: Package, **changes: Any) -> Package:
 
 
 def add_scores(package: Package, scores: list[dict[str, Any]]) -> Package:
-    """Keep `scores` in the package, in place of earlier ones on the same data. Raises as `update_manifest`."""
+    """Store `scores` in the package, replacing earlier ones on the same data. Raises as `update_manifest`."""
     data = {score.get("data") for score in scores}
     kept = [old for old in package.scores if old.get("data") not in data]
     return update_manifest(package, scores=[*kept, *scores])
@@ -159,7 +154,7 @@ def add_scores(package: Package, scores: list[dict[str, Any]]) -> Package:
 
 @contextmanager
 def _library_errors(path: Path) -> Iterator[None]:
-    """Tell a full disk as the one sentence it is, also where a library wraps it."""
+    """Turn a full disk, which safetensors reports by an error of its own, into the usual TxError."""
     try:
         yield
     except SafetensorError as error:
@@ -167,7 +162,7 @@ def _library_errors(path: Path) -> Iterator[None]:
 
 
 def _build(folder: Path, name: str, fill: Fill, fields: Fields) -> Manifest:
-    """Make a complete, synced and verified package in the empty `folder`."""
+    """Write a complete, synced and verified package into the empty `folder`."""
     fill(folder)
     tokenizers = fields.get("tokenizers", {}).items()
     entries = {
@@ -181,12 +176,12 @@ def _build(folder: Path, name: str, fill: Fill, fields: Fields) -> Manifest:
     (folder / MANIFEST).write_bytes(data)
     (folder / CARD).write_text(model_card(new, name), encoding="utf-8", newline="\n")
     fsync_tree(folder)
-    Package.open(folder)  # a package that cannot be opened never replaces one that can
+    Package.open(folder)  # only a valid package may replace the old one
     return new
 
 
 def _install(path: Path, folder: Path, old: Manifest, new: Manifest) -> None:
-    """Steps 2 to 4: move the package built in `folder` into `path`."""
+    """Steps 2 to 4: move the package built in `folder` to `path`."""
     for name, entry in new["files"].items():
         if old.get("files", {}).get(name) != entry or not _is_intact(path / name, entry):
             (folder / name).replace(staged(path, name, entry))
@@ -194,7 +189,7 @@ def _install(path: Path, folder: Path, old: Manifest, new: Manifest) -> None:
     text = (folder / CARD).read_text(encoding="utf-8")
     (folder / MANIFEST).replace(path / MANIFEST)
     fsync_folder(path)
-    _settle(path)
+    _recover(path)
     for name in old.get("files", {}).keys() - new["files"].keys():
         remove(path / name)
     _write_card(path, text)
@@ -204,8 +199,8 @@ def _is_intact(path: Path, entry: dict[str, Any]) -> bool:
     return path.is_file() and not path.is_symlink() and sha256(path) == entry["sha256"]
 
 
-def _settle(path: Path) -> Manifest:
-    """Finish what a killed writer left (step 4), clear the rest, and return the manifest."""
+def _recover(path: Path) -> Manifest:
+    """Complete step 4 of an interrupted writer, remove its temporary files, and return the manifest."""
     manifest = _manifest_of(path)
     for name, entry in manifest.get("files", {}).items():
         waiting = staged(path, name, entry)
@@ -219,14 +214,14 @@ def _settle(path: Path) -> Manifest:
 
 
 def _manifest_of(path: Path) -> Manifest:
-    """The manifest in `path`, or {} where there is none that can be read: then there is nothing to keep."""
+    """The manifest in `path`, or {} if there is none that can be read."""
     with suppress(TxError, FileNotFoundError):
         return read_manifest(path / MANIFEST, (path / MANIFEST).read_bytes())
     return {}
 
 
 def _write_card(path: Path, text: str) -> None:
-    """Write the model card unless a person has edited it."""
+    """Write the model card, unless it has been edited."""
     readme = path / CARD
     try:
         if readme.is_symlink() or not is_untouched(readme.read_bytes().decode()):

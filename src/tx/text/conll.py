@@ -1,8 +1,8 @@
-"""Tagged words in columns, the form of the CoNLL shared tasks (Tjong Kim Sang and De Meulder 2003).
+"""Tagged words in columns, the format of the CoNLL shared tasks (Tjong Kim Sang and De Meulder 2003).
 
-A line is a word with what is known of it, the tag last; a blank line ends a sentence. Two schemes of tags are read.
-In BIO (IOB2) every entity begins with B-TYPE and goes on with I-TYPE. In IOB1 it begins with I-TYPE, too, and with
-B-TYPE only where it follows another of its type. tx itself speaks BIO.
+A line has a word in its first column and the tag in its last; a blank line ends a sentence. Two schemes are read. In
+BIO (IOB2) every entity begins with B-TYPE and continues with I-TYPE. In IOB1 it begins with I-TYPE, and with B-TYPE
+only after another entity of its type. tx writes BIO.
 """
 
 import re
@@ -17,12 +17,12 @@ OUTSIDE = "O"
 _TAG = re.compile(r"O|[BI]-\S+")
 _DOCUMENT = "-DOCSTART-"
 
-Rows = list[tuple[int, list[str]]]  # the lines of a sentence: their numbers from 1, and their columns
+Rows = list[tuple[int, list[str]]]  # the line numbers, from 1, and columns of a sentence
 
 
 @dataclass(frozen=True)
 class TaggedSentence:
-    """A sentence: its words, a tag in BIO for each, and where each stands in the file."""
+    """The words of a sentence, their BIO tags, and their line numbers in the file."""
 
     words: list[str]
     tags: list[str]
@@ -31,7 +31,7 @@ class TaggedSentence:
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """An entity: the words from `start` to before `end`."""
+    """An entity: the words `start` to `end` - 1."""
 
     start: int
     end: int
@@ -39,9 +39,9 @@ class Span:
 
 
 def spans_from_tags(tags: Sequence[str]) -> list[Span]:
-    """The entities that tags of either scheme name, in order, as the shared task's own scorer reads them.
+    """The entities of a tag sequence in either scheme, in order, as the shared task's scorer reads them.
 
-    B begins one; I begins one where none of its type is open.
+    B begins an entity, and so does I after another tag than B or I of its type.
     """
     found: list[Span] = []
     start, open_type = 0, ""
@@ -56,7 +56,7 @@ def spans_from_tags(tags: Sequence[str]) -> list[Span]:
 
 
 def bio_tags(spans: Iterable[Span], n_words: int) -> list[str]:
-    """The tags, in BIO, of entities that do not overlap."""
+    """The BIO tags of entities that do not overlap."""
     tags = [OUTSIDE] * n_words
     for span in spans:
         tags[span.start : span.end] = [f"I-{span.type}"] * (span.end - span.start)
@@ -65,14 +65,14 @@ def bio_tags(spans: Iterable[Span], n_words: int) -> list[str]:
 
 
 class SentenceReader:
-    """Groups lines into sentences as they come; `-DOCSTART-` lines and comments are passed over."""
+    """Groups lines into sentences as they arrive; skips `-DOCSTART-` lines and comments."""
 
     def __init__(self) -> None:
         self._rows: Rows = []
         self._number = 0
 
     def feed(self, lines: Iterable[str]) -> Iterator[Rows]:
-        """The sentences that end in these lines, the next of the text."""
+        """The sentences that end within `lines`, the next lines of the text."""
         for line in lines:
             self._number += 1
             columns = _columns(line)
@@ -83,14 +83,14 @@ class SentenceReader:
                 yield from self.rest()
 
     def rest(self) -> Iterator[Rows]:
-        """The sentence that no blank line has ended yet, if there is one."""
+        """The last sentence, if no blank line has ended it."""
         if self._rows:
             yield self._rows
             self._rows = []
 
 
 def _columns(line: str) -> list[str]:
-    """The columns of a line: between tabs if it has any, else between spaces; none of a blank line."""
+    """The columns of a line, separated by tabs if it has any, else by spaces; [] for a blank line."""
     line = line.rstrip()
     if not line:
         return []
@@ -98,7 +98,7 @@ def _columns(line: str) -> list[str]:
 
 
 def _is_comment(line: str, columns: list[str]) -> bool:
-    """Whether a line speaks of a sentence, as in `# id = 7`; `# O` is a word, and so is `#tag O`."""
+    """Whether a line is a comment, as `# id = 7` is; `# O` and `#tag O` are words."""
     return line.startswith("# ") and not _TAG.fullmatch(columns[-1])
 
 
@@ -110,10 +110,10 @@ def read_words(path: str | Path) -> Iterator[list[str]]:
 
 
 def read_tagged(path: str | Path) -> list[TaggedSentence]:
-    """The sentences of a file in columns, their tags in BIO whatever scheme the file has.
+    """The sentences of a file in columns, with their tags converted to BIO.
 
-    Raises TxError, with file and line, for a word without a tag, for what is no tag, and for a tag that does not
-    follow from the one before in the scheme that the file has; and for a file without a sentence.
+    Raises TxError, with file and line, for a word without a tag, an invalid tag, and a tag that is inconsistent with
+    the scheme of the file; and for a file without a sentence.
     """
     found = []
     for rows in SentenceReader().feed([*read_lines(path), ""]):
@@ -122,29 +122,29 @@ def read_tagged(path: str | Path) -> list[TaggedSentence]:
         numbers, columns_of = zip(*rows, strict=True)
         found.append(TaggedSentence([c[0] for c in columns_of], [c[-1] for c in columns_of], list(numbers)))
     if not found:
-        raise TxError(f"{path} holds no sentence", "it needs a word and its tag on each line")
+        raise TxError(f"{path} has no sentence", "each line needs a word and its tag")
     _check_scheme(str(path), found)
     return [TaggedSentence(s.words, bio_tags(spans_from_tags(s.tags), len(s.words)), s.lines) for s in found]
 
 
 def _check_row(where: str, columns: list[str]) -> None:
-    hint = "each line holds a word first and its tag last, with spaces or a tab between them"
+    hint = "each line needs a word first and its tag last, separated by spaces or tabs"
     if len(columns) < 2:
         raise TxError(f"{where}: '{columns[0]}' has no tag", hint)
     if not columns[0]:
         raise TxError(f"{where}: the tag {columns[-1]} has no word", hint)
     if not _TAG.fullmatch(columns[-1]):
         raise TxError(
-            f"{where}: '{columns[-1]}' is no tag", f"{hint}; tags are O, B-TYPE and I-TYPE (BIO or IOB1)"
+            f"{where}: '{columns[-1]}' is not a tag", f"{hint}; tags are O, B-TYPE and I-TYPE (BIO or IOB1)"
         )
 
 
 def _check_scheme(path: str, sentences: Sequence[TaggedSentence]) -> None:
-    """Raise TxError unless all entities begin in one scheme, and name the first line that does otherwise."""
+    """Raise TxError, with the first inconsistent line, unless all entities begin in one scheme."""
     begun: dict[str, list[tuple[int, str, str]]] = {
         "B": [],
         "I": [],
-    }  # where only one scheme would have it so
+    }  # beginnings that only one scheme allows
     for sentence in sentences:
         before = OUTSIDE
         for number, tag in zip(sentence.lines, sentence.tags, strict=True):
@@ -155,9 +155,9 @@ def _check_scheme(path: str, sentences: Sequence[TaggedSentence]) -> None:
     if wrong := begun["I" if bio else "B"]:
         number, tag, before = wrong[0]
         scheme, right = ("BIO", "B") if bio else ("IOB1", "I")
-        more = f"; {len(wrong) - 1:,} more lines begin so" if len(wrong) > 1 else ""
+        more = f"; {len(wrong) - 1:,} more lines have this problem" if len(wrong) > 1 else ""
         raise TxError(
             f"{path}:{number}: {tag} follows {before}, and in {scheme}, which this file has, an entity begins "
             f"with {right}-{tag[2:]} there{more}",
-            f"write {right}-{tag[2:]}, or mend the tag before it",
+            f"write {right}-{tag[2:]}, or correct the tag before it",
         )

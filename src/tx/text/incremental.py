@@ -1,7 +1,7 @@
-"""Running text and its ids: lines with `</s>` between them, and text that appears piece by piece.
+"""Text of several lines to ids and back, and incremental decoding.
 
-A text is shown while it is made, but a piece need not be text by itself: it may be one byte of a character, or
-have a space in front only where something stands before it.
+Generated text is printed while it is produced. But a piece may be a single byte of a character, or have a leading
+space only if something precedes it, and so cannot be decoded alone.
 """
 
 import codecs
@@ -12,23 +12,23 @@ from typing import Self
 
 from tx.text.tokenizer import Tokenizer
 
-BYTE = re.compile(r"(?:##)?<0x([0-9A-F]{2})>")  # how tokenizers write a single byte
+BYTE = re.compile(r"(?:##)?<0x([0-9A-F]{2})>")  # the tokenizers' byte pieces
 
 
 def last_line(ids: Sequence[int], tokenizer: Tokenizer) -> Sequence[int]:
-    """The ids behind the last `</s>`."""
+    """The ids after the last `</s>`."""
     n = next((n for n, id in enumerate(reversed(ids)) if id == tokenizer.eos_id), len(ids))
     return ids[len(ids) - n :]
 
 
 def encode_text(text: str, tokenizer: Tokenizer) -> list[int]:
-    """The ids of `text`, in which `</s>` stands for each newline; there is none at the end of the last line."""
+    """The ids of `text`, with `</s>` for each newline."""
     first, *rest = tokenizer.encode_batch(text.split("\n"))
     return [*first, *(id for line in rest for id in (tokenizer.eos_id, *line))]
 
 
 def decode_text(ids: Iterable[int], tokenizer: Tokenizer) -> str:
-    """The text that `ids` spell; each `</s>` is a newline."""
+    """The text of `ids`; each `</s>` is a newline."""
     lines: list[list[int]] = [[]]
     for id in ids:
         if id == tokenizer.eos_id:
@@ -39,18 +39,21 @@ def decode_text(ids: Iterable[int], tokenizer: Tokenizer) -> str:
 
 
 class IncrementalDecoder:
-    """Turns ids into text one by one; what comes out, joined, is what `decode_text` makes of all of them.
+    """Decodes ids one at a time; the parts, joined, equal `decode_text` of all ids.
 
-    `before` is the beginning of the line that the ids go on with.
+    `before` are the ids of the line that the first id continues.
     """
 
     def __init__(self, tokenizer: Tokenizer, before: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
-        self._ids, self._shown = list(before), len(before)  # of the line's end, and how many of these are out
+        self._ids, self._shown = (
+            list(before),
+            len(before),
+        )  # of the line; how many are decoded
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
     def copy(self) -> Self:
-        """The same text once more, to be gone on with in another way."""
+        """An independent copy."""
         twin = copy(self)
         twin._ids = list(self._ids)
         twin._bytes = codecs.getincrementaldecoder("utf-8")("replace")
@@ -58,7 +61,7 @@ class IncrementalDecoder:
         return twin
 
     def decode(self, id: int) -> str:
-        """The text that `id` completes: nothing while a character still lacks bytes."""
+        """The text that `id` completes: '' while bytes of a character are missing."""
         if id == self._tokenizer.eos_id:
             return self.flush() + "\n"
         self._ids.append(id)
@@ -71,14 +74,14 @@ class IncrementalDecoder:
         return self._rest()
 
     def flush(self) -> str:
-        """The text of what is still held back; the next id begins a line."""
+        """The remaining text; the next id begins a line."""
         rest = self._rest()
         self._ids, self._shown = [], 0
         self._bytes.reset()
         return rest
 
     def _rest(self) -> str:
-        # The pieces shown last stay in front: how a piece reads depends on there being one before it.
+        # Keep the last decoded pieces: the text of a piece depends on the piece before it.
         shown = self._tokenizer.decode(self._ids[: self._shown])
         rest = self._tokenizer.decode(self._ids)[len(shown) :]
         if rest:

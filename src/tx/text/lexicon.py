@@ -1,4 +1,4 @@
-"""The words that a model knows whole, for one that has other ways to read the rest: pieces, characters, shapes."""
+"""The word vocabulary of a tagger, which represents all other words by pieces, characters and shapes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,10 +10,9 @@ from tx.text.tokenizer import canonical
 
 
 class Lexicon:
-    """Words and their ids, from 1 on; 0 is every other word.
+    """Words with ids from 1 on; 0 is the unknown word.
 
-    A word is looked up as it stands, and if that is not there in lower case: capitals that a vocabulary in lower
-    case knows nothing of cost nothing.
+    A word is looked up as it is, then in lower case.
     """
 
     kind = "lexicon"
@@ -24,14 +23,14 @@ class Lexicon:
 
     @classmethod
     def parse(cls, content: bytes, name: str) -> Self:
-        """Read what `save` wrote; errors call it `name`. Raises TxError if it is damaged."""
+        """Parse the file that `save` wrote; error messages call it `name`. Raises TxError if it is damaged."""
         try:
             lexicon = cls(content.decode().removesuffix("\n").split("\n") if content else ())
             if len(lexicon._ids) == len(lexicon.words) and "" not in lexicon._ids:
                 return lexicon
         except UnicodeDecodeError:
             pass
-        raise TxError(f"{name} is no list of words, or is damaged", "copy or train the model again")
+        raise TxError(f"{name} is not a list of words, or is damaged", "copy or train the model again")
 
     def __len__(self) -> int:
         """The number of ids."""
@@ -50,9 +49,9 @@ class Lexicon:
 
 
 def learn_lexicon(sentences: Iterable[Iterable[str]], known: Iterable[str] = ()) -> Lexicon:
-    """The words of the sentences, and behind them the others among `known`.
+    """A lexicon of the words of the sentences, followed by the other words of `known`.
 
-    A word stands as `known` has it; in lower case where `known` has it in no other way.
+    A word of a sentence that is not in `known` is added in lower case.
     """
     others = dict.fromkeys(known)
     words = dict[str, None]()

@@ -1,7 +1,7 @@
-"""BPE, unigram, char and word tokenizers: the segmentation is SentencePiece's (Kudo and Richardson 2018).
+"""BPE, unigram, char and word tokenizers by SentencePiece (Kudo and Richardson 2018).
 
-What is added here: `<pad>` as one more id after SentencePiece's own, a round trip that holds for every line
-and every kind, sampling that depends on its seed alone, and one clear error for a damaged model.
+This adds the id `<pad>` after SentencePiece's own, a lossless round trip for every line and every kind, sampling that
+depends on the seed alone, and a clear error for a damaged model.
 """
 
 import threading
@@ -15,13 +15,13 @@ from tx.errors import TxError
 from tx.files import atomic_file
 from tx.text.tokenizer import EOS, EOS_ID, PAD, UNK, UNK_ID, canonical, unknown_piece
 
-SPACE = "\u2581"  # what SentencePiece writes for a space
+SPACE = "\u2581"  # SentencePiece's symbol for a space
 
-_sampling = threading.Lock()  # the seed is one for the whole process
+_sampling = threading.Lock()  # the seed is global to the process
 
 
 class SentencePieceTokenizer:
-    """A trained SentencePiece model; `model` is its serialized form, `name` is how errors call it."""
+    """A trained SentencePiece model; `model` is its serialized form, and error messages call it `name`."""
 
     eos_id = EOS_ID
     unk_id = UNK_ID
@@ -41,14 +41,14 @@ class SentencePieceTokenizer:
         if self.pad_id < 2 or [self.piece(EOS_ID), self.piece(UNK_ID)] != [EOS, UNK]:
             raise TxError(
                 f"{name} has other ids for {EOS} and {UNK} than {EOS_ID} and {UNK_ID}",
-                "train the tokenizer with tx, whose models rely on these ids",
+                "train the tokenizer with tx, which relies on these ids",
             )
 
     def __len__(self) -> int:
         return self.pad_id + 1
 
     def normalize(self, line: str) -> str:
-        """NFC, and a space for U+2581, since SentencePiece cannot tell the two apart."""
+        """NFC, and a space for U+2581, which SentencePiece cannot distinguish from a space."""
         return canonical(line).replace(SPACE, " ")
 
     def encode(self, line: str) -> list[int]:
@@ -70,7 +70,7 @@ class SentencePieceTokenizer:
             )
             return ids
 
-        # A thread's generator takes the seed when first used and keeps it, so each call gets a new thread.
+        # The generator of a thread is seeded at its first use only, so that each call needs a new thread.
         with _sampling, ThreadPoolExecutor(max_workers=1) as fresh:
             sentencepiece.set_random_generator_seed(seed % 2**32)
             return fresh.submit(sample).result()
@@ -82,7 +82,7 @@ class SentencePieceTokenizer:
         text: str = self._processor.decode(ids)
         if self.kind != "word":
             return text
-        # A word outside the vocabulary is spelled together with the mark in front of it.
+        # An unknown word is spelled in bytes together with the space before it.
         text = text.replace(SPACE, " ")
         return text.removeprefix(" ") if self._processor.is_byte(ids[0]) else text
 

@@ -1,11 +1,11 @@
-"""What every tokenizer can do, and how ids are laid out.
+"""The interface of tokenizers, and the layout of their ids.
 
-Layout: `</s>` is 0, `<unk>` is 1, then the pieces, and `<pad>` is last. The decoder of a translator starts
-from `<pad>`, whose embedding row is zero and never trained, so `bos_id == pad_id`. This is the layout of
-Marian models, which lets other tools load what tx trains.
+`</s>` is 0, `<unk>` is 1, then come the pieces, and `<pad>` is last. The decoder of a translator starts from `<pad>`,
+whose embedding is zero and never trained: `bos_id == pad_id`. This is the layout of Marian's models, so that other
+tools can load models trained with tx.
 
-For any line `decode(encode(line)) == normalize(line)`. Every tokenizer but the alphabet spells what it has no
-piece for in bytes, so that nothing is unknown.
+For every line `decode(encode(line)) == normalize(line)`. Every tokenizer but the alphabet spells characters without a
+piece in bytes, so that nothing is unknown.
 """
 
 import re
@@ -26,9 +26,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Tokenizer(Protocol):
-    """A line of text to ids and back; `encode` adds no `</s>`, `decode` skips `</s>` and `<pad>`.
+    """Converts lines of text to ids and back; `encode` adds no `</s>`, `decode` skips `</s>` and `<pad>`.
 
-    A piece holds no space, so pieces can be joined by spaces and split again.
+    Pieces contain no spaces, so that they can be joined by spaces and split again.
     """
 
     kind: str  # one of KINDS
@@ -41,17 +41,17 @@ class Tokenizer(Protocol):
         """The size of the vocabulary, `<pad>` included."""
 
     def normalize(self, line: str) -> str:
-        """The form of `line` that a round trip gives back."""
+        """The form of `line` that encoding and decoding returns."""
 
     def encode(self, line: str) -> list[int]: ...
 
     def encode_batch(self, lines: Sequence[str]) -> list[list[int]]: ...
 
     def sample_batch(self, lines: Sequence[str], seed: int, alpha: float) -> list[list[int]]:
-        """Encode with random segmentations; the same seed gives the same ids, whatever ran before.
+        """Encode with random segmentations, which depend on the seed alone (subword regularization).
 
         BPE-dropout with probability `alpha` (Provilkov et al. 2020), or unigram sampling with smoothing
-        `alpha` (Kudo 2018). The other kinds have one segmentation only, and so has every kind at `alpha` 0.
+        `alpha` (Kudo 2018). The other kinds, and every kind with an `alpha` of 0, have one segmentation.
         """
 
     def decode(self, ids: Sequence[int]) -> str: ...
@@ -59,19 +59,56 @@ class Tokenizer(Protocol):
     def encode_pieces(self, line: str) -> list[str]: ...
 
     def decode_pieces(self, pieces: Sequence[str]) -> str:
-        """Raises TxError for a piece that the vocabulary does not have."""
+        """Raises TxError for a piece that is not in the vocabulary."""
 
     def piece(self, id: int) -> str: ...
 
     def save(self, folder: Path, name: str) -> str:
-        """Write this tokenizer into `folder` under a file name that starts with `name`; return that name."""
+        """Write the tokenizer into `folder`, to a file whose name starts with `name`; return the file name."""
+
+
+class PieceList:
+    """The part of a tokenizer that follows from its list of `pieces`, for kinds with one segmentation per line."""
+
+    eos_id = EOS_ID
+    unk_id = UNK_ID
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self._pieces = list(pieces)
+        self.pad_id = self.bos_id = len(pieces) - 1
+        self._piece_ids = {piece: id for id, piece in enumerate(pieces)}
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def encode(self, line: str) -> list[int]:
+        raise NotImplementedError
+
+    def decode(self, ids: Sequence[int]) -> str:
+        raise NotImplementedError
+
+    def encode_batch(self, lines: Sequence[str]) -> list[list[int]]:
+        return [self.encode(line) for line in lines]
+
+    def sample_batch(self, lines: Sequence[str], seed: int, alpha: float) -> list[list[int]]:
+        return self.encode_batch(lines)
+
+    def encode_pieces(self, line: str) -> list[str]:
+        return [self._pieces[id] for id in self.encode(line)]
+
+    def decode_pieces(self, pieces: Sequence[str]) -> str:
+        if unknown := [piece for piece in pieces if piece not in self._piece_ids]:
+            raise unknown_piece(unknown[0])
+        return self.decode([self._piece_ids[piece] for piece in pieces])
+
+    def piece(self, id: int) -> str:
+        return self._pieces[id]
 
 
 def canonical(line: str) -> str:
-    """`line` in Unicode's composed form (NFC): what looks the same is the same, and nothing looks different.
+    """`line` in Unicode's composed form (NFC), in which text that looks the same is the same.
 
-    Compatibility forms (NFKC) would change what a reader sees. Half a surrogate pair, which has no bytes,
-    becomes U+FFFD.
+    Compatibility forms (NFKC) would change how it looks. Half a surrogate pair, which has no bytes, becomes U+FFFD.
     """
     return line if line.isascii() else unicodedata.normalize("NFC", _SURROGATE.sub("\ufffd", line))
 
@@ -86,16 +123,16 @@ def check_kind(kind: str) -> None:
 
 
 def unknown_piece(piece: str) -> TxError:
-    """The sentence for a piece that the vocabulary lacks."""
+    """The error for a piece that is not in the vocabulary."""
     return TxError(
         f"the vocabulary has no piece '{piece}'",
-        "decode pieces with the tokenizer that made them; ids need --ids",
+        "decode pieces with the tokenizer that produced them; to decode ids use --ids",
     )
 
 
 def vocab_too_small(vocab_size: int, needed: int) -> TxError:
-    """The sentence for a vocabulary that has no room for more than single characters."""
+    """The error for a vocabulary that is too small for the single characters."""
     return TxError(
-        f"a vocabulary of {vocab_size} is too small: bytes and characters alone take {needed}",
-        f"ask for --vocab-size {needed} or more",
+        f"a vocabulary of {vocab_size} is too small: bytes and characters alone need {needed}",
+        f"use --vocab-size {needed} or more",
     )

@@ -1,11 +1,11 @@
-"""WordPiece: words cut into the longest known pieces, those that continue a word marked by `##`.
+"""WordPiece: words are cut into the longest known pieces; `##` marks those that continue a word.
 
-The scheme is Schuster and Nakajima's (2012) in the form BERT made known (Devlin et al. 2019): greedy
-longest-match-first encoding. Two things differ. BERT loses the spaces around punctuation and what it does not
-know; here only the space separates words, and characters without a piece are spelled in bytes (`##<0xE2>`),
-so that every line comes back. And the vocabulary is learned by joining the most frequent pair, as BPE does
-(Sennrich et al. 2016) and as the WordPiece trainers in common use do, not the pair that raises the likelihood
-of the text the most. No piece joins letters with punctuation: `world.` is learned as `world` and `##.`.
+This is Schuster and Nakajima's (2012) scheme in the form of BERT (Devlin et al. 2019), greedy longest-match-first
+encoding, with two differences. BERT's tokenizer loses unknown characters and the spaces around punctuation; here only
+spaces separate words, and characters without a piece are spelled in bytes (`##<0xE2>`), so that every line can be
+restored. And the vocabulary is learned by merging the most frequent pair, as in BPE (Sennrich et al. 2016) and in the
+common WordPiece trainers, not the pair that increases the likelihood most. No piece joins letters with punctuation:
+`world.` is learned as `world` and `##.`.
 """
 
 import re
@@ -17,30 +17,26 @@ from pathlib import Path
 
 from tx.errors import TxError
 from tx.files import atomic_file
-from tx.text.tokenizer import EOS, EOS_ID, PAD, UNK, UNK_ID, canonical, unknown_piece, vocab_too_small
+from tx.text.tokenizer import EOS, EOS_ID, PAD, UNK, PieceList, canonical, vocab_too_small
 
 MARK = "##"
-START = "<0x20>"  # a word that starts with nothing: between two spaces, or before a byte
+START = "<0x20>"  # the empty start of a word, between two spaces or before a byte
 BYTES = [f"{MARK}<0x{byte:02X}>" for byte in range(256)]
-FIRST = [EOS, UNK, START, *BYTES]  # every vocabulary opens with these and ends with `<pad>`
+FIRST = [EOS, UNK, START, *BYTES]  # every vocabulary starts with these and ends with `<pad>`
 
 _START_ID = FIRST.index(START)
 _BYTE_ID = FIRST.index(BYTES[0])
 _CACHE_WORDS = 1 << 17
-_CHUNK = re.compile(r"\w+|\W+")  # so no piece can look like `<0x20>` or `</s>`, which are of both sorts
+_CHUNK = re.compile(r"\w+|\W+")  # so that no piece equals `<0x20>` or `</s>`
 
 
-class WordPieceTokenizer:
-    """Greedy longest-match-first over `pieces`, which open with FIRST and end with `<pad>`."""
+class WordPieceTokenizer(PieceList):
+    """Greedy longest-match-first encoding with `pieces`, which start with FIRST and end with `<pad>`."""
 
     kind = "wordpiece"
-    eos_id = EOS_ID
-    unk_id = UNK_ID
 
     def __init__(self, pieces: Sequence[str]) -> None:
-        self._pieces = list(pieces)
-        self.pad_id = self.bos_id = len(pieces) - 1
-        self._ids = {piece: id for id, piece in enumerate(pieces)}
+        super().__init__(pieces)
         learned = range(len(FIRST), self.pad_id)
         self._initial = {pieces[id]: id for id in learned if not pieces[id].startswith(MARK)}
         self._continuing = {
@@ -51,7 +47,10 @@ class WordPieceTokenizer:
 
     @classmethod
     def parse(cls, content: bytes, name: str) -> "WordPieceTokenizer":
-        """Read what `save` wrote, one piece a line; errors call it `name`. Raises TxError if damaged."""
+        """Parse the file that `save` wrote, one piece per line; error messages call it `name`.
+
+        Raises TxError if it is damaged.
+        """
         try:
             *pieces, end = content.decode("utf-8").split("\n")
         except UnicodeDecodeError:
@@ -61,9 +60,6 @@ class WordPieceTokenizer:
                 f"{name} is not a WordPiece vocabulary, or is damaged", "copy or train the tokenizer again"
             )
         return cls(pieces)
-
-    def __len__(self) -> int:
-        return len(self._pieces)
 
     def normalize(self, line: str) -> str:
         """NFC."""
@@ -93,17 +89,11 @@ class WordPieceTokenizer:
                     break
             else:
                 if not ids:
-                    ids.append(_START_ID)  # and try once more, now as a continuation
+                    ids.append(_START_ID)  # and try again as a continuation
                 else:
                     ids += [_BYTE_ID + byte for byte in word[at].encode()]
                     at += 1
         return ids
-
-    def encode_batch(self, lines: Sequence[str]) -> list[list[int]]:
-        return [self.encode(line) for line in lines]
-
-    def sample_batch(self, lines: Sequence[str], seed: int, alpha: float) -> list[list[int]]:
-        return self.encode_batch(lines)
 
     def decode(self, ids: Sequence[int]) -> str:
         text = bytearray()
@@ -121,20 +111,6 @@ class WordPieceTokenizer:
                 text += b" " + piece.encode()
         return text.removeprefix(b" ").decode("utf-8", "replace")
 
-    def encode_pieces(self, line: str) -> list[str]:
-        return [self._pieces[id] for id in self.encode(line)]
-
-    def decode_pieces(self, pieces: Sequence[str]) -> str:
-        return self.decode([self._id(piece) for piece in pieces])
-
-    def _id(self, piece: str) -> int:
-        if piece not in self._ids:
-            raise unknown_piece(piece)
-        return self._ids[piece]
-
-    def piece(self, id: int) -> str:
-        return self._pieces[id]
-
     def save(self, folder: Path, name: str) -> str:
         file_name = f"{name}.vocab.txt"
         with atomic_file(folder / file_name, "w") as file:
@@ -143,10 +119,10 @@ class WordPieceTokenizer:
 
 
 def learn_pieces(words: Mapping[str, int], vocab_size: int, coverage: float) -> list[str]:
-    """Learn a vocabulary of at most `vocab_size` pieces from words and how often each occurs.
+    """Learn a vocabulary of at most `vocab_size` pieces from the counts of words.
 
-    Characters beyond the `coverage` most frequent share of the text get no piece, and no pair that occurs
-    only once is joined. Raises TxError if `vocab_size` cannot even hold the characters.
+    The most frequent characters that cover a share of `coverage` of the text get pieces. Pairs that occur only once
+    are not merged. Raises TxError if `vocab_size` is too small for the characters.
     """
     alphabet = _alphabet(words, coverage)
     spelled: Counter[tuple[str, ...]] = Counter()
@@ -181,7 +157,7 @@ def _alphabet(words: Mapping[str, int], coverage: float) -> set[str]:
 
 
 def _spell(word: str, alphabet: set[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the runs of characters in `word` within which pieces may grow."""
+    """Yield the runs of characters of `word` within which pairs may be merged."""
     for chunk in _CHUNK.finditer(word):
         run: list[str] = []
         for at, character in enumerate(chunk[0], start=chunk.start()):
@@ -195,7 +171,7 @@ def _spell(word: str, alphabet: set[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _joined(words: Mapping[tuple[str, ...], int], taken: set[str]) -> Iterator[str]:
-    """Yield new pieces, the most frequent pair first; of equally frequent ones the first in the alphabet."""
+    """Yield new pieces by merging the most frequent pair first; ties are resolved alphabetically."""
     runs = [list(word) for word in words]
     counts = list(words.values())
     pairs: Counter[tuple[str, str]] = Counter()
@@ -208,7 +184,7 @@ def _joined(words: Mapping[tuple[str, ...], int], taken: set[str]) -> Iterator[s
     heapify(heap)
     while heap:
         count, pair = heappop(heap)
-        if -count != pairs[pair]:  # counts have changed since: queue it again where it belongs now
+        if -count != pairs[pair]:  # the count has changed: queue the pair again
             if pairs[pair] > 1:
                 heappush(heap, (-pairs[pair], pair))
             continue
@@ -216,7 +192,7 @@ def _joined(words: Mapping[tuple[str, ...], int], taken: set[str]) -> Iterator[s
             return
         piece = pair[0] + pair[1].removeprefix(MARK)
         if piece.startswith(MARK) and not pair[0].startswith(MARK):
-            continue  # `##a` would be read as a continuation: a word that opens so stays `#` `###` `##a`
+            continue  # would equal the continuation `##a`
         changed: set[tuple[str, str]] = set()
         for index in places.pop(pair):
             run = runs[index]

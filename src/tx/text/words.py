@@ -1,13 +1,13 @@
-"""Raw text to words, as corpora of tagged words cut it: punctuation stands alone, and so do English clitics.
+"""Word tokenization of raw text, as in tagged corpora: punctuation and English clitics are separate words.
 
-The rules are those of the Penn Treebank as far as they need no dictionary, with what the web has added.
+The rules are those of the Penn Treebank that need no dictionary, plus rules for addresses, mentions and hashtags.
 """
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# What words are made of: all but spaces, punctuation, symbols and emoji. Combining marks belong to their letters.
+# Word characters: all but spaces, punctuation, symbols and emoji. Combining marks belong to their letters.
 _C = (
     r"[^\s!-/:-@\[-^`{-~\u00a1-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2100-\u2bff\u3000-\u303f"
     r"\ufe30-\ufe6f\uff01-\uff0f\U0001f000-\U0001faff]"
@@ -15,7 +15,7 @@ _C = (
 _NOT = rf"[nN]['’][tT](?!{_C})"
 _CLITIC = rf"['’](?:[sSmMdD]|[rR][eE]|[vV][eE]|[lL][lL])(?!{_C})"
 _ADDRESS = r"[^\s<>]*[^\s<>.,;:!?'\")\]}]"
-# In this order: what a rule takes, no later one sees.
+# Earlier rules take precedence.
 _RULES = (
     rf"https?://{_ADDRESS}|www\.{_ADDRESS}",
     rf"[\w.+-]+@\w[\w-]*(?:\.\w[\w-]*)+|[@#]{_C}+",  # mail addresses; mentions and hashtags
@@ -31,7 +31,7 @@ _WORD = re.compile("|".join(_RULES))
 
 @dataclass(frozen=True)
 class Word:
-    """A word, and where it stands in its line: characters `start` to before `end`."""
+    """A word, and its place in the line: characters `start` to `end` - 1."""
 
     text: str
     start: int
@@ -39,12 +39,12 @@ class Word:
 
 
 def split_words(line: str) -> list[Word]:
-    """The words of a line of raw text; what stands between two of them is space, or nothing."""
+    """The words of a line of raw text."""
     return [Word(found[0], *found.span()) for found in _WORD.finditer(line)]
 
 
 def spaced(words: Iterable[str]) -> tuple[str, list[Word]]:
-    """Words as a line with spaces between them, and where each stands in it."""
+    """Words joined by spaces to a line, and the place of each in it."""
     found, end = [], -1
     for word in words:
         found.append(Word(word, end + 1, end + 1 + len(word)))
@@ -53,5 +53,5 @@ def spaced(words: Iterable[str]) -> tuple[str, list[Word]]:
 
 
 def split_at_spaces(line: str) -> list[Word]:
-    """The words of a line that has spaces between all of them."""
+    """The words of a line in which spaces separate all words."""
     return [Word(found[0], *found.span()) for found in re.finditer(r"\S+", line)]
