@@ -26,7 +26,7 @@ def score(
     ] = None,
     model: Annotated[
         str | None,
-        option("NAME", "Print log-probabilities: of TGT given SRC, or of lines.", None, "--model", "-m"),
+        option("NAME", "Print the log-probability of TGT given SRC, or of each line.", None, "--model", "-m"),
     ] = None,
     hyp: Annotated[
         list[str] | None,
@@ -42,14 +42,16 @@ def score(
     lowercase: Annotated[bool, Option("--lowercase", help="Ignore case (TER always does).")] = False,
     normalize: Annotated[str, option("|".join(NORMALIZERS), "Text normaliser for WER and CER.")] = "none",
     sentence: Annotated[bool, Option("--sentence", help="Print the scores of each line.")] = False,
-    confidence: Annotated[bool, Option("--confidence", help="Add 95% confidence intervals.")] = False,
+    confidence: Annotated[
+        bool, Option("--confidence", help="Add 95% confidence intervals by bootstrap.")
+    ] = False,
     paired: Annotated[
         Literal["bootstrap", "randomization", "none"],
         Option(help="Paired significance test of each further system against the first."),
     ] = "bootstrap",
     n_bootstrap: Annotated[
         int | None,
-        option("N", "Number of resamples or trials.", min=2, show_default="1000; 10000"),
+        option("N", "Bootstrap resamples (1,000), or trials of randomization (10,000).", min=2),
     ] = None,
     seed: Annotated[int, Option(min=1, help="Random seed of the resampling.")] = SEED,
     width: Annotated[int, Option("--width", "-w", min=0, max=20, help="Number of decimals.")] = 2,
