@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tx.speech.subtitles import Cue, read_cues
-from tx.speech.transcript_formats import FORMATS, Layout, readable, sentences, transcript_lines, wrap
+from tx.speech.transcript_formats import SUFFIX_OF_FORMAT, Layout, readable, sentences, transcript_lines, wrap
 
 CUES = [
     Cue(0.0, 2.5, "Guten Abend."),
@@ -87,7 +87,7 @@ def test_sentences_are_written_as_soon_as_they_are_complete() -> None:
             taken.append(cue)
             yield cue  # type: ignore[misc]
 
-    for format in FORMATS:
+    for format in SUFFIX_OF_FORMAT:
         taken.clear()
         lines = iter(transcript_lines(said(), format))
         while "Eins" not in next(lines):

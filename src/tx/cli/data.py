@@ -74,9 +74,8 @@ def check(
     if as_json:
         console.print_json({"sets": [asdict(summary) for summary in summaries]})
     else:
-        unit = "tokens" if summaries[0].unit == "tokens" else "letters"
-        optional = ["shortest", "median", "longest", "most"]
-        columns = (*COLUMNS, unit, "most", "languages", "problems")
+        optional = ["shortest", "median", "longest", "max"]
+        columns = (*COLUMNS, summaries[0].unit, "max", "languages", "problems")
         console.print_table(columns, [_row(summary) for summary in summaries], optional=optional)
         if sys.stdout.isatty():
             _print_durations(summaries)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tx.speech.transcribe import Options, Segment, Transcriber
     from tx.speech.transcript_formats import Layout
 
-FORMATS = ("text", "srt", "vtt", "tsv", "json")
 SPEECH, SUBTITLES, THRESHOLDS = "Speech", "Subtitles", "Decoding thresholds"
 
 
@@ -38,7 +37,7 @@ def transcribe(
     format: Annotated[
         Literal["text", "srt", "vtt", "tsv", "json"] | None,
         option(
-            "|".join(FORMATS),
+            "text|srt|vtt|tsv|json",
             "Output format (default: from the suffix of -o, else text).",
             None,
             "--format",

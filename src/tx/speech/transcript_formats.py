@@ -13,16 +13,8 @@ from typing import Any
 
 from tx.speech.subtitles import Cue
 
-FORMATS = ("text", "srt", "vtt", "tsv", "json")
-FORMAT_OF_SUFFIX = {
-    ".txt": "text",
-    ".srt": "srt",
-    ".vtt": "vtt",
-    ".tsv": "tsv",
-    ".json": "json",
-    ".jsonl": "json",
-}
-SUFFIX_OF_FORMAT = {format: suffix for suffix, format in FORMAT_OF_SUFFIX.items()}
+SUFFIX_OF_FORMAT = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv", "json": ".jsonl"}
+FORMAT_OF_SUFFIX = {suffix: format for format, suffix in SUFFIX_OF_FORMAT.items()} | {".json": "json"}
 MAX_LINE = 600  # characters of a line of text that has no end of a sentence
 PAUSE = 2.0  # seconds of silence that end a line of text
 _SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’»)\]]*$")
@@ -40,7 +32,7 @@ class Layout:
 def transcript_lines(
     segments: Iterable[Cue], format: str, layout: Layout | None = None, file: str | None = None
 ) -> Iterator[str]:
-    """The lines of a transcript in one of `FORMATS`, each as soon as its segment is complete.
+    """The lines of a transcript in a format of `SUFFIX_OF_FORMAT`, each as soon as its segment is complete.
 
     A segment of a transcript is a cue with further fields. JSON has a line with all fields of each segment, and the
     name of the `file`. Text has a line for each sentence, so that it can be translated line by line.

@@ -179,7 +179,7 @@ def cut_windows(
             problems.append(Problem(item.origin, "media that cannot be read", error.message))
             continue
         length = known[item.media]
-        for found in _packed(item, length, labels) if item.cues else _clip(item, length):
+        for found in _packed(item, length, labels) if item.cues else [_clip(item, length)]:
             if isinstance(found, Problem):
                 problems.append(found)
             elif labels is not None and (n := labels.count_of(found)) > MAX_LABELS:
@@ -190,25 +190,20 @@ def cut_windows(
     return windows, problems
 
 
-def _clip(item: Item, seconds: float) -> Iterator[Window | Problem]:
+def _clip(item: Item, seconds: float) -> Window | Problem:
     """The window of an item without cues."""
     end = seconds if item.end is None else min(item.end, seconds)
+    length, problem = end - item.start, None
     if item.end is not None and item.end > seconds + 0.5:
-        yield Problem(
-            item.origin,
-            "times beyond the audio",
-            f"ends at {item.end:.1f} s, but {item.media} has {seconds:.1f} s of audio",
-        )
-    elif end - item.start < MIN_SECONDS:
-        yield Problem(item.origin, "too short", f"{item.media} has {max(end - item.start, 0):.2f} s of audio")
-    elif end - item.start > SECONDS + STEP:
-        yield Problem(
-            item.origin,
-            "over 30 s without times",
-            f"{item.media} has {end - item.start:.1f} s of audio and no times for its text; add subtitles",
-        )
-    else:
-        yield Window(item.media, item.start, end, item.text, language=item.language, origin=item.origin)
+        what = f"ends at {item.end:.1f} s, but {item.media} has {seconds:.1f} s of audio"
+        problem = Problem(item.origin, "times beyond the audio", what)
+    elif length < MIN_SECONDS:
+        problem = Problem(item.origin, "too short", f"{item.media} has {max(length, 0):.2f} s of audio")
+    elif length > SECONDS + STEP:
+        what = f"{item.media} has {length:.1f} s of audio and no times for its text; add subtitles"
+        problem = Problem(item.origin, "over 30 s without times", what)
+    window = Window(item.media, item.start, end, item.text, language=item.language, origin=item.origin)
+    return problem or window
 
 
 def _packed(item: Item, seconds: float, labels: Labels | None) -> Iterator[Window | Problem]:
@@ -216,11 +211,8 @@ def _packed(item: Item, seconds: float, labels: Labels | None) -> Iterator[Windo
     usable: list[tuple[str, Cue]] = []
     for origin, cue in zip(item.cue_origins(), item.cues, strict=True):
         if cue.start > seconds or cue.end > seconds + 5:
-            yield Problem(
-                origin,
-                "times beyond the audio",
-                f"ends at {cue.end:.1f} s, but {item.media} has {seconds:.1f} s of audio",
-            )
+            what = f"ends at {cue.end:.1f} s, but {item.media} has {seconds:.1f} s of audio"
+            yield Problem(origin, "times beyond the audio", what)
         elif cue.end - cue.start > SECONDS:
             yield Problem(origin, "cue over 30 s", f"the cue lasts {cue.end - cue.start:.1f} s")
         else:
