@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from finetuning import Clock, Recorder, configuration, train, weights_of
+from tx.checksums import dump_checked
 from tx.errors import TxError
 from tx.package import Package
 from tx.package.manifest import SPEECH
@@ -94,3 +95,13 @@ def test_checkpoints_are_saved_every_ten_minutes(
         "metrics.jsonl",
     }
     assert not (tmp_path / "mine/run/unfinished").exists()
+
+
+def test_checkpoints_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    values = {"step": 7, "first": {"valid_wer": 50.0}, "best_wer": 0.25, "evaluated": 6, "data": "digest"}
+    (tmp_path / "progress.json").write_text(dump_checked(values))
+    progress = load_progress(tmp_path)
+    assert (progress.step, progress.best_score, progress.untouched) == (7, -25.0, {"valid_wer": 50.0})
+    (tmp_path / "progress.json").write_text(dump_checked(values | {"unknown": 1}))
+    with pytest.raises(TxError, match="damaged"):
+        load_progress(tmp_path)

@@ -69,10 +69,9 @@ def read_data(
     if problems:
         report(f"{len(train):,} items are left for training")
     if held_out := not (config.data.valid or own):
-        train, sets["valid"] = hold_out(train, config.data.n_valid, config.seed)
-        report(
-            f"{len(sets['valid']):,} of the items are held out for validation; --valid DATA names another set"
-        )
+        n, (train, sets["valid"]) = len(train), hold_out(train, config.data.n_valid, config.seed)
+        held = f"{len(sets['valid']):,} of {n:,} items"
+        report(f"held out for validation: {held}; --valid DATA names another set")
     return SpeechData(train, sets, held_out)
 
 
