@@ -11,7 +11,8 @@ Shape letters: B windows, W hypotheses of each, N = B * W rows, T tokens, S audi
 H heads, K head size, V vocabulary.
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -230,13 +231,10 @@ class Model(nn.Module):
 # --- weights ---
 
 
-def expected_shapes(folder: HfFolder) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every weight that config.json implies. Raises TxError if it lacks a size."""
-    return _shapes(_allocate(Config.read(folder)))
-
-
-def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+def check_weights(folder: HfFolder) -> None:
+    """Raise TxError unless the files of `folder` have the weights that its config.json implies; none is read."""
+    with _open_weights(folder, _allocate(Config.read(folder))):
+        pass
 
 
 def _allocate(config: Config) -> Model:
@@ -252,10 +250,11 @@ def load(folder: HfFolder, device: torch.device, dtype: torch.dtype) -> Model:
         raise TxError(f"{folder.path / CONFIG} describes an unsupported variant of Whisper")
     if config.d_model % config.encoder_attention_heads or config.d_model % config.decoder_attention_heads:
         raise TxError(f"{folder.path / CONFIG}: d_model is not a multiple of the number of heads")
-    model = _allocate(config)
-    weights = _read_weights(folder, _shapes(model))
+    model, weights = _allocate(config), dict[str, Tensor]()
+    with _open_weights(folder, model) as files:
+        for name, (file, key) in files.items():
+            weights[name] = file.get_tensor(key).to(device, dtype)
     for name, weight in weights.items():
-        weights[name] = weight = weight.to(device, dtype)
         if not bool(weight.sum(dtype=torch.float32).isfinite()) and not bool(weight.isfinite().all()):
             hint = "download or train the model again"
             raise TxError(f"{folder.path}: {name} has values that are not finite", hint)
@@ -266,8 +265,9 @@ def load(folder: HfFolder, device: torch.device, dtype: torch.dtype) -> Model:
     return model.eval()
 
 
-def _read_weights(folder: HfFolder, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """The weights in the files of `folder`. Raises TxError, before reading any, unless they have these `shapes`."""
+@contextmanager
+def _open_weights(folder: HfFolder, model: Model) -> Iterator[dict[str, tuple[Any, str]]]:
+    """The file of each weight of `model` and its name there. Raises TxError unless all have the right shapes."""
     with ExitStack() as stack:
         files: dict[str, tuple[Any, str]] = {}
         for path in folder.weight_files():
@@ -277,12 +277,13 @@ def _read_weights(folder: HfFolder, shapes: dict[str, tuple[int, ...]]) -> dict[
                 hint = "download or train the model again"
                 raise TxError(f"{path} is not a safetensors file: {error}", hint) from None
             files |= {name.removeprefix("model."): (file, name) for name in file.keys()}  # noqa: SIM118
-        for name, shape in shapes.items():
+        weights = model.state_dict()
+        for name, weight in weights.items():
             file, key = files.get(name, (None, name))
-            found = tuple(file.get_slice(key).get_shape()) if file else "missing"
+            shape, found = tuple(weight.shape), tuple(file.get_slice(key).get_shape()) if file else "missing"
             if found != shape:
                 raise TxError(
                     f"{folder.path}: the weights do not fit {CONFIG}: {name} is {found}, not {shape}",
                     "download all files of the model again, from one source",
                 )
-        return {name: files[name][0].get_tensor(files[name][1]) for name in shapes}
+        yield {name: files[name] for name in weights}

@@ -129,7 +129,7 @@ def test_faults_of_a_pretrained_model_are_one_sentence(
         (copy / file.name).write_bytes(file.read_bytes())
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"d_model": 1 << 20}))
-    with pytest.raises(TxError, match=r"config\.json says"):
+    with pytest.raises(TxError, match=r"do not fit config\.json"):
         load_model(find_pretrained("copy"))
     (copy / "config.json").write_text(json.dumps(config))
     weights = (copy / "model.safetensors").read_bytes()

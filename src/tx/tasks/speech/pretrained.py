@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tx.errors import TxError
-from tx.package import find_package, read_header
+from tx.models.whisper import check_weights
+from tx.package import find_package
 from tx.package.hf_folder import HINT, HfFolder, open_hf_folder
 from tx.package.manifest import SPEECH
 
@@ -59,7 +60,7 @@ def load_model(folder: HfFolder) -> Any:
     Raises TxError if the weights do not fit the configuration.
     """
     hf = import_transformers()
-    _check_shapes(folder)
+    check_weights(folder)  # before memory is allocated for them
     with _readable(folder) as path:
         return hf.WhisperForConditionalGeneration.from_pretrained(
             path, dtype="float32", use_safetensors=True, local_files_only=True
@@ -71,20 +72,6 @@ def load_processor(folder: HfFolder) -> Any:
     hf = import_transformers()
     with _readable(folder) as path:
         return hf.WhisperProcessor.from_pretrained(path, local_files_only=True)
-
-
-def _check_shapes(folder: HfFolder) -> None:
-    """Raise TxError unless the weights have the shapes that config.json implies, before memory is allocated."""
-    from tx.models.whisper import expected_shapes
-
-    found: dict[str, tuple[int, ...]] = {}
-    for path in folder.weight_files():
-        with path.open("rb") as file:
-            header = read_header(file, path.stat().st_size, path)
-        found |= {name.removeprefix("model."): tensor.shape for name, tensor in header.items()}
-    for name, shape in expected_shapes(folder).items():
-        if found.get(name) != shape:
-            raise _unfit(folder.path, f"{name} is {found.get(name, 'missing')}, but config.json says {shape}")
 
 
 @contextmanager
