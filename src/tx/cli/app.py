@@ -143,22 +143,13 @@ def root(
     pass
 
 
-def _run() -> int | None:
-    """Run the command that the command line names and return its exit status."""
-    try:
-        status: int | None = app(standalone_mode=False, prog_name="tx")
-        return status
-    except typer.TyperException as error:
-        if not error.format_message():
-            return 2  # without arguments Typer has printed the help page
-        raise reworded(error, app) from error
-
-
 def _failure(error: BaseException) -> TxError:
-    """What to report of an exception."""
+    """The error to report for an exception."""
     match error:
         case TxError():
             return error
+        case typer.TyperException():
+            return reworded(error, app)
         case KeyboardInterrupt():
             return TxError("interrupted", exit_code=130)
         case MemoryError():
@@ -176,13 +167,15 @@ def main() -> None:
 
         rich_utils.COLOR_SYSTEM = None  # for help pages: Rich itself would omit the colours only
     try:
-        sys.exit(_run())
+        sys.exit(app(standalone_mode=False, prog_name="tx"))
     except SystemExit as exit:
         # Typer exits with 1 at a closed pipe; its reader (head, less) needed no more.
         if isinstance(exit.__context__, BrokenPipeError):
             sys.exit(0)
         raise
     except BaseException as error:
+        if isinstance(error, typer.TyperException) and not error.format_message():
+            sys.exit(2)  # without arguments Typer has printed the help page
         if os.environ.get("TX_DEBUG"):
             raise
         failure = _failure(error)

@@ -45,7 +45,9 @@ def reworded(error: typer.TyperException, app: typer.Typer) -> UsageError:
     message, _, near = error.format_message().partition(" Did you mean ")
     if near:
         hint = f"did you mean {near}"
-    return UsageError(_bad_value(error) or _plain(message), hint)
+    message = " ".join(message.split()).rstrip(".")
+    message = re.sub(r"^Got unexpected extra argument\(s\) \((.*)\)$", r"too many arguments: \1", message)
+    return UsageError(_bad_value(error) or message[:1].lower() + message[1:], hint)
 
 
 def _asked(app: typer.Typer) -> tuple[str, Any]:
@@ -67,10 +69,3 @@ def _bad_value(error: Any) -> str | None:
     if expected := _EXPECTED.get(fault["type"]):
         return f"{name}: expected {expected.format(**fault.get('ctx', {}))}, got {fault['input']}"
     return f"{name}: {fault['msg'].removeprefix('Value error, ').rstrip('.')}"
-
-
-def _plain(message: str) -> str:
-    """The message on one line, without its initial capital and full stop."""
-    message = " ".join(message.split()).rstrip(".")
-    message = re.sub(r"^Got unexpected extra argument\(s\) \((.*)\)$", r"too many arguments: \1", message)
-    return message[:1].lower() + message[1:]
