@@ -197,7 +197,7 @@ def nothing_left(folder: Path) -> None:
 
 FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (no_line_break, "train.de has 59"),
-    (not_text, "train.en:1 holds a NUL byte"),
+    (not_text, "train.en:1 contains a NUL byte"),
     (not_utf8, "valid.de:1 is not UTF-8"),
     (nothing_left, "can be used"),
 ]

@@ -175,7 +175,7 @@ def test_problems_are_named_by_file_and_line(folder: Path) -> None:
         ("a.csv", "", "has no items"),
         ("a.csv", 'path,text\nx,"' + "y" * 200_000, r"a\.csv:2 is not CSV"),
         ("a.xlsx", "PK", "is not a speech dataset"),
-        ("a.tsv", "path\ttext\nx\t\0", r"a\.tsv:2 holds a NUL byte"),
+        ("a.tsv", "path\ttext\nx\t\0", r"a\.tsv:2 contains a NUL byte"),
     ],
 )
 def test_files_that_are_not_tables_are_refused(folder: Path, name: str, text: str, words: str) -> None:

@@ -94,7 +94,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("none", "no file"),
         ("", "folder"),
         ("cut.gz", "damaged"),
-        ("plain.gz", "no gzip file, despite"),
+        ("plain.gz", "not a gzip file, despite"),
     ]:
         with pytest.raises(TxError, match=word) as caught:
             list(read_lines(tmp_path / name))

@@ -103,7 +103,7 @@ def test_an_endless_line_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.M
         (b"one two three", "of 3 words, 0 occurs 5 times"),
         (b"one " * 9, "of 9 words, 1 occurs 5 times"),
         (b"ok\nb\xff\n", "text:2 is not UTF-8"),
-        (b"a\0b", "text:1 holds a NUL byte"),
+        (b"a\0b", "text:1 contains a NUL byte"),
     ],
 )
 def test_a_text_without_enough_words_is_refused(tmp_path: Path, content: bytes, said: str) -> None:

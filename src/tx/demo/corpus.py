@@ -1,8 +1,8 @@
 """An example corpus that needs no download: English and German sentence pairs from a small grammar.
 
-The grammar derives both sides of a pair from one meaning (a synchronous grammar, Aho and Ullman 1969), so an
-English sentence has exactly one German reference, and a test set can ask for combinations that training never
-showed: the compositional split of SCAN (Lake and Baroni 2018), on sentences a person might say.
+The grammar derives both sentences of a pair from one meaning (a synchronous grammar, Aho and Ullman 1969), so that an
+English sentence has exactly one German reference. The test set consists of combinations that do not occur in the
+training set: the compositional split of SCAN (Lake and Baroni 2018), on natural sentences.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SPLITS = ("train", "valid", "test")
 N_TRAIN, N_VALID, N_TEST = 20_000, 300, 500
 SHORTEST, LONGEST = 3, 14  # words in a sentence, on either side
 HELD_OUT_SHARE = 0.12  # of all combinations
-PATIENCE = 10_000  # draws without a new sentence after which there are none left
+PATIENCE = 10_000  # draws without a new sentence after which the grammar counts as exhausted
 
 
 class Corpus(NamedTuple):
@@ -30,7 +30,7 @@ class Corpus(NamedTuple):
 
 
 def _stream(seed: int) -> Iterator[Pair]:
-    """Different pairs of 3 to 14 words, in an order that `seed` fixes; ends when nothing new turns up."""
+    """Different pairs of 3 to 14 words, in an order that depends on `seed`; ends when the grammar is exhausted."""
     speaker = Speaker(Random(seed))
     english: set[str] = set()
     german: set[str] = set()
@@ -49,7 +49,7 @@ def _stream(seed: int) -> Iterator[Pair]:
 
 
 def generate(n_pairs: int = 1000, seed: int = 1) -> list[Pair]:
-    """`n_pairs` pairs, no sentence of either language twice; the same seed gives the same pairs everywhere.
+    """`n_pairs` pairs, with no sentence of either language twice; a seed gives the same pairs on every machine.
 
     Raises UsageError for a negative number, and for more pairs than the grammar yields.
     """
@@ -57,20 +57,20 @@ def generate(n_pairs: int = 1000, seed: int = 1) -> list[Pair]:
         raise UsageError(f"cannot generate {n_pairs} pairs", "ask for 0 or more")
     pairs = list(islice(_stream(seed), n_pairs))
     if len(pairs) < n_pairs:
-        raise UsageError(f"the grammar gave {len(pairs)} different pairs and no more", "ask for fewer")
+        raise UsageError(f"the grammar yields only {len(pairs)} different pairs", "ask for fewer")
     return pairs
 
 
 def held_out(combination: tuple[str, str]) -> bool:
-    """Whether training never shows this (adjective, noun) or (verb, object noun): about one in eight.
+    """Whether a combination (adjective, noun) or (verb, object noun) is held out from training: about one in eight.
 
-    It is a property of the two words alone, the same for every seed.
+    This depends on the two words alone, not on the seed.
     """
     return crc32(" ".join(combination).encode()) % 1000 < 1000 * HELD_OUT_SHARE
 
 
 def make_corpus(seed: int = 1) -> Corpus:
-    """Training, validation and test pairs; a test sentence is new, and so is what it puts together.
+    """Training, validation and test pairs; test sentences are new and contain a new combination of words.
 
     A combination is an adjective with the noun it describes ("red car", "the car is red"), or a verb with the
     noun it acts on or leads to ("buy", "car"; "wait", "bus"; "go", "park"), in dictionary forms. Those for
@@ -108,7 +108,7 @@ def write_corpus(parts: Corpus, folder: Path, overwrite: bool = False) -> list[P
     for path in texts:
         if path.exists() and not overwrite:
             raise UsageError(
-                f"{path} is there already", "choose another folder, or replace it with --overwrite"
+                f"{path} exists already", "choose another folder, or replace it with --overwrite"
             )
     for path, lines in texts.items():
         with atomic_file(path) as file:

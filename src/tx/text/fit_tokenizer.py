@@ -1,10 +1,10 @@
-"""Learning a vocabulary from text.
+"""Training tokenizers on text.
 
-SentencePiece does the learning for BPE (Sennrich et al. 2016), unigram (Kudo 2018), char and word, and is
-kept away from files and from this process: called directly it reports success on a full disk, skips long
-lines and accepts broken UTF-8 in silence, and is deaf to Ctrl-C. Here the text comes through tx's own strict
-reader, the learning runs in a child process that dies with its parent, and the model returns as bytes, the
-same bytes for the same text on any machine. WordPiece is learned in `tx.text.wordpiece`; an alphabet is just counted.
+SentencePiece trains BPE (Sennrich et al. 2016), unigram (Kudo 2018), char and word, in a child process and without
+access to files: called directly it reports success on a full disk, silently skips long lines and invalid UTF-8, and
+ignores Ctrl-C. Here tx's strict reader supplies the text, the child process ends with its parent, and the model is
+returned as bytes, the same ones for the same text on every machine. WordPiece is trained by `tx.text.wordpiece`; an
+alphabet is only counted.
 """
 
 import io
@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,17 +30,17 @@ from tx.text.sentencepiece import SPACE, SentencePieceTokenizer
 from tx.text.tokenizer import EOS_ID, UNK_ID, Tokenizer, canonical, check_kind, vocab_too_small
 from tx.text.wordpiece import WordPieceTokenizer, learn_pieces
 
-Read = Callable[[str | Path], Iterable[str]]  # the lines of a file
+Read = Callable[[str | Path], Iterable[str]]  # yields the lines of a file
 
-MAX_LINES = 2_000_000  # a vocabulary changes little beyond; a larger corpus is sampled
-COVERAGE = 0.9995  # the rarest characters are spelled in bytes instead
-_THREADS = 4  # fixed: the scores of a unigram model differ in the last bits between thread counts
+MAX_LINES = 2_000_000  # more lines change a vocabulary little; a larger corpus is sampled
+COVERAGE = 0.9995  # of characters; the rarest ones are spelled in bytes
+_THREADS = 4  # constant, since the last bits of a unigram model's scores depend on the number of threads
 _CUT = 2000  # characters; unigram training takes quadratic time in the length of a line without spaces
-_SMALLEST = 260  # three special pieces, 256 bytes, and one to learn
+_SMALLEST = 260  # three special pieces, 256 bytes, and one learned piece
 _CANNOT_BE_A_PIECE = re.compile(
     f"[\x00-\x1f\x7f-\x9f\u2028\u2029{SPACE}\u2585]"
-)  # U+2585 is SentencePiece's own
-_FAILED = 3  # the child's exit status when SentencePiece gives a reason
+)  # U+2585 is special in SentencePiece
+_FAILED = 3  # exit status of the child if SentencePiece reports an error
 
 
 def train_tokenizer(
@@ -53,12 +53,11 @@ def train_tokenizer(
     say: Callable[[str], None] = lambda message: None,
     read: Read = read_lines,
 ) -> Tokenizer:
-    """Learn a tokenizer of `kind` from text files, with `vocab_size` pieces, `<pad>` included, or fewer if
-    the text
-    holds no more; `say` hears of that, and of sampling.
+    """Train a tokenizer of `kind` on text files.
 
-    `read` gives the lines of a file. A corpus of more than `max_lines` lines is sampled with `seed`. Raises
-    TxError for text that cannot be read, holds nothing, or needs a larger vocabulary.
+    It has `vocab_size` pieces, `<pad>` included, or fewer if the text yields no more. A corpus of more than
+    `max_lines` lines is sampled with `seed`. `say` receives messages about both, and `read` yields the lines of a file. Raises
+    TxError for text that cannot be read, is empty, or needs a larger vocabulary.
     """
     check_kind(kind)
     tokenizer: Tokenizer
@@ -89,8 +88,8 @@ def train_tokenizer_package(
     seed: int = 1,
     say: Callable[[str], None] = lambda message: None,
 ) -> Package:
-    """Learn a tokenizer and write the package `out` for it. Raises TxError as `train_tokenizer` and
-    `write_package` do; what is in the way at `out` is said before the learning starts."""
+    """Train a tokenizer and write the package `out`. Raises TxError as `train_tokenizer` and `write_package` do;
+    `out` is checked before the training."""
     out = Path(out)
     check_place(out, overwrite)
     tokenizer = train_tokenizer(kind, paths, vocab_size, seed=seed, say=say)
@@ -104,13 +103,13 @@ def train_tokenizer_package(
     )
 
 
-# --- the text ---
+# -- the text --------------------------------------------------------------------------------------
 
 
 def _sample(
     paths: Sequence[str | Path], max_lines: int, seed: int, say: Callable[[str], None], read: Read
 ) -> list[str]:
-    """Keep at most `max_lines` lines, each with the same chance (reservoir sampling, Vitter 1985)."""
+    """At most `max_lines` lines, each with the same probability (reservoir sampling, Vitter 1985)."""
     kept: list[str] = []
     number = 0
     chance = random.Random(seed)
@@ -127,7 +126,7 @@ def _sample(
     if not kept:
         raise _no_text(paths)
     if number > max_lines:
-        say(f"learning from {max_lines:,} of {number:,} lines, drawn at random")
+        say(f"training on {max_lines:,} of {number:,} lines, sampled at random")
     return kept
 
 
@@ -149,7 +148,7 @@ def _no_text(paths: Sequence[str | Path]) -> TxError:
     )
 
 
-# --- the child process ---
+# -- the child process -----------------------------------------------------------------------------
 
 
 def _learn(kind: str, lines: Iterable[str], vocab_size: int) -> bytes:
@@ -173,12 +172,13 @@ def _learn(kind: str, lines: Iterable[str], vocab_size: int) -> bytes:
     command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), json.dumps(options)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        with suppress(BrokenPipeError):  # it died; why is seen below
+        with suppress(BrokenPipeError):  # the child has ended; the reason follows below
             assert child.stdin is not None
-            for line in _cut(lines):
-                child.stdin.write(line.encode() + b"\n")
+            for line in lines:
+                for start in range(0, len(line), _CUT):
+                    child.stdin.write(line[start : start + _CUT].encode() + b"\n")
         output, log = child.communicate()
-    except BaseException:  # Ctrl-C above all, which SentencePiece would ignore
+    except BaseException:  # in particular Ctrl-C, which SentencePiece would ignore
         child.kill()
         child.wait()
         raise
@@ -188,26 +188,20 @@ def _learn(kind: str, lines: Iterable[str], vocab_size: int) -> bytes:
         raise _explain(output.decode("utf-8", "replace"), vocab_size)
     last = log.decode("utf-8", "replace").strip().rpartition("\n")[2]
     raise TxError(
-        f"the process that learns the vocabulary died (status {child.returncode}) {last}".strip(),
-        "most likely memory ran out: give fewer lines",
+        f"the process that trains the tokenizer died (status {child.returncode}) {last}".strip(),
+        "probably memory ran out: use fewer lines",
     )
 
 
-def _cut(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        for start in range(0, len(line), _CUT):
-            yield line[start : start + _CUT]
-
-
 def _explain(reason: str, vocab_size: int) -> TxError:
-    """Put SentencePiece's assertion into words."""
+    """The error for a failed assertion of SentencePiece."""
     if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", reason):
         return vocab_too_small(vocab_size, int(found[1]) + 1)
     return TxError(f"SentencePiece cannot learn from this text: {reason}", "try another kind or --vocab-size")
 
 
 def _serve(parent: int, options: dict[str, Any]) -> int:
-    """The child: lines on stdin, the model on stdout; or the reason why not, and status `_FAILED`."""
+    """The child process: reads lines from stdin and writes the model to stdout, or an error and status `_FAILED`."""
     import sentencepiece
 
     def follow_parent() -> None:

@@ -1,10 +1,10 @@
-"""Lines in, lines out: the one place where tx turns bytes into text and text into bytes.
+"""Reading and writing lines of text.
 
-A line ends at `\\n` and nowhere else. `str.splitlines`, text mode and csv readers also cut at form feeds,
-U+2028 or a lone `\\r`, after which line n of one file no longer belongs to line n of the other. Corpora are
-read strictly (`read_lines`): what is not text stops the run, and the error says what it is. Pipes are read
-leniently and as they come (`arrived_lines`): one line in is one line out, and a batch is whatever has
-arrived, so that a file gives full batches and a keyboard gets its answer at once.
+A line ends at `\\n` and nowhere else. `str.splitlines`, text mode and csv readers also cut at form feeds, U+2028 or a
+lone `\\r`, after which line n of one file no longer corresponds to line n of the other. Corpora are read strictly
+(`read_lines`): input that is not text is an error. Pipes are read leniently and without waiting (`available_lines`):
+one line of input gives one line of output, and a batch consists of the lines that have arrived, so that a file gives
+full batches and a keyboard gets an immediate answer.
 """
 
 import gzip
@@ -29,17 +29,18 @@ STDIN = "standard input"
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _GZIP = b"\x1f\x8b"
-_SEPARATORS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # wherever some reader would cut a line
-_CHUNK = 1 << 16  # what a pipe holds
+_SEPARATORS = re.compile(
+    "[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]"
+)  # all characters at which some reader ends a line
+_CHUNK = 1 << 16  # the capacity of a pipe
 
 
-# --- reading ---
+# -- reading ---------------------------------------------------------------------------------------
 
 
 @contextmanager
 def open_input(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for reading bytes: `-` is stdin, `.gz` is unpacked. Raises TxError where it cannot be
-    opened."""
+    """Open a file for reading bytes: `-` is stdin, `.gz` is decompressed. Raises TxError if it cannot be opened."""
     name = _name(path)
     if name == STDIN:
         if sys.stdin is None:
@@ -54,7 +55,7 @@ def open_input(path: str | Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def read_errors(name: str) -> Iterator[None]:
-    """Give what the system says about a file the words of a TxError."""
+    """Turn errors of the operating system in reading a file into TxErrors."""
     try:
         yield
     except FileNotFoundError as error:
@@ -66,10 +67,10 @@ def read_errors(name: str) -> Iterator[None]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         if not _is_packed(name):
             raise TxError(
-                f"{name} is no gzip file, despite its name", "rename it, or pack it with gzip"
+                f"{name} is not a gzip file, despite its name", "rename it, or compress it with gzip"
             ) from error
         raise TxError(
-            f"{name} is damaged: {error}", "the gzip file is incomplete; fetch or write it again"
+            f"{name} is damaged: {error}", "the gzip file is incomplete; download or write it again"
         ) from error
     except OSError as error:
         raise TxError(
@@ -80,7 +81,7 @@ def read_errors(name: str) -> Iterator[None]:
 def _is_packed(name: str) -> bool:
     with suppress(OSError), Path(name).open("rb") as file:
         return file.read(len(_GZIP)) == _GZIP
-    return True  # it cannot be looked at once more
+    return True  # unknown: it cannot be opened again
 
 
 def _name(path: str | Path) -> str:
@@ -88,10 +89,10 @@ def _name(path: str | Path) -> str:
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """Yield the lines of a corpus without their ends; `-` is stdin, `.gz` is unpacked.
+    """Yield the lines of a corpus without line ends; `-` is stdin, `.gz` is decompressed.
 
     A byte order mark at the start and one `\\r` before each `\\n` are dropped. Raises TxError, with file and
-    line, for whatever is not UTF-8 text: another encoding, NUL bytes, lines that end in a lone `\\r`.
+    line, for input that is not UTF-8 text: another encoding, NUL bytes, lines that end in a lone `\\r`.
     """
     name = _name(path)
     with open_input(path) as file, read_errors(name):
@@ -103,10 +104,10 @@ def read_lines(path: str | Path) -> Iterator[str]:
 
 
 def read_blocks(path: str | Path, size: int = 1 << 20) -> Iterator[tuple[bytes, str]]:
-    """Yield a corpus that is read word by word in blocks of about `size` bytes, as bytes and as text.
+    """Yield a corpus in blocks of about `size` bytes, as bytes and as text.
 
-    A block ends behind a line end or a space, so that a line may be endless. Raises TxError as `read_lines`
-    does, and for a word that fills more than 64 blocks.
+    A block ends after a line end or a space, so that lines may have any length. Raises TxError as `read_lines` does,
+    and for a word of more than 64 blocks.
     """
     name = _name(path)
     with open_input(path) as file, read_errors(name):
@@ -128,7 +129,7 @@ def read_blocks(path: str | Path, size: int = 1 << 20) -> Iterator[tuple[bytes, 
 
 
 def _check_start(raw: bytes, name: str) -> bytes:
-    """The first line or block without its byte order mark. Raises TxError if it shows that this is no text."""
+    """The first line or block without its byte order mark. Raises TxError if the input is not UTF-8 text."""
     if raw.startswith(_GZIP):
         raise _packed(name)
     if _is_utf16(raw):
@@ -145,11 +146,11 @@ def _check_start(raw: bytes, name: str) -> bytes:
 
 
 def _decode(raw: bytes, name: str, number: int) -> str:
-    """The text of lines from `number` on. Raises TxError, with the line, if it is none."""
+    """The text of `raw`, lines from `number` on. Raises TxError, with the line, if it is not UTF-8 text."""
     if (at := raw.find(b"\0")) >= 0:
         line = number + raw.count(b"\n", 0, at)
         raise TxError(
-            f"{name}:{line} holds a NUL byte, which no text does",
+            f"{name}:{line} contains a NUL byte, which is not text",
             f"if the rest is text, remove them: tr -d '\\000' < {_shown(name)} > clean.txt",
         )
     try:
@@ -166,7 +167,7 @@ def _decode(raw: bytes, name: str, number: int) -> str:
 def _packed(name: str) -> TxError:
     return TxError(
         f"{name} is gzip-compressed, and its name does not end in .gz",
-        "unpack it (gunzip -c FILE.gz | tx ...), or give tx the file by a name that ends in .gz",
+        "decompress it (gunzip -c FILE.gz | tx ...), or rename the file to end in .gz",
     )
 
 
@@ -182,11 +183,10 @@ def _is_utf16(start: bytes) -> bool:
 def available_lines(
     stream: BinaryIO, max_lines: int, warn: Callable[[str], None] = lambda message: None
 ) -> Iterator[list[str]]:
-    """Yield in batches of at most `max_lines` the lines that have arrived on `stream`, waiting only when none
-    has.
+    """Yield the lines available on `stream` in batches of at most `max_lines`; wait only if there is none.
 
-    A last line without `\\n` counts. Invalid UTF-8 becomes U+FFFD, and `warn` hears of the first such line.
-    Raises TxError for what gzip has packed.
+    A last line without `\\n` counts. Invalid UTF-8 is replaced by U+FFFD, and `warn` called for the first such line.
+    Raises TxError for gzip-compressed input.
     """
     number = 0
     warned = False
@@ -213,14 +213,14 @@ def _arrived_bytes(stream: BinaryIO, max_lines: int) -> Iterator[list[bytes]]:
     with read_errors(str(getattr(stream, "name", "the input"))):
         if isinstance(stream, BufferedReader) and isinstance(stream.raw, FileIO):
             yield from _live_batches(stream.fileno(), max_lines)
-        else:  # unpacked from gzip, or in memory: all of it is there
+        else:  # a gzip file or a stream in memory never blocks
             while batch := [raw.removesuffix(b"\n") for raw in islice(stream, max_lines)]:
                 yield batch
 
 
 def _live_batches(descriptor: int, max_lines: int) -> Iterator[list[bytes]]:
     lines: list[bytes] = []
-    tail: list[bytes] = []  # what has arrived of a line whose end has not
+    tail: list[bytes] = []  # parts of an incomplete line
     while chunk := os.read(descriptor, _CHUNK):
         first, *rest = chunk.split(b"\n")
         tail.append(first)
@@ -239,17 +239,15 @@ def _live_batches(descriptor: int, max_lines: int) -> Iterator[list[bytes]]:
         yield lines
 
 
-# --- writing ---
+# -- writing ---------------------------------------------------------------------------------------
 
 
 class LineWriter:
-    """One line for each item, flushed after each batch; to stdout (`-`), a file, or a gzipped file by its
-    name.
+    """Writes one line per item to stdout (`-`), a file, or a `.gz` file, and flushes after each batch.
 
-    A file is written aside and appears under its name when the `with` block ends well. An item that holds
-    line separators of any kind is still one line: they become spaces, unless `exact`, where only `\\n` does.
-    Raises TxError when stdout is closed or the disk is full, and at once for a folder or a file in one that
-    is not there; BrokenPipeError passes through.
+    A file is written to a temporary file and renamed when the `with` block ends without an error. Line separators in
+    an item are replaced by spaces; with `exact` only `\\n` is. Raises TxError if stdout is closed or the disk full,
+    and immediately if `path` is a folder or in a folder that does not exist; BrokenPipeError is passed on.
     """
 
     def __init__(self, path: str | Path = "-", exact: bool = False) -> None:
@@ -269,7 +267,7 @@ class LineWriter:
         return self._output.__exit__(kind, error, trace)
 
     def write(self, items: Iterable[str]) -> None:
-        """Write a batch of lines and flush it."""
+        """Write a batch of lines and flush them."""
         if self._exact:
             lines = [item.replace("\n", " ") for item in items]
         else:
@@ -278,11 +276,11 @@ class LineWriter:
             self.write_part("\n".join(lines) + "\n")
 
     def write_part(self, text: str) -> None:
-        """Write a part of a line, or several lines, as they stand, and flush them."""
+        """Write text unchanged, a part of a line or several lines, and flush it."""
         self.put(text.encode("utf-8", "replace"))
 
     def put(self, data: bytes) -> None:
-        """Write what need not be text, and flush it."""
+        """Write bytes and flush them."""
         try:
             self._file.write(data)
             self._file.flush()
@@ -302,7 +300,7 @@ def _open_output(path: Path) -> Iterator[IO[Any]]:
             raise TxError("standard output is closed", "send it somewhere, or write a file with -o FILE")
         sys.stdout.flush()
         yield sys.stdout.buffer
-    elif path.exists() and not path.is_file():  # /dev/null, a named pipe: a file must not take its place
+    elif path.exists() and not path.is_file():  # a device or a named pipe is not replaced
         try:
             with path.open("wb") as device:
                 yield device
@@ -320,6 +318,6 @@ def _open_output(path: Path) -> Iterator[IO[Any]]:
 
 
 def _discard_stdout() -> None:
-    """Point stdout nowhere: what is left in its buffer would fail once more when the interpreter exits."""
+    """Redirect stdout to the null device: flushing its buffer at exit would fail again."""
     with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
