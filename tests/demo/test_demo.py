@@ -575,7 +575,7 @@ def test_the_command_writes_and_says_what_to_do_next(tmp_path: Path) -> None:
         p.german for p in default().test
     ]
     again = tx("-o", folder)
-    assert again.returncode == 2 and "there already" in again.stderr and "--overwrite" in again.stderr
+    assert again.returncode == 2 and "exists already" in again.stderr and "--overwrite" in again.stderr
     assert tx("-o", folder, "--overwrite", "-q").stderr == ""
 
 

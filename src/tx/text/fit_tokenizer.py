@@ -56,8 +56,8 @@ def train_tokenizer(
     """Train a tokenizer of `kind` on text files.
 
     It has `vocab_size` pieces, `<pad>` included, or fewer if the text yields no more. A corpus of more than
-    `max_lines` lines is sampled with `seed`. `say` receives messages about both, and `read` yields the lines of a file. Raises
-    TxError for text that cannot be read, is empty, or needs a larger vocabulary.
+    `max_lines` lines is sampled with `seed`. `say` receives messages about both, and `read` yields the lines of a
+    file. Raises TxError for text that cannot be read, is empty, or needs a larger vocabulary.
     """
     check_kind(kind)
     tokenizer: Tokenizer
