@@ -26,7 +26,8 @@ from tx.train.averaging import Snapshots, mean_of
 from tx.train.checkpoint import load_checkpoint, save_checkpoint
 from tx.train.forecast import forecast
 from tx.train.limits import Limits
-from tx.train.loop import MAX_BAD_STEPS, Evaluation, Trainer
+from tx.train.loop import Evaluation, Trainer
+from tx.train.meters import MAX_BAD_STEPS
 from tx.train.optim import Optimizer
 from tx.train.run import Forecast
 from tx.train.run_folder import claim

@@ -2,6 +2,7 @@
 
 import shlex
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -155,13 +156,14 @@ def _choose_recipe(files: list[str]) -> str:
     """The recipe for a corpus of this size on this machine: on a CPU only the smallest takes hours, not days."""
     import torch
 
-    n, gpu = sum(1 for _ in read_lines(files[0])), torch.cuda.is_available()
+    n, gpu = sum(1 for _ in islice(read_lines(files[0]), 300_001)), torch.cuda.is_available()
     if n <= 60_000 or not gpu:
         name = "transformer-xs"
     else:
         name = "transformer-s" if n <= 300_000 else "transformer-base"
     console.note(
-        f"recipe: {name}, for {n:,} pairs on a {'GPU' if gpu else 'CPU'} "
+        f"recipe: {name}, for {'more than ' * (n > 300_000)}{min(n, 300_000):,} pairs "
+        f"on a {'GPU' if gpu else 'CPU'} "
         "(`tx config` lists the recipes; name another one to use it instead)"
     )
     return name

@@ -1,12 +1,13 @@
 """The weights of the last validations, kept on disk, and their mean (as in Vaswani et al. 2017)."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tx.checksums import check_digest
 from tx.errors import TxError
@@ -22,6 +23,19 @@ def mean_of(files: Sequence[Path], device: torch.device) -> dict[str, Tensor]:
         for name, value in load_file(file, device=str(device)).items():
             total[name] = total[name].add_(value) if name in total else value
     return {name: value.div_(len(files)) for name, value in total.items()}
+
+
+@contextmanager
+def temporary_weights(model: nn.Module, weights: dict[str, Tensor]) -> Iterator[None]:
+    """Give the model other weights for a while, and put it into evaluation mode."""
+    trained = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    model.load_state_dict(weights, strict=False)
+    model.eval()
+    try:
+        yield
+    finally:
+        model.load_state_dict(trained, strict=False)
+        model.train()
 
 
 class Snapshots:

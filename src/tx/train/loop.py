@@ -6,9 +6,9 @@ a run that was stopped anywhere and resumed ends in the same weights as one that
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ from tx.config.schema import LoopTrainConfig
 from tx.data.sampler import Position
 from tx.errors import TxError
 from tx.nn.device import peak_memory, use_bf16
-from tx.train.averaging import Snapshots
+from tx.train.averaging import Snapshots, temporary_weights
 from tx.train.checkpoint import load_checkpoint, load_state, save_checkpoint
 from tx.train.limits import Limits
 from tx.train.log import Log
@@ -30,7 +30,6 @@ from tx.train.run import Listener, Progress
 from tx.train.schedule import learning_rate
 from tx.train.signals import StopSignal
 
-MAX_BAD_STEPS = 5  # non-finite updates in a row before the run stops
 MAX_COST_OF_SAVING = 0.05  # share of the time that checkpoints between validations may take
 
 
@@ -71,6 +70,15 @@ class LoopProgress(Progress):
     limits: list[float] = field(default_factory=list)  # those that the run ended with
     recent: list[float] = field(default_factory=list)  # sums since the last line of the log
 
+    @classmethod
+    def of(cls, state: dict[str, Any], limits: Limits) -> "LoopProgress":
+        """The progress in a checkpoint; a run that had ended continues if a limit was raised since."""
+        known = {key: value for key, value in state.items() if key in cls.__dataclass_fields__}
+        progress = cls(**known | {"position": Position(**state["position"])})
+        if progress.limits != limits.numbers() and not limits.reached(progress):
+            progress.finished = ""
+        return progress
+
 
 State = tuple[Tensor, ...]  # a recurrent state that one batch of contiguous text hands to the next
 
@@ -107,8 +115,9 @@ class Trainer:
         self.log = Log(folder / "metrics.jsonl", config.tensorboard)
         self.meters = Meters(self.device)
         self._compiled = torch.compile(self._loss) if config.compile else self._loss
-        self._evaluation_seconds = 0.0
-        self._began = 0.0  # when training would have begun without interruptions
+        self._evaluation_seconds = self._began = (
+            0.0  # of the slowest; when an uninterrupted run would have begun
+        )
 
     # -- one update --------------------------------------------------------------------------------
 
@@ -155,10 +164,11 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """The rate of the next update."""
-        progress, share = self.progress, self.limits.share(self.progress)
-        return learning_rate(
-            self.config.schedule, progress.step + 1, share, self.config.lr, progress.warmup_steps
-        )
+        config, progress, share = self.config, self.progress, self.limits.share(self.progress)
+        return learning_rate(config.schedule, progress.step + 1, share, config.lr, progress.warmup_steps)
+
+    def _detached(self) -> dict[str, Tensor]:
+        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -179,7 +189,7 @@ class Trainer:
             progress.seconds = time.monotonic() - self._began
             self.save()
             if progress.step and progress.evaluated < 0:
-                with self._weights(self.optimizer.averaged()):
+                with temporary_weights(self.model, self.optimizer.averaged()):
                     self.publish(None, progress.step)
         self.log.close()
         return progress
@@ -206,21 +216,11 @@ class Trainer:
                 progress.position, progress.epochs = position, epochs
                 progress.seconds = time.monotonic() - self._began
                 if progress.step % self.config.log_every == 0 or self.device.type == "cpu":
-                    self._check_finite()
+                    progress.skipped += self.meters.check_finite(progress.step)
                 if progress.step % self.config.log_every == 0:
                     self._log_training()
                 if time.monotonic() - last_save > self._save_interval:
                     last_save = self.save()
-
-    def _check_finite(self) -> None:
-        in_a_row = self.meters.bad_in_a_row()
-        self.progress.skipped += self.meters.take_skipped()
-        if in_a_row >= MAX_BAD_STEPS:
-            raise TxError(
-                f"training diverged: the loss was not finite for {in_a_row} updates in a row, "
-                f"up to step {self.progress.step:,}",
-                "start again with a lower learning rate (--lr); the best model so far is in the package",
-            )
 
     def current_loss(self) -> float | None:
         """The mean loss since the last line of the log; None where reading it would wait for the device."""
@@ -244,18 +244,6 @@ class Trainer:
 
     # -- validation --------------------------------------------------------------------------------
 
-    @contextmanager
-    def _weights(self, weights: dict[str, Tensor]) -> Iterator[None]:
-        """Give the model other weights for a while, and put it into evaluation mode."""
-        trained = {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
-        self.model.load_state_dict(weights, strict=False)
-        self.model.eval()
-        try:
-            yield
-        finally:
-            self.model.load_state_dict(trained, strict=False)
-            self.model.train()
-
     def _measure(self, weights: dict[str, Tensor], kind: str, stop: StopSignal) -> bool:
         """Evaluate the model with other weights, log the result, and publish them if they are the best so far.
 
@@ -263,7 +251,7 @@ class Trainer:
         """
         progress = self.progress
         try:
-            with self._weights(weights):
+            with temporary_weights(self.model, weights):
                 with stop.at_once(), torch.inference_mode(), self._autocast():
                     evaluation = self.evaluate()
                 if best := evaluation.score > progress.best_score:
@@ -287,14 +275,12 @@ class Trainer:
         started, progress = time.monotonic(), self.progress
         if stop.requested:
             return False
-        weights = {name: p.detach() for name, p in self.model.named_parameters()}
-        self.snapshots.add(progress.step, weights, progress.snapshots)
+        self.snapshots.add(progress.step, self._detached(), progress.snapshots)
         if not self._measure(self.optimizer.averaged(), "ema" if self.optimizer.ema else "last", stop):
             return False
         progress.evaluated = progress.step
-        ended = time.monotonic()
-        self._evaluation_seconds = max(self._evaluation_seconds, ended - started)
-        progress.seconds = ended - self._began
+        self._evaluation_seconds = max(self._evaluation_seconds, time.monotonic() - started)
+        progress.seconds = time.monotonic() - self._began
         return True
 
     def _conclude(self, stop: StopSignal) -> bool:
@@ -323,10 +309,9 @@ class Trainer:
         """Write the checkpoint; returns the time when that was done."""
         started = time.monotonic()
         self.progress.log_bytes, self.progress.recent = self.log.flush(), self.meters.sums()
-        weights = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
         carried = {f"carry/{number}": tensor for number, tensor in enumerate(self.state)}
         tensors = self.optimizer.state() | carried
-        save_checkpoint(self.folder / "last", weights, tensors, asdict(self.progress))
+        save_checkpoint(self.folder / "last", self._detached(), tensors, asdict(self.progress))
         self.snapshots.prune(self.progress.snapshots)
         ended = time.monotonic()
         self._save_interval = max(60.0, (ended - started) / MAX_COST_OF_SAVING)
@@ -336,7 +321,7 @@ class Trainer:
         """Continue from the checkpoint in the run folder. Raises TxError if there is none, or it is damaged."""
         weights, tensors, state = load_checkpoint(self.folder / "last")
         tensors = {name: value.to(self.device) for name, value in tensors.items()}
-        self.progress = self._progress_of(state)
+        self.progress = LoopProgress.of(state, self.limits)
         self.sampler.position = replace(self.progress.position)
         self.model.load_state_dict(weights, strict=False)
         self.optimizer.load_state(tensors)
@@ -348,14 +333,6 @@ class Trainer:
     def ended(self) -> str:
         """The limit that ended the run in the folder, or "" if it can be resumed; changes nothing."""
         try:
-            return self._progress_of(load_state(self.folder / "last")).finished
+            return LoopProgress.of(load_state(self.folder / "last"), self.limits).finished
         except TxError:
             return ""  # `resume` repairs the checkpoint, or raises an error that names the damage
-
-    def _progress_of(self, state: dict[str, Any]) -> LoopProgress:
-        """The progress in a checkpoint; a run that had ended continues if a limit was raised since."""
-        known = {key: value for key, value in state.items() if key in LoopProgress.__dataclass_fields__}
-        progress = LoopProgress(**known | {"position": Position(**state["position"])})
-        if progress.limits != self.limits.numbers() and not self.limits.reached(progress):
-            progress.finished = ""
-        return progress

@@ -7,6 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tx.errors import TxError
+
+MAX_BAD_STEPS = 5  # non-finite updates in a row before the run stops
+
 
 class Meters:
     """Sums since the last line of the log; they stay on the device until they are read."""
@@ -43,12 +47,15 @@ class Meters:
         """The loss and its tokens: a resumed run writes the next line as if it had not been interrupted."""
         return [float(self._loss), float(self._loss_tokens)]
 
-    def bad_in_a_row(self) -> int:
-        return int(self._in_a_row)
-
-    def take_skipped(self) -> int:
-        skipped = int(self._skipped)
+    def check_finite(self, step: int) -> int:
+        """The number of updates skipped since the last call. Raises TxError after several in a row, up to `step`."""
+        in_a_row, skipped = int(self._in_a_row), int(self._skipped)
         self._skipped.zero_()
+        if in_a_row >= MAX_BAD_STEPS:
+            raise TxError(
+                f"training diverged: the loss was not finite for {in_a_row} updates in a row, up to step {step:,}",
+                "start again with a lower learning rate (--lr); the best model so far is in the package",
+            )
         return skipped
 
     def mean_loss(self) -> float:

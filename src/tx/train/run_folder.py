@@ -17,7 +17,7 @@ from tx.checksums import damaged_run_file, dump_checked, load_checked
 from tx.config.schema import RunConfig
 from tx.config.toml import to_toml
 from tx.errors import TxError
-from tx.files import atomic_file, remove, sha256
+from tx.files import atomic_file, remove
 from tx.package import MANIFEST, not_a_package
 
 LOCK, OWNER, CONFIG, INPUTS = "lock", "process", "config.toml", "inputs.json"

@@ -12,7 +12,6 @@ from tx.data.tagged import TagSampler, WordEncoder
 from tx.decode.tag import Entity, Tagger, format_inline, open_word_encoder
 from tx.errors import TxError
 from tx.evaluate.tagging import span_scores
-from tx.files import sha256
 from tx.models import load_architecture
 from tx.package import Package, find_package
 from tx.tasks.tagging import Config

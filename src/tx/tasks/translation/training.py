@@ -1,7 +1,7 @@
 """Training a translator: tokenizers, corpus, validation text and model of `tx train transformer SRC TGT`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tx.models import load_architecture
 from tx.package import Package
 from tx.tasks.translation import Config
 from tx.text.fit_tokenizer import train_tokenizer
+from tx.text.lines import read_lines
 from tx.text.load_tokenizer import open_tokenizers
 from tx.text.tokenizer import Tokenizer
 from tx.train.loop import Evaluation
@@ -26,7 +27,7 @@ from tx.train.prepare import LoopRun, TrainingSetup
 from tx.train.prepare import prepare as prepare_run
 from tx.train.run import Listener
 
-GREEDY_SAMPLES = 3  # translations shown at each validation
+N_SAMPLES = 3  # translations shown at each validation
 
 
 def fit_tokenizers(config: Config, say: Callable[[str], None]) -> tuple[Tokenizer, Tokenizer]:
@@ -36,14 +37,27 @@ def fit_tokenizers(config: Config, say: Callable[[str], None]) -> tuple[Tokenize
         from tx.package import find_package
 
         return open_tokenizers(Package.open(find_package(data.tokenizer, "tokenizer")))
-    for paths in filter(None, (data.train, data.valid)):
-        check_line_counts(paths)  # fitting may take minutes
+    if data.valid:
+        check_line_counts(data.valid)  # before the tokenizer is trained, which may take minutes
     src, tgt = data.train
     if data.shared_vocab:
-        say(f"fitting a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces on both sides")
-        shared = train_tokenizer(data.tokenizer_kind, [src, tgt], data.vocab_size, seed=config.seed, say=say)
+        n_lines: list[int] = []
+
+        def read(path: str | Path) -> Iterator[str]:
+            n = 0
+            for n, line in enumerate(read_lines(path), start=1):  # noqa: B007
+                yield line
+            n_lines.append(n)
+            if len(n_lines) == 2 and n_lines[0] != n_lines[1]:
+                check_line_counts(data.train)  # raises the error
+
+        say(f"training a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces on both sides")
+        shared = train_tokenizer(
+            data.tokenizer_kind, [src, tgt], data.vocab_size, seed=config.seed, say=say, read=read
+        )
         return shared, shared
-    say(f"fitting a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces on each side")
+    check_line_counts(data.train)
+    say(f"training a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces on each side")
     one, two = (
         train_tokenizer(data.tokenizer_kind, [path], data.vocab_size, seed=config.seed, say=say)
         for path in (src, tgt)
@@ -112,8 +126,7 @@ class Validation:
         hyps = [result.text for result in translator.translate(self.src, self.search)]
         score = bleu(hyps, [self.tgt])
         samples = [
-            {"src": self.src[i], "ref": self.tgt[i], "hyp": hyps[i]}
-            for i in range(min(GREEDY_SAMPLES, len(hyps)))
+            {"src": self.src[i], "ref": self.tgt[i], "hyp": hyps[i]} for i in range(min(N_SAMPLES, len(hyps)))
         ]
         values = {"valid_loss": loss, "valid_ppl": math.exp(min(loss, 700.0)), "valid_bleu": score.value}
         # Where no four words in a row are right yet, BLEU is 0 and the loss decides.
