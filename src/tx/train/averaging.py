@@ -1,4 +1,4 @@
-"""The weights of the last validations, kept on disk, and their mean (as in Vaswani et al. 2017)."""
+"""The weights of the last validations, saved on disk, and their mean (as in Vaswani et al. 2017)."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,39 +39,39 @@ def temporary_weights(model: nn.Module, weights: dict[str, Tensor]) -> Iterator[
 
 
 class Snapshots:
-    """Up to `n` files of weights; their names and digests, oldest first, are kept with the run's state."""
+    """Up to `n` files of weights; the state of the run holds their names and digests, oldest first."""
 
     def __init__(self, folder: Path, n: int) -> None:
         self.folder, self.n = folder, n
 
-    def add(self, step: int, weights: dict[str, Tensor], kept: dict[str, str]) -> None:
-        """Keep the weights of `step`; forget in `kept` the oldest, whose files stay until `prune`."""
+    def add(self, step: int, weights: dict[str, Tensor], saved: dict[str, str]) -> None:
+        """Save the weights of `step`, and remove the oldest from `saved`; their files stay until `prune`."""
         if self.n < 2:
             return
         name = f"step-{step:08d}.safetensors"
         data = save({key: value.contiguous() for key, value in weights.items()})
         with atomic_file(self.folder / name) as file:
             file.write(data)
-        kept.pop(name, None)
-        kept[name] = hashlib.sha256(data).hexdigest()
-        for old in list(kept)[: -self.n]:
-            del kept[old]
+        saved.pop(name, None)
+        saved[name] = hashlib.sha256(data).hexdigest()
+        for old in list(saved)[: -self.n]:
+            del saved[old]
 
-    def prune(self, kept: Mapping[str, str]) -> None:
-        """Remove all other files; called once the state that names `kept` is safe."""
+    def prune(self, saved: Mapping[str, str]) -> None:
+        """Remove all other files; called once the state with `saved` is written."""
         if self.folder.exists():
             for file in self.folder.iterdir():
-                if file.name not in kept:
+                if file.name not in saved:
                     file.unlink(missing_ok=True)
 
-    def check(self, kept: Mapping[str, str]) -> None:
-        """Raise TxError if one of the kept files is missing or damaged."""
-        for name, digest in kept.items():
+    def check(self, saved: Mapping[str, str]) -> None:
+        """Raise TxError if one of the saved files is missing or damaged."""
+        for name, digest in saved.items():
             check_digest(self.folder / name, digest)
 
-    def mean(self, kept: Mapping[str, str], device: torch.device) -> dict[str, Tensor]:
-        """The mean of the kept weights."""
-        return mean_of([self.folder / name for name in kept], device)
+    def mean(self, saved: Mapping[str, str], device: torch.device) -> dict[str, Tensor]:
+        """The mean of the saved weights."""
+        return mean_of([self.folder / name for name in saved], device)
 
 
 def _unlike(first: Package, other: Package, how: str) -> TxError:

@@ -1,4 +1,4 @@
-"""Where a run stands, on disk: weights, optimizer, and a page of JSON; safetensors only, nothing pickled.
+"""The checkpoint of a run: weights, optimizer state and JSON; safetensors only, nothing pickled.
 
 A checkpoint is a folder that is written aside and renamed, so a killed run finds a whole one. It names the
 digest of each of its files and of itself, and what does not match is refused.
@@ -27,7 +27,7 @@ def save_checkpoint(
         try:
             for name, tensors in zip(FILES, (weights, optimizer), strict=True):
                 save_file({key: value.contiguous() for key, value in tensors.items()}, temporary / name)
-        except SafetensorError as error:  # so the library tells a full disk
+        except SafetensorError as error:  # the library's error for a full disk
             raise cannot_write(folder, OSError(str(error))) from error
         digests = {name: sha256(temporary / name) for name in FILES}
         (temporary / STATE).write_text(dump_checked({"digests": digests, **state}))

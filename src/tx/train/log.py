@@ -1,4 +1,4 @@
-"""metrics.jsonl: a JSON object for each line of a run's log; with the extra, TensorBoard events beside it."""
+"""metrics.jsonl: a JSON object for each line of a run's log; with the extra `tensorboard` also TensorBoard events."""
 
 import json
 from importlib.util import find_spec
@@ -44,7 +44,7 @@ class Log:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def truncate(self, n_bytes: int) -> None:
-        """Forget what a killed run wrote after its last checkpoint."""
+        """Remove the lines that a killed run wrote after its last checkpoint."""
         if self.path.exists() and self.path.stat().st_size > n_bytes:
             with self.path.open("r+b") as file:
                 file.truncate(n_bytes)

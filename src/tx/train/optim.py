@@ -1,6 +1,6 @@
 """The optimizer: AdamW (Loshchilov and Hutter 2019), clipping, and the moving average of the weights.
 
-An update that is not finite is skipped on the device, without the host having to look.
+An update that is not finite is skipped on the device, without waiting for the host.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tx.config.schema import LoopTrainConfig
 
 
 class Optimizer:
-    """One update from summed gradients, and an exponential moving average of the weights beside it."""
+    """One update from summed gradients, and an exponential moving average of the weights."""
 
     def __init__(self, model: nn.Module, config: LoopTrainConfig) -> None:
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]

@@ -17,12 +17,12 @@ from tx.checksums import damaged_run_file, dump_checked, load_checked
 from tx.config.schema import RunConfig
 from tx.config.toml import to_toml
 from tx.errors import TxError
-from tx.files import atomic_file, remove
+from tx.files import atomic_file, remove, sha256
 from tx.package import MANIFEST, not_a_package
 
 LOCK, OWNER, CONFIG, INPUTS = "lock", "process", "config.toml", "inputs.json"
 
-# What a resumed run may change: how long it goes on and how it is shown, never what an update computes.
+# What may change in a resumed run: its limits and its display, never what an update computes.
 RESUMABLE = {
     *("train.max_steps", "train.max_epochs", "train.max_time", "train.patience", "train.threads"),
     *("train.device", "train.log_every", "train.tensorboard"),
@@ -80,7 +80,8 @@ def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
         raise not_a_package(out, overwrite)
     if not overwrite and (has_begun(run) or entries - {"run"}):
         raise TxError(
-            f"{out} exists already", "go on with --resume, replace it with --overwrite, or choose another -o"
+            f"{out} exists already",
+            "resume it with --resume, replace it with --overwrite, or choose another -o",
         )
 
 

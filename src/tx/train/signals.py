@@ -11,7 +11,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignal:
-    """While entered, `requested` tells whether somebody asked to stop."""
+    """While entered, `requested` says whether a signal asked to stop."""
 
     def __init__(self) -> None:
         self.requested = self._impatient = False

@@ -13,7 +13,7 @@ from tx.decode.generate import GenerationOptions, LanguageModel, TorchLM
 from tx.decode.sampling import Sampling
 from tx.errors import TxError
 from tx.evaluate.perplexity import RunningText
-from tx.files import cache_folder
+from tx.files import cache_folder, sha256
 from tx.models import load_architecture
 from tx.package import Package, find_package
 from tx.tasks.language_model import Config
@@ -37,7 +37,7 @@ def fit_tokenizer(config: Config, say: Callable[[str], None]) -> Tokenizer:
         say(f"training a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces")
         return train_tokenizer(data.tokenizer_kind, data.train, data.vocab_size, seed=config.seed, say=say)
     tokenizer = train_tokenizer("alphabet", data.train, data.vocab_size)
-    say(f"the alphabet: {len(tokenizer) - 3:,} different characters, beside the newline")
+    say(f"alphabet: {len(tokenizer) - 3:,} different characters and the newline")
     return tokenizer
 
 

@@ -12,6 +12,7 @@ from tx.data.tagged import TagSampler, WordEncoder
 from tx.decode.tag import Entity, Tagger, format_inline, open_word_encoder
 from tx.errors import TxError
 from tx.evaluate.tagging import span_scores
+from tx.files import sha256
 from tx.models import load_architecture
 from tx.package import Package, find_package
 from tx.tasks.tagging import Config
@@ -29,7 +30,7 @@ from tx.train.run import Listener
 from tx.vectors import WordVectors, open_vectors
 
 MAX_VECTORS = 200_000  # of a package: its first, which are the most frequent
-SAMPLES = 3  # sentences shown at each validation
+N_SAMPLES = 3  # sentences to show at each validation
 
 
 def fit_word_encoder(
@@ -77,11 +78,11 @@ def open_data(
         train, valid = hold_out(train, data.valid_fraction, config.seed)
     if not train or not valid:
         raise TxError(
-            "there is no sentence to validate on, or none to train on",
-            "name a file with --valid, or give more text",
+            "there are no sentences to train on, or none to validate on",
+            "give a validation file with --valid, or more training text",
         )
-    told = "" if data.valid else ", held out by the seed"
-    say(f"{len(train):,} sentences to train on, {len(valid):,} to validate on{told}")
+    source = "" if data.valid else ", held out at random"
+    say(f"{len(train):,} sentences to train on, {len(valid):,} to validate on{source}")
     return train, valid
 
 
@@ -146,7 +147,7 @@ class Validation:
         score = span_scores([s.tags for s in self.valid], found)[0]
         samples: list[dict[str, str]] = []
         for s, tags in zip(self.valid, found, strict=True):
-            if s.tags != tags and len(samples) < SAMPLES:
+            if s.tags != tags and len(samples) < N_SAMPLES:
                 samples.append({"ref": _shown(s.words, s.tags), "hyp": _shown(s.words, tags)})
         loss = self._loss()
         values = {"valid_f1": score.f1, "valid_precision": score.precision, "valid_recall": score.recall}

@@ -27,7 +27,7 @@ from tx.train.prepare import LoopRun, TrainingSetup
 from tx.train.prepare import prepare as prepare_run
 from tx.train.run import Listener
 
-N_SAMPLES = 3  # translations shown at each validation
+N_SAMPLES = 3  # translations to show at each validation
 
 
 def fit_tokenizers(config: Config, say: Callable[[str], None]) -> tuple[Tokenizer, Tokenizer]:
