@@ -179,7 +179,7 @@ def test_without_validation_text_sentences_are_held_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("a O\n\nb I-X\nc\n", "text:4: 'c' has no tag"), ("a O\n", "no sentence to validate on")],
+    [("a O\n\nb I-X\nc\n", "text:4: 'c' has no tag"), ("a O\n", "there are no sentences to train on")],
 )
 def test_faults_in_the_text(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "text").write_text(text)
