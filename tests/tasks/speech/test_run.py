@@ -1,7 +1,10 @@
 """Runs of fine-tuning: their plan and forecast, an update, early stopping, and the command."""
 
+import ast
+import inspect
 import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +19,10 @@ from training import Done, fork_tx
 from tx.errors import TxError, UsageError
 from tx.package import Package
 from tx.package.manifest import SPEECH
+from tx.tasks.speech import trainer
 from tx.tasks.speech.config import Config
 from tx.tasks.speech.dataset import EpochSampler
+from tx.tasks.speech.encoder import FittedWindowEncoder
 from tx.tasks.speech.model import token_loss
 from tx.tasks.speech.pretrained import find_pretrained, load_model
 from tx.tasks.speech.run import plan, prepare
@@ -227,3 +232,16 @@ def test_two_processes_make_the_update_of_one(tiny: Path, tmp_path: Path) -> Non
     assert [[row["step"] for row in log] for log in logs] == [[0, 1, 1]] * 2
     assert logs[0][0]["valid_cer"] == logs[1][0]["valid_cer"]
     assert logs[0][1]["loss"] == pytest.approx(logs[1][1]["loss"], rel=1e-4)
+
+
+def test_transformers_is_used_by_its_public_names() -> None:
+    """No private attribute of another object is read or set, and none of a base class is overridden."""
+    modules = list(Path(str(trainer.__file__)).parent.glob("*.py"))
+    assert len(modules) > 8
+    for module in modules:
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and re.match("_(?!_)|__class__", node.attr):
+                assert ast.unparse(node.value) == "self", f"{module.name}:{node.lineno}"
+    for kind in (WhisperTrainer, TrainingArguments, FittedWindowEncoder):
+        assert "self._" not in inspect.getsource(kind)
+        assert not [name for name in vars(kind) if re.match("_(?!_)", name)]
