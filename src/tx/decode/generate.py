@@ -189,15 +189,11 @@ def open_language_model(path: Path, device: str = "cpu") -> LanguageModel:
                 "the files come from different models; copy, download or train the package again",
             )
         max_len = package.config.get("max_len")
-        return LanguageModel(_open_reader(package, device), tokenizer, max_len)
+        if device == "cpu" and package.arch in NUMPY_MODELS:
+            return LanguageModel(load_numpy_model(package), tokenizer, max_len)
+        from tx.models import load_model
+        from tx.nn.device import choose_device
+
+        return LanguageModel(TorchLM(load_model(package, choose_device(device))), tokenizer, max_len)
 
     return load_package(path, build, "language-model")
-
-
-def _open_reader(package: Package, device: str) -> IncrementalLM:
-    if device == "cpu" and package.arch in NUMPY_MODELS:
-        return load_numpy_model(package)
-    from tx.models import load_model
-    from tx.nn.device import choose_device
-
-    return TorchLM(load_model(package, choose_device(device)))
