@@ -31,7 +31,7 @@ import av
 import harness
 import numpy as np
 
-from tx.evaluate.error_rates import error_rates, normalizer
+from tx.evaluation.error_rates import error_rates, normalizer
 from tx.speech.media import RATE, decode
 
 PEER = Path(__file__).parent / "transcribing_peer.py"

@@ -19,7 +19,7 @@ import numpy as np
 from harness import Job, Result
 
 from tx.decode.translate import open_translator
-from tx.evaluate.metrics import bleu
+from tx.evaluation.metrics import bleu
 from tx.text.tokenizer import Tokenizer
 
 SETTINGS = {

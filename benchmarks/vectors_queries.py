@@ -42,7 +42,7 @@ def measure() -> None:
     start = cpu_seconds()
     result: dict[str, object] = {}
     if job["system"] == "tx":
-        from tx.evaluate.analogy import evaluate_analogies, read_questions
+        from tx.evaluation.analogy import evaluate_analogies, read_questions
         from tx.vectors.search import Query
 
         vectors = open_vectors(job["model"])

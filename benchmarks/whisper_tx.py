@@ -10,7 +10,7 @@ import harness
 from tx.files import remove
 from tx.tasks.speech.config import Config
 from tx.tasks.speech.run import prepare
-from tx.train.run_folder import claim
+from tx.training.run_folder import claim
 
 IGNORED_STEPS = 3
 

@@ -18,8 +18,8 @@ import harness
 import numpy as np
 from harness import Job, Result
 
-from tx.evaluate.analogy import evaluate_analogies, read_questions
-from tx.evaluate.similarity import evaluate_similarity, read_pairs
+from tx.evaluation.analogy import evaluate_analogies, read_questions
+from tx.evaluation.similarity import evaluate_similarity, read_pairs
 from tx.text.lines import open_input
 from tx.vectors import WordVectors
 

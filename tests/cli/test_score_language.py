@@ -14,8 +14,8 @@ import torch
 from languages import ALPHABET, MODELS, keep, random_model, tokenizer_of
 from tx.cli.app import main
 from tx.decode.generate import Context, TorchLM
-from tx.evaluate import perplexity
-from tx.evaluate.perplexity import RunningText, score_lines
+from tx.evaluation import perplexity
+from tx.evaluation.perplexity import RunningText, score_lines
 from tx.package import Package
 from tx.text.incremental import encode_text
 

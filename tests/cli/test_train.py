@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-import tx.train.loop as loop
+import tx.training.loop as loop
 from training import TINY, arguments, at_step, fork_tx, inside, model, published_at, send, shared, write
 from tx.cli import console
 from tx.package import Package

@@ -16,7 +16,7 @@ from tx.data.stream import StreamBatch
 from tx.errors import TxError
 from tx.models import architectures, load_architecture, load_model, model_config, weights_of
 from tx.package import WEIGHTS, write_package
-from tx.train.optim import Optimizer
+from tx.training.optim import Optimizer
 
 V, B, T = 29, 3, 7  # <pad> is 28
 every_model = pytest.mark.parametrize("name", MODELS)

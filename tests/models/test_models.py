@@ -24,7 +24,7 @@ from tx.errors import TxError
 from tx.models import architectures, load_architecture, load_model, model_config, weights_of
 from tx.nn.attention import record_attention
 from tx.package import WEIGHTS, Package, write_package
-from tx.train.optim import Optimizer
+from tx.training.optim import Optimizer
 
 WATCHED = r"(encoder|decoder|cross) [1-9]\d*"
 V = 29  # target vocabulary; ids 0 </s>, 1 <unk>, 28 <pad>

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-import tx.train.loop as loop
+import tx.training.loop as loop
 from tx.cli.app import main
 from tx.demo.corpus import generate
 from tx.package import Package

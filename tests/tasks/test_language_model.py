@@ -103,7 +103,7 @@ def test_the_carried_state_matters(tmp_path: Path) -> None:
     """Else the tests above would not see it being lost."""
 
     def forget() -> None:
-        from tx.train.loop import Trainer
+        from tx.training.loop import Trainer
 
         resume = Trainer.resume
 

@@ -20,7 +20,7 @@ from seqeval.metrics import classification_report
 
 from training import at_step, differences, fork_tx, home, save_always, send, shared
 from tx.decode.tag import open_tagger
-from tx.evaluate.tagging import confidence_interval, count_spans, f1_of, p_value, span_scores
+from tx.evaluation.tagging import confidence_interval, count_spans, f1_of, p_value, span_scores
 from tx.inspect.learning_curves import default_metrics, read_run
 from tx.package import Package
 from tx.text.conll import Span, read_tagged

@@ -17,7 +17,7 @@ from tx.cli.app import main
 from tx.errors import TxError
 from tx.package import Package
 from tx.tasks.vectors.training import Word2VecRun, prepare
-from tx.train.run_folder import claim
+from tx.training.run_folder import claim
 from tx.word2vec.config import Config
 from tx.word2vec.gensim_engine import GensimEngine
 from word2vec import RecordingListener, home, same_topic_share, small_config, topic_lines, write_lines

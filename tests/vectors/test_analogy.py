@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from tx.errors import TxError, UsageError
-from tx.evaluate.analogy import evaluate_analogies, read_questions
-from tx.evaluate.similarity import evaluate_similarity, ranks, read_pairs
+from tx.evaluation.analogy import evaluate_analogies, read_questions
+from tx.evaluation.similarity import evaluate_similarity, ranks, read_pairs
 from tx.package import Package
 from tx.vectors import WordVectors, write_vectors
 from tx.vectors.expression import Term, parse

@@ -13,7 +13,7 @@ from tx.errors import UsageError
 from tx.text.parallel import read_parallel
 
 if TYPE_CHECKING:
-    from tx.evaluate.compare import Bucket, System
+    from tx.evaluation.compare import Bucket, System
 
 
 def compare(
@@ -64,7 +64,7 @@ def compare(
         from tx.plots.figure import check_path
 
         check_path(output)
-    from tx.evaluate.compare import compare_translators
+    from tx.evaluation.compare import compare_translators
 
     found = compare_translators(
         names, src, refs, edges=edges, beam_size=beam_size, device=device, threads=threads, say=console.note
@@ -119,7 +119,7 @@ def _print_buckets(buckets: Sequence["Bucket"]) -> None:
 def _print_sentences(
     first: "System", last: "System", src: Sequence[str], refs: Sequence[Sequence[str]], n: int
 ) -> None:
-    from tx.evaluate.compare import most_different
+    from tx.evaluation.compare import most_different
 
     width = max(map(len, (first.name, last.name, "reference")))
     for found in most_different(first.hyps, last.hyps, refs, n):

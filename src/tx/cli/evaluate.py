@@ -8,8 +8,8 @@ import typer
 from rich.text import Text
 
 from tx.cli import console
-from tx.evaluate.metrics import NORMALIZERS
-from tx.evaluate.report import Example
+from tx.evaluation.metrics import NORMALIZERS
+from tx.evaluation.report import Example
 
 COMMON = ("files", "model", "store", "as_json", "quiet")  # parameters that apply to every task
 
@@ -103,7 +103,7 @@ def evaluate(
     The scores are stored in the package, with their signature and the name of the test set.
     """
     options = {name: value for name, value in context.params.items() if name not in COMMON}
-    from tx.evaluate.runner import run
+    from tx.evaluation.runner import run
 
     report = run(model, files, store=store, track=console.track, **options)
     for note in report.notes:

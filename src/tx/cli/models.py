@@ -161,7 +161,7 @@ def average(
     """
     if len(names) < 2:
         raise UsageError("averaging needs at least two packages", "tx models average A B -o MEAN")
-    from tx.train.averaging import average_packages
+    from tx.training.averaging import average_packages
 
     packages = [Package.open(find_package(name, "translation"), "translation") for name in names]
     mean = average_packages(packages, Path(output), overwrite)

@@ -12,11 +12,11 @@ from tx.config.duration import format_duration
 from tx.tasks.task import Task
 
 if TYPE_CHECKING:
-    from tx.train.run import Run
+    from tx.training.run import Run
 
 
 class TrainingDisplay:
-    """Prints on stderr what a run reports (see `tx.train.run.Listener`); entered while it trains."""
+    """Prints on stderr what a run reports (see `tx.training.run.Listener`); entered while it trains."""
 
     def __init__(self, task: Task) -> None:
         self.task = task

@@ -11,7 +11,7 @@ from tx.cli import console
 from tx.cli.console import option
 from tx.cli.pipe import json_line, line_batches
 from tx.errors import TxError, UsageError
-from tx.evaluate.metrics import METRICS, N_BOOTSTRAP, NORMALIZERS, RATES, SEED, Score, check, check_metrics
+from tx.evaluation.metrics import METRICS, N_BOOTSTRAP, NORMALIZERS, RATES, SEED, Score, check, check_metrics
 from tx.package import find_package
 from tx.package.read import read_unverified
 from tx.text.lines import STDIN, LineWriter, read_lines
@@ -94,7 +94,7 @@ def score(
     if sentence and (len(inputs) > 1 or confidence):
         raise UsageError("--sentence scores one system, without intervals", "omit -i or --confidence")
     systems, references, warnings = _read(inputs, files)
-    from tx.evaluate.scoring import line_scores, system_scores  # imports numpy
+    from tx.evaluation.scoring import line_scores, system_scores  # imports numpy
 
     refs = list(references.values())
     kind: dict[str, Any] = {"tokenize": tokenize, "lowercase": lowercase, "normalize": normalize}
@@ -160,7 +160,7 @@ def _print_likelihoods(name: str, files: list[str], as_json: bool) -> None:
             "with -m, tx score needs a source file and a file of translations", "tx score -m MODEL SRC TGT"
         )
     lines = (batch for _, batch in line_batches(files, "-", ramp=True)) if is_text else iter(())
-    from tx.evaluate.likelihood import Total, score_text, score_translations
+    from tx.evaluation.likelihood import Total, score_text, score_translations
 
     total = Total()
     with LineWriter() as writer:

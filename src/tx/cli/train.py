@@ -174,8 +174,8 @@ def _choose_recipe(files: list[str]) -> str:
 
 def _run(task: Task, resolved: Resolved, out: Path, resume: bool, overwrite: bool, dry_run: bool) -> None:
     """Claim the run folder and train, or only print the configuration and the forecast."""
-    from tx.train.run_folder import claim
-    from tx.train.signals import sigterm_as_interrupt
+    from tx.training.run_folder import claim
+    from tx.training.signals import sigterm_as_interrupt
 
     if task.is_secondary():
         console.set_quiet(True)

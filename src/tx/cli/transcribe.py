@@ -181,7 +181,7 @@ def _check_engine(
         raise UsageError(
             "--check compares the engines", "add --engine ctranslate2; `tx evaluate` scores a model"
         )
-    from tx.evaluate.runner import run
+    from tx.evaluation.runner import run
 
     console.warn("--check is deprecated: use tx evaluate --engine ctranslate2")
     for name in ("native", engine):

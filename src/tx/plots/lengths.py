@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tx.evaluate.compare import Bucket
+from tx.evaluation.compare import Bucket
 from tx.plots.color import LINE_COLORS
 from tx.plots.figure import INK, MUTED, label_lines, new_figure, style_axes
 

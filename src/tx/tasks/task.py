@@ -11,7 +11,7 @@ from tx.config.schema import RunConfig
 from tx.errors import TxError, UsageError
 
 if TYPE_CHECKING:
-    from tx.train.run import Listener, Run
+    from tx.training.run import Listener, Run
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Task:
     name: str
     config: type[RunConfig]
     training: (
-        str  # the module with `prepare(config, out, resume, listener)`, which returns a `tx.train.run.Run`
+        str  # the module with `prepare(config, out, resume, listener)`, which returns a `tx.training.run.Run`
     )
     metrics: Mapping[
         str, str

@@ -12,7 +12,7 @@ from tx.data.stream import StreamSampler, encode_stream
 from tx.decode.generate import GenerationOptions, LanguageModel, TorchLM
 from tx.decode.sampling import Sampling
 from tx.errors import TxError
-from tx.evaluate.perplexity import RunningText
+from tx.evaluation.perplexity import RunningText
 from tx.files import cache_folder, sha256
 from tx.models import load_architecture
 from tx.package import Package, find_package
@@ -20,10 +20,10 @@ from tx.tasks.language_model import Config
 from tx.text.fit_tokenizer import train_tokenizer
 from tx.text.load_tokenizer import open_tokenizer
 from tx.text.tokenizer import Tokenizer
-from tx.train.loop import Evaluation
-from tx.train.prepare import LoopRun, TrainingSetup
-from tx.train.prepare import prepare as prepare_run
-from tx.train.run import Listener
+from tx.training.loop import Evaluation
+from tx.training.prepare import LoopRun, TrainingSetup
+from tx.training.prepare import prepare as prepare_run
+from tx.training.run import Listener
 
 SAMPLE, TEMPERATURE = 200, 0.8  # tokens of text to show at each validation
 
@@ -104,7 +104,7 @@ class Validation:
 
 
 def set_up(config: Config, saved: Package | None, device: torch.device, listener: Listener) -> TrainingSetup:
-    """The data and the model, for `tx.train.prepare`."""
+    """The data and the model, for `tx.training.prepare`."""
     tokenizer = fit_tokenizer(config, listener.info) if saved is None else open_tokenizer(saved)
     train, valid = open_text(config, tokenizer, listener.info)
     model: Any = build_model(config, tokenizer, device)

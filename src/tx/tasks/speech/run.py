@@ -21,9 +21,9 @@ from tx.tasks.speech.distributed import world_size
 from tx.tasks.speech.model import token_loss
 from tx.tasks.speech.session import Session, SpeechProgress, open_session
 from tx.tasks.speech.validation import transcribe
-from tx.train.limits import Limits
-from tx.train.run import Forecast, Listener, Run
-from tx.train.run_folder import check_inputs
+from tx.training.limits import Limits
+from tx.training.run import Forecast, Listener, Run
+from tx.training.run_folder import check_inputs
 
 EPOCHS = 10  # if no limit is set
 VALIDATIONS = 8  # in a run, if --eval-every is not set

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tx.errors import TxError, UsageError
-from tx.evaluate.error_rates import normalizer
+from tx.evaluation.error_rates import normalizer
 from tx.nn.device import choose_device, keep_freed_memory, set_threads, use_bf16
 from tx.package import update_package
 from tx.package.manifest import SPEECH
@@ -28,7 +28,7 @@ from tx.tasks.speech.model import (
 )
 from tx.tasks.speech.pretrained import find_pretrained, import_transformers, load_model, load_processor
 from tx.tasks.speech.validation import Validation, score, transcribe
-from tx.train.run import Listener, Progress
+from tx.training.run import Listener, Progress
 
 
 @dataclass

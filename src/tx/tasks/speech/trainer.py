@@ -32,12 +32,12 @@ from tx.tasks.speech.distributed import all_gather, all_max, world_size
 from tx.tasks.speech.model import token_loss, unsuppress_text
 from tx.tasks.speech.session import Session, SpeechProgress
 from tx.tasks.speech.validation import Validation
-from tx.train.limits import Limits
-from tx.train.log import Log
-from tx.train.run import Forecast
-from tx.train.run_folder import clear, save_inputs
-from tx.train.schedule import learning_rate
-from tx.train.signals import StopSignal
+from tx.training.limits import Limits
+from tx.training.log import Log
+from tx.training.run import Forecast
+from tx.training.run_folder import clear, save_inputs
+from tx.training.schedule import learning_rate
+from tx.training.signals import StopSignal
 
 PROGRESS = "progress.json"
 HELD_OUT, UNFINISHED = "valid.jsonl", "unfinished"
@@ -158,7 +158,7 @@ class WhisperTrainer(Seq2SeqTrainer):
 
 @dataclass(eq=False)
 class WhisperRun(TrainerCallback):
-    """A run that is ready to train (see `tx.train.run.Run`): logs, validates, saves and ends it after its updates."""
+    """A `Run` that is ready to train: it logs, validates, saves and stops after the updates of the trainer."""
 
     session: Session
     limits: Limits

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tx.errors import TxError
-from tx.evaluate.error_rates import Normalizer, Rates, error_rates
+from tx.evaluation.error_rates import Normalizer, Rates, error_rates
 from tx.speech.features import log_mel
 from tx.speech.windows import Window
 from tx.tasks.speech.model import base_model

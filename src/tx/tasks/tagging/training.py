@@ -11,7 +11,7 @@ from torch import nn
 from tx.data.tagged import TagSampler, WordEncoder
 from tx.decode.tag import Entity, Tagger, format_inline, open_word_encoder
 from tx.errors import TxError
-from tx.evaluate.tagging import span_scores
+from tx.evaluation.tagging import span_scores
 from tx.files import sha256
 from tx.models import load_architecture
 from tx.package import Package, find_package
@@ -23,10 +23,10 @@ from tx.text.lexicon import Lexicon, learn_lexicon
 from tx.text.load_tokenizer import open_tokenizer
 from tx.text.tokenizer import Tokenizer
 from tx.text.words import spaced
-from tx.train.loop import Evaluation
-from tx.train.prepare import LoopRun, TrainingSetup
-from tx.train.prepare import prepare as prepare_run
-from tx.train.run import Listener
+from tx.training.loop import Evaluation
+from tx.training.prepare import LoopRun, TrainingSetup
+from tx.training.prepare import prepare as prepare_run
+from tx.training.run import Listener
 from tx.vectors import WordVectors, open_vectors
 
 MAX_VECTORS = 200_000  # of a package: its first, which are the most frequent
@@ -164,7 +164,7 @@ class Validation:
 
 
 def set_up(config: Config, saved: Package | None, device: torch.device, listener: Listener) -> TrainingSetup:
-    """The data and the model, for `tx.train.prepare`."""
+    """The data and the model, for `tx.training.prepare`."""
     train, valid = open_data(config, listener.info)
     types = types_of([*train, *valid])
     vectors = open_vectors(config.data.embeddings) if config.data.embeddings else None

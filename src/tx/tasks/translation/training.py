@@ -12,8 +12,8 @@ from tx.data.corpus import Corpus, EncodedText, check_line_counts, encode_corpus
 from tx.data.sampler import PairSampler
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError
-from tx.evaluate.metrics import bleu
-from tx.evaluate.perplexity import mean_loss
+from tx.evaluation.metrics import bleu
+from tx.evaluation.perplexity import mean_loss
 from tx.files import cache_folder
 from tx.models import load_architecture
 from tx.package import Package
@@ -22,10 +22,10 @@ from tx.text.fit_tokenizer import train_tokenizer
 from tx.text.lines import read_lines
 from tx.text.load_tokenizer import open_tokenizers
 from tx.text.tokenizer import Tokenizer
-from tx.train.loop import Evaluation
-from tx.train.prepare import LoopRun, TrainingSetup
-from tx.train.prepare import prepare as prepare_run
-from tx.train.run import Listener
+from tx.training.loop import Evaluation
+from tx.training.prepare import LoopRun, TrainingSetup
+from tx.training.prepare import prepare as prepare_run
+from tx.training.run import Listener
 
 N_SAMPLES = 3  # translations to show at each validation
 
@@ -136,7 +136,7 @@ class Validation:
 
 
 def set_up(config: Config, saved: Package | None, device: torch.device, listener: Listener) -> TrainingSetup:
-    """The data and the model, for `tx.train.prepare`."""
+    """The data and the model, for `tx.training.prepare`."""
     tokenizers = fit_tokenizers(config, listener.info) if saved is None else open_tokenizers(saved)
     src, tgt = tokenizers
     corpus, valid = open_data(config, tokenizers, listener.info)

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 from tx.checksums import check_digest, damaged_run_file, dump_checked, load_checked
 from tx.files import atomic_folder, recover_folder, sha256
 from tx.package.arrays import pack_header
-from tx.train.run import Progress
+from tx.training.run import Progress
 from tx.word2vec.sampling import Matrix
 
 MATRICES, STATE = "matrices.safetensors", "state.json"

@@ -19,10 +19,10 @@ from tx.errors import TxError
 from tx.files import atomic_folder, remove
 from tx.nn.cores import n_cores
 from tx.tasks.vectors.checkpoint import VectorsProgress, load_checkpoint, save_checkpoint
-from tx.train.log import Log
-from tx.train.run import Forecast, Listener, Run
-from tx.train.run_folder import check_inputs, clear, save_config, save_inputs
-from tx.train.signals import StopSignal
+from tx.training.log import Log
+from tx.training.run import Forecast, Listener, Run
+from tx.training.run_folder import check_inputs, clear, save_config, save_inputs
+from tx.training.signals import StopSignal
 from tx.vectors import write_vectors
 from tx.word2vec.config import Config
 from tx.word2vec.corpus import INFO, Corpus, encode_text, open_corpus
@@ -38,7 +38,7 @@ MAX_LOSS = 100.0  # per output word, far above the loss of any run that converge
 
 @dataclass
 class Word2VecRun:
-    """A run that is ready to train: see `tx.train.run.Run`."""
+    """A run that is ready to train: see `tx.training.run.Run`."""
 
     config: Config
     out: Path

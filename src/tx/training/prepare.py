@@ -21,10 +21,10 @@ from tx.models import model_config, weights_of
 from tx.nn.device import choose_device, keep_freed_memory, prefer_fast_matmul, set_threads
 from tx.package import WEIGHTS, Package, update_package
 from tx.package.write import Saveable
-from tx.train.forecast import TRIALS, forecast
-from tx.train.loop import BatchSampler, Evaluation, LoopProgress, Trainer
-from tx.train.run import Forecast, Listener
-from tx.train.run_folder import check_inputs, clear, save_config, save_inputs
+from tx.training.forecast import TRIALS, forecast
+from tx.training.loop import BatchSampler, Evaluation, LoopProgress, Trainer
+from tx.training.run import Forecast, Listener
+from tx.training.run_folder import check_inputs, clear, save_config, save_inputs
 
 C = TypeVar("C", bound=LoopConfig)
 TOKENIZER = "tokenizer"  # in the run folder: a package with the tokenizers, for `--resume`
@@ -49,7 +49,7 @@ class TrainingSetup:
 
 @dataclass
 class LoopRun:
-    """A run of the loop that is ready to train: see `tx.train.run.Run`."""
+    """A run of the loop that is ready to train: see `tx.training.run.Run`."""
 
     config: LoopConfig
     setup: TrainingSetup

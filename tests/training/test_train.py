@@ -22,16 +22,16 @@ from tx.data.sampler import Position
 from tx.data.stream import StreamBatch
 from tx.errors import TxError
 from tx.models.transformer import Config, Transformer
-from tx.train.averaging import Snapshots, mean_of
-from tx.train.checkpoint import load_checkpoint, save_checkpoint
-from tx.train.forecast import forecast
-from tx.train.limits import Limits
-from tx.train.loop import Evaluation, Trainer
-from tx.train.meters import MAX_BAD_STEPS
-from tx.train.optim import Optimizer
-from tx.train.run import Forecast
-from tx.train.run_folder import claim
-from tx.train.signals import StopSignal
+from tx.training.averaging import Snapshots, mean_of
+from tx.training.checkpoint import load_checkpoint, save_checkpoint
+from tx.training.forecast import forecast
+from tx.training.limits import Limits
+from tx.training.loop import Evaluation, Trainer
+from tx.training.meters import MAX_BAD_STEPS
+from tx.training.optim import Optimizer
+from tx.training.run import Forecast
+from tx.training.run_folder import claim
+from tx.training.signals import StopSignal
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")

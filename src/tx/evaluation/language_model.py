@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from tx.errors import TxError
-from tx.evaluate.perplexity import RunningText, load_language_model
-from tx.evaluate.report import Report, record
+from tx.evaluation.perplexity import RunningText, load_language_model
+from tx.evaluation.report import Report, record
 from tx.package import Package
 from tx.text.incremental import encode_text
 from tx.text.lines import read_lines

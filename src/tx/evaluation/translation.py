@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tx.decode.translate import SearchOptions, open_translator
 from tx.errors import UsageError
-from tx.evaluate.alignment import read_gold, score_alignments
-from tx.evaluate.metrics import N_BOOTSTRAP, Score, check, corpus_scores
-from tx.evaluate.report import Report, record
+from tx.evaluation.alignment import read_gold, score_alignments
+from tx.evaluation.metrics import N_BOOTSTRAP, Score, check, corpus_scores
+from tx.evaluation.report import Report, record
 from tx.package import Package
 from tx.text.lines import LineWriter, read_lines
 from tx.text.parallel import read_parallel

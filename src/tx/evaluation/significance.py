@@ -7,7 +7,7 @@ compared on the same samples (Koehn 2004, "Statistical Significance Tests for Ma
 import numpy as np
 from numpy.typing import NDArray
 
-from tx.evaluate.metrics import SEED
+from tx.evaluation.metrics import SEED
 
 Samples = NDArray[np.float64]  # [n_samples]: the score of each sample
 

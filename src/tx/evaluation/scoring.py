@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tx.evaluate.error_rates import rate_scores, sentence_rates
-from tx.evaluate.metrics import (
+from tx.evaluation.error_rates import rate_scores, sentence_rates
+from tx.evaluation.metrics import (
     RATES,
     SEED,
     Lines,
@@ -32,7 +32,7 @@ def system_scores(
     """The scores of each system, in the order of `metrics`, which are any of METRICS and RATES.
 
     `tokenize` applies to BLEU, `lowercase` to all metrics but TER, `normalize` to WER and CER. With a `test` each
-    system is compared with the first, as by `tx.evaluate.metrics.paired_scores`. Raises as `corpus_scores` does.
+    system is compared with the first, as by `tx.evaluation.metrics.paired_scores`. Raises as `corpus_scores` does.
     """
     check_metrics(metrics, len(refs))
     common: dict[str, Any] = {"lowercase": lowercase, "n_bootstrap": n_bootstrap, "seed": seed}

@@ -16,8 +16,8 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from tx.errors import TxError, UsageError, did_you_mean
-from tx.evaluate.metrics import NORMALIZERS, RATES, SEED, TESTS, Score, check
-from tx.evaluate.significance import bootstrap, confidence_interval, p_value
+from tx.evaluation.metrics import NORMALIZERS, RATES, SEED, TESTS, Score, check
+from tx.evaluation.significance import bootstrap, confidence_interval, p_value
 
 Normalizer = Callable[[str], str]
 Edit = tuple[Literal["hit", "substitution", "deletion", "insertion"], int, int]
@@ -61,7 +61,7 @@ class Rates:
 
 
 def error_rates(refs: Sequence[str], hyps: Sequence[str], normalizer: Normalizer | None = None) -> Rates:
-    """The rates of the transcripts `hyps` against `refs`. Raises TxError as `tx.evaluate.metrics.check` does."""
+    """The rates of the transcripts `hyps` against `refs`. Raises TxError as `tx.evaluation.metrics.check` does."""
     check({"the transcripts": hyps}, {"the references": refs})
     if normalizer is not None:
         refs, hyps = [normalizer(text) for text in refs], [normalizer(text) for text in hyps]
@@ -147,7 +147,7 @@ def rate_scores(
     """WER and CER of several systems as `Score`s in percent, in the order of `metrics`.
 
     `n_bootstrap` > 1 adds 95% confidence intervals. `test`, "bootstrap" or "randomization", compares each system
-    with the first by `n_samples` samples of the utterances; 0 is the default of `tx.evaluate.metrics.paired_scores`.
+    with the first by `n_samples` samples of the utterances; 0 is the default of `paired_scores`.
     Raises as `error_rates` and `normalizer` do.
     """
     prepare = _preparation(normalize, lowercase)

@@ -4,7 +4,7 @@ from dataclasses import astuple, dataclass
 
 from tx.config.duration import parse_duration
 from tx.config.schema import TrainConfig
-from tx.train.run import Progress
+from tx.training.run import Progress
 
 
 @dataclass(frozen=True)

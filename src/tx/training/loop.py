@@ -20,15 +20,15 @@ from tx.config.schema import LoopTrainConfig
 from tx.data.sampler import Position
 from tx.errors import TxError
 from tx.nn.device import peak_memory, use_bf16
-from tx.train.averaging import Snapshots, temporary_weights
-from tx.train.checkpoint import load_checkpoint, load_state, save_checkpoint
-from tx.train.limits import Limits
-from tx.train.log import Log
-from tx.train.meters import Meters
-from tx.train.optim import Optimizer
-from tx.train.run import Listener, Progress
-from tx.train.schedule import learning_rate
-from tx.train.signals import StopSignal
+from tx.training.averaging import Snapshots, temporary_weights
+from tx.training.checkpoint import load_checkpoint, load_state, save_checkpoint
+from tx.training.limits import Limits
+from tx.training.log import Log
+from tx.training.meters import Meters
+from tx.training.optim import Optimizer
+from tx.training.run import Listener, Progress
+from tx.training.schedule import learning_rate
+from tx.training.signals import StopSignal
 
 MAX_COST_OF_SAVING = 0.05  # share of the time that checkpoints between validations may take
 

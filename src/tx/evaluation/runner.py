@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tx.errors import TxError, UsageError
-from tx.evaluate.report import Report, Track, untracked
+from tx.evaluation.report import Report, Track, untracked
 from tx.package import MANIFEST, Package, add_scores, find_package
 
 # The module of each task in this folder. Its function `evaluate(package, files, *, ...)` returns a Report; its
@@ -36,13 +36,11 @@ def run(
     that is the default of its task. An option that is None counts as not given. Raises UsageError for an option that
     does not apply to the task of the model, and TxError for data that cannot be read.
     """
-    path = _default_model() if model is None else find_package(str(model), "")
-    is_hf_folder = not (path / MANIFEST).exists() and (path / "config.json").exists()
-    package = path if is_hf_folder else Package.open(path)
+    package = open_model(model)
     task = package.task if isinstance(package, Package) else "speech"
     if task not in MODULES:
         raise UsageError(f"a {task} package cannot be evaluated", f"the tasks are {', '.join(MODULES)}")
-    evaluate = import_module(f"tx.evaluate.{MODULES[task]}").evaluate
+    evaluate = import_module(f"tx.evaluation.{MODULES[task]}").evaluate
     parameters = inspect.signature(evaluate).parameters
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
@@ -54,6 +52,13 @@ def run(
     if store and isinstance(package, Package):
         add_scores(package, report.records)
     return report
+
+
+def open_model(model: str | Path | None) -> Package | Path:
+    """The package called `model`, or the path of a Hugging Face folder; None is the only default of a task."""
+    path = _default_model() if model is None else find_package(str(model), "")
+    is_hf_folder = not (path / MANIFEST).exists() and (path / "config.json").exists()
+    return path if is_hf_folder else Package.open(path)
 
 
 def _default_model() -> Path:

@@ -32,7 +32,7 @@ from training import (
 )
 from tx.errors import TxError
 from tx.package import Package
-from tx.train.run_folder import has_begun
+from tx.training.run_folder import has_begun
 
 SAMPLED = {"data__sampling": 0.2, "train__batch_tokens": 550}  # about six updates an epoch
 

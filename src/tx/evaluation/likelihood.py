@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tx.decode.translate import open_translator
 from tx.errors import TxError
-from tx.evaluate.perplexity import load_language_model, score_lines
+from tx.evaluation.perplexity import load_language_model, score_lines
 from tx.text.parallel import n_lines, read_parallel
 
 BATCH = 1000  # sentence pairs that are scored together

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tx.errors import TxError
-from tx.evaluate.analogy import RESTRICT_VOCAB, rows_by_word
+from tx.evaluation.analogy import RESTRICT_VOCAB, rows_by_word
 from tx.vectors.word_vectors import WordVectors
 
 _SCORE = "SimLex999"  # the column of the score in SimLex-999 as published; elsewhere it is the third

@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 from media import beeps, write_media, write_silent_video
 from tx.cli.app import app
 from tx.errors import TxError, UsageError
-from tx.evaluate.error_rates import align, basic, error_rates
-from tx.evaluate.speech import Transcript, score, split_by_cue, word_differences, worst_utterances
+from tx.evaluation.error_rates import align, basic, error_rates
+from tx.evaluation.speech import Transcript, score, split_by_cue, word_differences, worst_utterances
 from tx.package import Package, add_scores, write_package
 from tx.package.hf_folder import open_hf_folder
 from tx.speech.items import Item

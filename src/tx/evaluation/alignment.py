@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tx.errors import TxError
-from tx.evaluate.significance import bootstrap, confidence_interval
+from tx.evaluation.significance import bootstrap, confidence_interval
 
 Link = tuple[int, int]  # (source word, target word), both from 0
 _PHARAOH = re.compile(r"(\d+)([-p?])(\d+)")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tx.train.schedule import learning_rate
+from tx.training.schedule import learning_rate
 
 SCHEDULES = ["inverse-sqrt", "cosine", "linear", "constant"]
 steps = st.integers(1, 10**7)

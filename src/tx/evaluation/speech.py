@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from tx.errors import TxError, UsageError
-from tx.evaluate.error_rates import (
+from tx.evaluation.error_rates import (
     Normalizer,
     Rates,
     align,
@@ -20,7 +20,7 @@ from tx.evaluate.error_rates import (
     rate_score,
     significance,
 )
-from tx.evaluate.report import Example, Report, Track, record, untracked
+from tx.evaluation.report import Example, Report, Track, record, untracked
 from tx.package import Package, find_package
 from tx.package.hf_folder import open_hf_folder
 from tx.speech.datasets import read_set
@@ -138,7 +138,7 @@ def score(
     """Transcribe `items` and compute the error rates. By default, English is normalised as such, the rest as "basic".
 
     An item with subtitles is transcribed as a whole and counts as one utterance for each cue. Raises TxError if none
-    of the items can be read, and as `tx.evaluate.error_rates.normalizer` does.
+    of the items can be read, and as `tx.evaluation.error_rates.normalizer` does.
     """
     found = list(transcribe_items(transcriber, items, options, batch_size))
     problems = [one.problem for one in found if one.problem is not None]

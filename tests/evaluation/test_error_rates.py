@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tx.errors import TxError, UsageError
-from tx.evaluate.error_rates import (
+from tx.evaluation.error_rates import (
     align,
     basic,
     error_rates,

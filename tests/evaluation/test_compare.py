@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from training import fork_tx, model
 from tx.errors import UsageError
-from tx.evaluate.compare import by_length, edges_of, most_different
+from tx.evaluation.compare import by_length, edges_of, most_different
 
 SRC = ["a", "a b", "a b c d", "a b c d e", "a b c d e f g h", ""]
 REF = [

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tx.decode.tag import open_tagger
-from tx.evaluate import significance
-from tx.evaluate.report import Report, record
+from tx.evaluation import significance
+from tx.evaluation.report import Report, record
 from tx.package import Package, find_package
 from tx.text.conll import Span, read_tagged, spans_from_tags
 

@@ -17,8 +17,8 @@ from typing import Any
 from tx.config.duration import format_duration
 from tx.decode.translate import SearchOptions, open_translator
 from tx.errors import TxError, UsageError
-from tx.evaluate.metrics import N_BOOTSTRAP, Lines, Score, bleu, check, sentence_scores
-from tx.evaluate.scoring import system_scores
+from tx.evaluation.metrics import N_BOOTSTRAP, Lines, Score, bleu, check, sentence_scores
+from tx.evaluation.scoring import system_scores
 from tx.package import find_package
 from tx.text.lines import read_lines
 

@@ -19,7 +19,7 @@ from tx.decode.align import extract_alignment, word_numbers, word_weights
 from tx.decode.config import DecodeConfig
 from tx.decode.translate import SearchOptions, Translator
 from tx.errors import TxError
-from tx.evaluate.alignment import Gold, read_gold, score_alignments
+from tx.evaluation.alignment import Gold, read_gold, score_alignments
 from tx.models.rnn import Config, EncoderDecoder
 from tx.nn.attention import AttentionModule
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
 
 METRICS = ("bleu", "chrf", "chrf++", "ter")
-RATES = ("wer", "cer")  # error rates of transcripts, computed by tx.evaluate.error_rates
+RATES = ("wer", "cer")  # error rates of transcripts, computed by tx.evaluation.error_rates
 NORMALIZERS = ("none", "basic", "english")  # text normalisers for the error rates
 SEED = 12345  # the default of sacreBLEU
 N_BOOTSTRAP = 1000  # resamples of a confidence interval, as in sacreBLEU

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tx.errors import TxError
-from tx.evaluate.analogy import RESTRICT_VOCAB, evaluate_analogies, read_questions
-from tx.evaluate.report import Report, record
-from tx.evaluate.similarity import evaluate_similarity, read_pairs
+from tx.evaluation.analogy import RESTRICT_VOCAB, evaluate_analogies, read_questions
+from tx.evaluation.report import Report, record
+from tx.evaluation.similarity import evaluate_similarity, read_pairs
 from tx.package import Package
 from tx.text.lines import read_lines
 from tx.vectors import read_vectors

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from tx.nn.device import peak_memory
-from tx.train.run import Forecast
+from tx.training.run import Forecast
 
 TRIALS = 4
 

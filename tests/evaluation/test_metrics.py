@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tx.errors import TxError, UsageError
-from tx.evaluate import metrics
-from tx.evaluate.metrics import Score, check, corpus_scores, paired_scores, sentence_scores
+from tx.evaluation import metrics
+from tx.evaluation.metrics import Score, check, corpus_scores, paired_scores, sentence_scores
 
 OPTIONS = {
     "bleu": ["-m", "bleu"],
