@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import get_args
 import pytest
 from typer.main import get_command
 
+import tx
+from media import beeps, write_media
+from training import home, model, shared
 from tx.cli.app import app
 from tx.config.catalog import recipe_names
+from whisper import write_tiny_whisper
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -184,3 +189,46 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for path in ROOT.glob("docs/**/*.md"):
         assert path.relative_to(ROOT / "docs").as_posix() in navigation, path
+
+
+# --- Python
+
+
+CONLL = "Anna B-PER\nlives O\nin O\nBerlin B-LOC\n. O\n\n"
+TINY_TOML = """
+arch = "transformer"
+data.vocab_size = 400
+model = {d_model = 8, d_ff = 8, n_heads = 2, n_encoder_layers = 1, n_decoder_layers = 1}
+train = {max_steps = 2, batch_tokens = 200, threads = 1}
+"""
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with tiny data and packages under the names of the examples."""
+    for name, value in home().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(shared(), "data", ignore=shutil.ignore_patterns("model", "tokenizer"))
+    for side in ("en", "de"):
+        shutil.copy(f"data/valid.{side}", f"data/test.{side}")
+    Path("en-de.toml").write_text(TINY_TOML)
+    Path("text").write_text("king queen man woman king man queen woman what say\n" * 200)
+    Path("train.conll").write_text(CONLL * 40)
+    for name in ("en-de", "de-en"):
+        shutil.copytree(model(), name)
+    few = {"max_steps": 2, "threads": 1, "quiet": True}
+    tx.train("rnn-lm", "text", output="bard", set={"model.d_model": 8, "model.n_layers": 1}, **few)
+    tx.train("word2vec", "text", output="vectors", dim=8, epochs=1, engine="gensim", threads=1, quiet=True)
+    tx.train("tagger", "train.conll", output="names", set={"data.vocab_size": 300}, **few)
+    write_tiny_whisper(Path("my-whisper"))
+    write_media(Path("talk.mp4"), beeps(2.0), codec="aac")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/reference/python.md"])
+def test_the_python_examples_run(page: str, packages: None) -> None:
+    names: dict[str, object] = {}
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
