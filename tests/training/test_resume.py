@@ -34,7 +34,7 @@ from tx.errors import TxError
 from tx.package import Package
 from tx.training.run_folder import has_begun
 
-SAMPLED = {"data__sampling": 0.2, "train__batch_tokens": 550}  # about six updates an epoch
+SAMPLED = {"data__sampling": 0.2, "train__batch_tokens": 650}  # about six updates an epoch
 
 
 @cache

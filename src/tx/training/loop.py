@@ -103,8 +103,12 @@ class Trainer:
     ) -> None:
         self.model: Any = model
         self.sampler, self.config, self.seed, self.folder = sampler, config, seed, folder
-        self.evaluate, self.publish, self.listener = evaluate, publish, listener
-        self.limits = Limits.of(config)
+        self.evaluate, self.publish, self.listener, self.limits = (
+            evaluate,
+            publish,
+            listener,
+            Limits.of(config),
+        )
         self.device = next(model.parameters()).device
         self.stateful = getattr(model, "stateful", False)
         self.state: State = ()  # of a stateful model after the last batch
@@ -313,8 +317,7 @@ class Trainer:
         tensors = self.optimizer.state() | carried
         save_checkpoint(self.folder / "last", self._detached(), tensors, asdict(self.progress))
         self.snapshots.prune(self.progress.snapshots)
-        ended = time.monotonic()
-        self._save_interval = max(60.0, (ended - started) / MAX_COST_OF_SAVING)
+        self._save_interval = max(60.0, ((ended := time.monotonic()) - started) / MAX_COST_OF_SAVING)
         return ended
 
     def resume(self) -> None:
