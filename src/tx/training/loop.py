@@ -103,12 +103,8 @@ class Trainer:
     ) -> None:
         self.model: Any = model
         self.sampler, self.config, self.seed, self.folder = sampler, config, seed, folder
-        self.evaluate, self.publish, self.listener, self.limits = (
-            evaluate,
-            publish,
-            listener,
-            Limits.of(config),
-        )
+        self.evaluate, self.publish, self.listener = evaluate, publish, listener
+        self.limits = Limits.of(config)
         self.device = next(model.parameters()).device
         self.stateful = getattr(model, "stateful", False)
         self.state: State = ()  # of a stateful model after the last batch
@@ -245,8 +241,6 @@ class Trainer:
         self.log.write(record)
         self.listener.train(record | {"share": self.limits.share(progress)})
         self.meters.reset()
-
-    # -- validation --------------------------------------------------------------------------------
 
     def _measure(self, weights: dict[str, Tensor], kind: str, stop: StopSignal) -> bool:
         """Evaluate the model with other weights, log the result, and publish them if they are the best so far.
