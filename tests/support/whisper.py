@@ -1,11 +1,16 @@
 """A tiny Whisper with random weights, in a folder as transformers writes it."""
 
 import json
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from tx.package.hf_folder import HfFolder
+from tx.speech.whisper_tokenizer import WhisperTokenizer
 
 LENGTH = 64  # tokens at most
 LANGUAGES = ["en", "zh", "de", "fr"]
@@ -29,6 +34,16 @@ def byte_tokenizer() -> Tokenizer:
     times = [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL + times])
     return tokenizer
+
+
+@cache
+def whisper_tokenizer(multilingual: bool = True) -> WhisperTokenizer:
+    """The same as tx's tokenizer."""
+    tokenizer = byte_tokenizer()
+    with TemporaryDirectory() as folder:
+        tokenizer.save(str(Path(folder) / "tokenizer.json"))
+        config = {"vocab_size": tokenizer.get_vocab_size()}
+        return WhisperTokenizer(HfFolder(Path(folder), config, {"is_multilingual": multilingual}, None))
 
 
 def write_tiny_whisper(

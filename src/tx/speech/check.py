@@ -8,7 +8,7 @@ import numpy as np
 
 from tx.errors import UsageError
 from tx.package import find_package
-from tx.package.hf_folder import TOKENIZER, open_hf_folder
+from tx.package.hf_folder import open_hf_folder
 from tx.speech.datasets import read_splits
 from tx.speech.items import Item, Problem
 from tx.speech.languages import language_code, suggest_language
@@ -63,7 +63,9 @@ def check_datasets(
     code = language_code(language) if language is not None else None
     if language is not None and code is None:
         raise UsageError(f"Whisper knows no language '{language}'", suggest_language(language))
-    labels = _labels(model, code) if model is not None else None
+    labels = None
+    if model is not None:
+        labels = Labels(WhisperTokenizer(open_hf_folder(find_package(model, ""))), code)
     summaries = []
     for name, found in read_splits(paths, code).items():
         windows, problems = cut_windows(track(found.items, name), labels, measure)
@@ -84,13 +86,3 @@ def check_datasets(
         )
         summaries.append(summary)
     return summaries
-
-
-def _labels(model: str, language: str | None) -> Labels:
-    folder = open_hf_folder(find_package(model, ""))
-    whisper = WhisperTokenizer(folder)
-    code = None if language is None else whisper.language(language)
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder.file(TOKENIZER)))
-    return Labels(tokenizer, code, multilingual=bool(whisper.languages))

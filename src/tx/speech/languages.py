@@ -1,39 +1,15 @@
-"""The languages of Whisper: their codes, and their names in English and in the languages themselves."""
+"""The languages of Whisper, read from languages.toml: their codes, and their names in English and in themselves."""
 
 import re
+import tomllib
 import unicodedata
+from importlib.resources import files
 
 from tx.errors import did_you_mean
 
-# By code: those of ISO 639, and three that only Whisper uses.
-NAMES = {
-    "en": "english", "zh": "chinese", "de": "german", "es": "spanish", "ru": "russian", "ko": "korean",
-    "fr": "french", "ja": "japanese", "pt": "portuguese", "tr": "turkish", "pl": "polish", "ca": "catalan",
-    "nl": "dutch", "ar": "arabic", "sv": "swedish", "it": "italian", "id": "indonesian", "hi": "hindi",
-    "fi": "finnish", "vi": "vietnamese", "he": "hebrew", "uk": "ukrainian", "el": "greek", "ms": "malay",
-    "cs": "czech", "ro": "romanian", "da": "danish", "hu": "hungarian", "ta": "tamil", "no": "norwegian",
-    "th": "thai", "ur": "urdu", "hr": "croatian", "bg": "bulgarian", "lt": "lithuanian", "la": "latin",
-    "mi": "maori", "ml": "malayalam", "cy": "welsh", "sk": "slovak", "te": "telugu", "fa": "persian",
-    "lv": "latvian", "bn": "bengali", "sr": "serbian", "az": "azerbaijani", "sl": "slovenian",
-    "kn": "kannada", "et": "estonian", "mk": "macedonian", "br": "breton", "eu": "basque", "is": "icelandic",
-    "hy": "armenian", "ne": "nepali", "mn": "mongolian", "bs": "bosnian", "kk": "kazakh", "sq": "albanian",
-    "sw": "swahili", "gl": "galician", "mr": "marathi", "pa": "punjabi", "si": "sinhala", "km": "khmer",
-    "sn": "shona", "yo": "yoruba", "so": "somali", "af": "afrikaans", "oc": "occitan", "ka": "georgian",
-    "be": "belarusian", "tg": "tajik", "sd": "sindhi", "gu": "gujarati", "am": "amharic", "yi": "yiddish",
-    "lo": "lao", "uz": "uzbek", "fo": "faroese", "ht": "haitian creole", "ps": "pashto", "tk": "turkmen",
-    "nn": "nynorsk", "mt": "maltese", "sa": "sanskrit", "lb": "luxembourgish", "my": "burmese",
-    "bo": "tibetan", "tl": "tagalog", "mg": "malagasy", "as": "assamese", "tt": "tatar", "haw": "hawaiian",
-    "ln": "lingala", "ha": "hausa", "ba": "bashkir", "jw": "javanese", "su": "sundanese", "yue": "cantonese",
-}  # fmt: skip
-NATIVE_NAMES = {
-    "deutsch": "de", "français": "fr", "español": "es", "castellano": "es", "italiano": "it", "português": "pt",
-    "nederlands": "nl", "русский": "ru", "українська": "uk", "中文": "zh", "汉语": "zh", "漢語": "zh",
-    "普通话": "zh", "日本語": "ja", "한국어": "ko", "polski": "pl", "türkçe": "tr", "čeština": "cs",
-    "magyar": "hu", "română": "ro", "ελληνικά": "el", "svenska": "sv", "dansk": "da", "norsk": "no",
-    "suomi": "fi", "català": "ca", "العربية": "ar", "فارسی": "fa", "اردو": "ur", "עברית": "he",
-    "हिन्दी": "hi", "বাংলা": "bn", "தமிழ்": "ta", "ไทย": "th", "tiếng việt": "vi", "bahasa indonesia": "id",
-    "bahasa melayu": "ms",
-}  # fmt: skip
+_tables = tomllib.loads(files("tx.speech").joinpath("languages.toml").read_text(encoding="utf-8"))
+NAMES: dict[str, str] = _tables["names"]  # by code
+NATIVE_NAMES: dict[str, str] = _tables["native"]  # the codes
 
 
 def _folded(name: str) -> str:

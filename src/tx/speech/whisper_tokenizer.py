@@ -4,7 +4,6 @@ The ids of special tokens are looked up in the vocabulary, because English-only 
 large-v3 (which has one more language) differ in all of them.
 """
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 from tx.errors import TxError, UsageError
 from tx.package.hf_folder import GENERATION, TOKENIZER, HfFolder
 from tx.speech.languages import NAMES, language_code, suggest_language
-from tx.speech.windows import STEP
 
+STEP = 0.02  # s between timestamp tokens
+LAST_TIMESTAMP = 30.0  # s
 SMALLEST_MULTILINGUAL = 51865  # vocabulary size; for models whose generation_config.json does not say
 
 
@@ -121,4 +121,4 @@ class WhisperTokenizer:
 
     def timestamp(self, seconds: float) -> int:
         """The timestamp token nearest to `seconds`."""
-        return self.timestamp_begin + math.floor(seconds / STEP + 0.5)
+        return self.timestamp_begin + round(min(max(seconds, 0.0), LAST_TIMESTAMP) / STEP)

@@ -4,21 +4,19 @@ Cues are packed into windows as in the paper: as many whole cues as fit, with ti
 start of the window; a cue that crosses the end of a window starts the next one.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tx.errors import TxError, did_you_mean
+from tx.errors import TxError
 from tx.speech.items import Item, Problem
 from tx.speech.media import RATE, StoredAudio, decode, duration, pyav
 from tx.speech.subtitles import Cue
+from tx.speech.whisper_tokenizer import STEP, WhisperTokenizer
 
 SECONDS = 30.0
-STEP = 0.02  # s between timestamp tokens
 MAX_LABELS = 448  # the positions of the decoder
 MIN_SECONDS = 0.1  # s of audio
 _MAX_PREVIOUS = 223  # tokens of earlier text: half of the positions, less its start token
@@ -55,22 +53,16 @@ class Window:
 
 
 class Labels:
-    """Encodes windows as token ids. `tokenizer` is transformers' WhisperTokenizer, or a `tokenizers.Tokenizer`.
+    """Encodes windows as token ids; without `language`, each window has its own.
 
-    Without `language`, each window has its own; an English-only model (`multilingual` False) has no tokens for
-    language and task. Raises TxError for a language that the tokenizer does not know.
+    Raises UsageError for a language that the tokenizer does not know.
     """
 
     def __init__(
-        self, tokenizer: Any, language: str | None = None, task: str = "transcribe", multilingual: bool = True
+        self, tokenizer: WhisperTokenizer, language: str | None = None, task: str = "transcribe"
     ) -> None:
-        self._tokenizer = getattr(tokenizer, "backend_tokenizer", tokenizer)
-        self._language, self._multilingual = language, multilingual
-        self._task = [self._id(f"<|{task}|>")] if multilingual else []
-        self._start, self._end = self._id("<|startoftranscript|>"), self._id("<|endoftext|>")
-        self._no_times = self._id("<|notimestamps|>")  # followed by the token of 0.00 s
-        if language is not None and multilingual:
-            self._prefix(language)
+        self.tokenizer, self.task = tokenizer, task
+        self.language = None if language is None else tokenizer.language(language)
 
     def ids(self, window: Window, timestamps: bool = False, previous: bool = False) -> tuple[list[int], int]:
         """The whole token sequence, and the index of <|startoftranscript|> in it.
@@ -78,79 +70,50 @@ class Labels:
             [<|startofprev|> previous] <|startoftranscript|> <|de|> <|transcribe|> <|notimestamps|> text <|endoftext|>
 
         ids[:-1] is the input of the decoder and ids[1:] its labels; the labels before that index are excluded from
-        the loss. It is 0 without previous text. With timestamps, a window without cues is one cue.
+        the loss. It is 0 without previous text. With timestamps, a window without cues is one cue. Raises TxError if
+        the language of the window is unknown.
         """
-        prefix = self._prefix(self._language or window.language, window.origin)
-        if timestamps:
-            text = self._timed(window)
+        language, at = self.language or window.language, self.tokenizer.timestamp
+        if language is None and self.tokenizer.languages:
+            raise TxError(
+                f"{window.origin} does not name its language", "add --language, such as --language de"
+            )
+        ids = self.tokenizer.prompt(language or "en", self.task, timestamps)
+        if not timestamps:
+            ids += self._text(window.text, language)
         else:
-            text = [self._no_times, *self._text(window.text, window.language)]
-        ids = [*prefix, *text, self._end]
+            for cue in window.cues or (Cue(window.start, window.end, window.text),):
+                text = self._text(cue.text, language)
+                ids += [at(cue.start - window.start), *text, at(cue.end - window.start)]
+            if window.crossing is not None:
+                ids.append(at(window.crossing - window.start))
+        ids.append(self.tokenizer.eot)
         room = min(_MAX_PREVIOUS, MAX_LABELS - len(ids))
         if previous and window.previous and room > 0:
-            before = self._text(window.previous, window.language)[-room:]
-            return [self._id("<|startofprev|>"), *before, *ids], len(before) + 1
+            before = self._text(window.previous, language)[-room:]
+            return [self.tokenizer.sot_prev, *before, *ids], len(before) + 1
         return ids, 0
 
     def knows(self, language: str | None) -> bool:
-        """Whether windows in `language` can be encoded; unknown languages (None) are decided later."""
-        code = self._language or language
-        return (
-            not self._multilingual or code is None or self._tokenizer.token_to_id(f"<|{code}|>") is not None
-        )
+        """Whether windows in `language` can be encoded; None, an unknown language, is an error later."""
+        known, code = self.tokenizer.languages, self.language or language
+        return not known or code is None or code in known
 
     def count(self, cues: Iterable[str], language: str | None = None) -> int:
         """The number of labels of a window of cues with these texts, with timestamps."""
-        n_special = 1 + 2 * len(self._task)  # language and task before the text, the end after it
-        return n_special + sum(len(self._text(text, language)) + 2 for text in cues)
+        n_special = (
+            3 if self.tokenizer.languages else 1
+        )  # language and task before the text, the end after it
+        return n_special + sum(len(self._text(text, self.language or language)) + 2 for text in cues)
 
     def count_of(self, window: Window) -> int:
         """The number of labels of a window with timestamps, which is its largest."""
         texts = [cue.text for cue in window.cues] or [window.text]
         return self.count(texts, window.language) + (window.crossing is not None)
 
-    def _timed(self, window: Window) -> list[int]:
-        cues = window.cues or (Cue(window.start, window.end, window.text),)
-        ids = []
-        for cue in cues:
-            text = self._text(cue.text, window.language)
-            ids += [self._time(cue.start - window.start), *text, self._time(cue.end - window.start)]
-        if window.crossing is not None:
-            ids.append(self._time(window.crossing - window.start))
-        return ids
-
-    def _time(self, seconds: float) -> int:
-        return self._no_times + 1 + round(min(max(seconds, 0.0), SECONDS) / STEP)
-
     def _text(self, text: str, language: str | None) -> list[int]:
         """The ids of a text with a space before its first word, as Whisper writes it."""
-        space = "" if (self._language or language) in _NO_SPACES else " "
-        ids: list[int] = self._tokenizer.encode(space + text.strip(), add_special_tokens=False).ids
-        return ids
-
-    def _prefix(self, language: str | None, origin: str = "") -> list[int]:
-        if not self._multilingual:
-            return [self._start]
-        if language is None:
-            raise TxError(f"{origin} does not name its language", "add --language, such as --language de")
-        return [self._start, self._language_id(language), *self._task]
-
-    def _language_id(self, language: str) -> int:
-        found = self._tokenizer.token_to_id(f"<|{language}|>")
-        if found is None:
-            tokens = self._tokenizer.get_vocab(with_added_tokens=True)
-            known = sorted(token[2:-2] for token in tokens if re.fullmatch(r"<\|[a-z]{2,3}\|>", token))
-            raise TxError(
-                f"the model knows no language '{language}'",
-                did_you_mean(language, known) or f"its languages are: {', '.join(known)}",
-            )
-        return int(found)
-
-    def _id(self, token: str) -> int:
-        found = self._tokenizer.token_to_id(token)
-        if found is None:
-            raise TxError(f"the tokenizer has no token {token}", "use the tokenizer of a Whisper model")
-        return int(found)
+        return self.tokenizer.encode(("" if language in _NO_SPACES else " ") + text.strip())
 
 
 def cut_windows(

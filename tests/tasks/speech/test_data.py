@@ -15,7 +15,7 @@ from tx.speech.windows import Labels, Window
 from tx.tasks.speech.config import Config
 from tx.tasks.speech.data import SpeechData, hold_out, read_data, remove_overlap, write_table
 from tx.tasks.speech.session import open_session
-from whisper import byte_tokenizer
+from whisper import whisper_tokenizer
 
 N = {"train": 6, "dev": 2, "test": 3, "validated": 11}
 
@@ -40,7 +40,7 @@ def write_tables(folder: Path, n: Mapping[str, int]) -> Path:
 
 def read(config: Config) -> tuple[SpeechData, list[str]]:
     messages: list[str] = []
-    return read_data(config, Labels(byte_tokenizer(), "de"), "de", messages.append), messages
+    return read_data(config, Labels(whisper_tokenizer(), "de"), "de", messages.append), messages
 
 
 def numbers(windows: list[Window]) -> list[int]:

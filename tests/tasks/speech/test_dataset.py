@@ -10,7 +10,9 @@ import torch
 
 from finetuning import RATE, Recorder, configuration, window, write_set
 from media import beeps, write_media
+from tx.package.hf_folder import open_hf_folder
 from tx.speech.subtitles import Cue
+from tx.speech.whisper_tokenizer import WhisperTokenizer as SpeechTokenizer
 from tx.speech.windows import Labels
 from tx.tasks.speech.augment import add_noise, change_speed, spec_augment
 from tx.tasks.speech.config import FinetuneConfig
@@ -24,7 +26,7 @@ from tx.tasks.speech.dataset import (
     window_samples,
 )
 from tx.tasks.speech.session import open_session
-from whisper import byte_tokenizer
+from whisper import byte_tokenizer, whisper_tokenizer
 
 BASE = os.environ.get("TX_WHISPER_BASE", "")
 
@@ -40,7 +42,8 @@ def test_the_exact_ids_of_one_sentence() -> None:
     from transformers import WhisperTokenizer
 
     tokenizer = WhisperTokenizer.from_pretrained(BASE)
-    batch = Collator(80, 50257)([example(2.0, "Guten Tag, wie geht's?", Labels(tokenizer, "de"))])
+    german = Labels(SpeechTokenizer(open_hf_folder(BASE)), "de")
+    batch = Collator(80, 50257)([example(2.0, "Guten Tag, wie geht's?", german)])
     inputs, labels = batch["decoder_input_ids"][0].tolist(), batch["labels"][0].tolist()
     assert inputs == [50258, 50261, 50359, 50363, 42833, 11204, 11, 3355, 7095, 311, 30]
     assert labels == [*inputs[1:], 50257]
@@ -50,7 +53,7 @@ def test_the_exact_ids_of_one_sentence() -> None:
 
 def test_one_start_token_and_no_loss_on_padding_and_prompts() -> None:
     tokenizer = byte_tokenizer()
-    labels, start = Labels(tokenizer, "de"), tokenizer.token_to_id("<|startoftranscript|>")
+    labels, start = Labels(whisper_tokenizer(), "de"), tokenizer.token_to_id("<|startoftranscript|>")
     end = tokenizer.token_to_id("<|endoftext|>")
     rows = [example(1.0, "Ja.", labels), example(1.5, "Guten Tag.", labels, previous=True)]
     batch = Collator(80, end)(rows)
@@ -70,7 +73,10 @@ def test_one_start_token_and_no_loss_on_padding_and_prompts() -> None:
 def test_a_fitted_window_has_the_first_features_of_the_whole() -> None:
     from transformers import WhisperFeatureExtractor
 
-    labels, sound = Labels(byte_tokenizer(), "de"), 0.1 * np.random.default_rng(1).standard_normal(3 * RATE)
+    labels, sound = (
+        Labels(whisper_tokenizer(), "de"),
+        0.1 * np.random.default_rng(1).standard_normal(3 * RATE),
+    )
     one = replace(example(3.0, "Ja.", labels), audio=sound.astype(np.float32))
     features = Collator(80, 0, seconds=0.0)([one])["input_features"]
     whole = WhisperFeatureExtractor()(sound, sampling_rate=RATE, return_tensors="pt")["input_features"]
@@ -133,8 +139,8 @@ def test_masks_leave_most_of_the_sound_and_all_of_the_silence() -> None:
 def test_random_choices_follow_from_seed_epoch_and_item(speech: Path) -> None:
     windows = [replace(window(), media=speech / "0.wav", end=1.0)]
     config = FinetuneConfig(speed=0.1, noise=1.0, timestamps=0.5)
-    examples = SpeechDataset(windows, Labels(byte_tokenizer(), "de"), config, seed=3)
-    again = SpeechDataset(windows, Labels(byte_tokenizer(), "de"), config, seed=3)
+    examples = SpeechDataset(windows, Labels(whisper_tokenizer(), "de"), config, seed=3)
+    again = SpeechDataset(windows, Labels(whisper_tokenizer(), "de"), config, seed=3)
     for epoch in range(4):
         one, same = examples[epoch], again[epoch]
         assert np.array_equal(one.audio, same.audio) and one.ids == same.ids

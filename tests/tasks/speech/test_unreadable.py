@@ -16,14 +16,14 @@ from tx.tasks.speech.dataset import Collator, SpeechDataset
 from tx.tasks.speech.run import prepare
 from tx.tasks.speech.session import open_session
 from tx.tasks.speech.trainer import load_progress
-from whisper import byte_tokenizer
+from whisper import whisper_tokenizer
 
 
 def test_the_next_item_replaces_an_unreadable_one(tmp_path: Path) -> None:
     """In whichever process it is loaded; the batch names the unreadable items."""
     found = read_set(str(write_set_with_truncated(tmp_path / "cut", 2, 3)))
     windows = [Window(i.media, 0.0, 3.0, i.text, origin=i.origin) for i in found.items]
-    examples = SpeechDataset(windows, Labels(byte_tokenizer(), "de"), FinetuneConfig(), seed=1)
+    examples = SpeechDataset(windows, Labels(whisper_tokenizer(), "de"), FinetuneConfig(), seed=1)
     for workers in (0, 1):
         loader: Any = torch.utils.data.DataLoader(
             examples, batch_size=2, sampler=range(16), collate_fn=Collator(80, 0), num_workers=workers

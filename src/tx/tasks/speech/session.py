@@ -157,7 +157,7 @@ def open_session(config: Config, listener: Listener) -> Session:
             f"{finetune.init_from} is an English-only model and cannot translate", "use a multilingual model"
         )
     processor = load_processor(folder)
-    labels = Labels(processor.tokenizer, language if multilingual else None, finetune.task, multilingual)
+    labels = Labels(tokenizer, language, finetune.task)
     data = read_data(config, labels, language, listener.info)
     if finetune.strict:
         check_readable([*data.train, *chain.from_iterable(data.valid.values())][rank() :: world_size()])
