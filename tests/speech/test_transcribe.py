@@ -21,6 +21,7 @@ from tx.speech.languages import language_code
 from tx.speech.media import RATE
 from tx.speech.transcribe import Options, Segment, open_transcriber
 from tx.speech.transcribe.decoding import (
+    Batch,
     DecodingResult,
     compression_ratio,
     decode_with_fallback,
@@ -188,7 +189,7 @@ def test_a_window_is_decoded_as_by_generate(
     windows = [NOISE[at * RATE : (at + 4 + at) * RATE] for at in range(3)]
     prompts = [tokenizer.prompt("de", "transcribe", timestamps)] * len(windows)
     options = Options(temperatures=(0.0,), beam_size=beam_size)
-    results = transcriber._engine.decode(windows, prompts, options, [0, 1, 2], timestamps)
+    results = transcriber._engine.decode(Batch(windows, prompts, [0, 1, 2], timestamps), options)
     for window, one in zip(windows, results, strict=True):
         expected = theirs_tokens(theirs, tokenizer, window, prompts[0], timestamps, beam_size)
         assert 0 < len(one.tokens) <= 64 - len(prompts[0])
@@ -376,11 +377,10 @@ class ScriptedEngine:
     def __init__(self, answers: list[list[int]]) -> None:
         self.answers, self.asked = answers, list[tuple[list[int], list[int]]]()
 
-    def decode(
-        self, windows: Any, prompts: Any, options: Any, numbers: Any, timestamps: bool = True
-    ) -> list[DecodingResult]:
-        self.asked += [(len(window), prompt) for window, prompt in zip(windows, prompts, strict=True)]
-        return [DecodingResult(self.answers.pop(0), -0.3, 0.1, 1.0, 0.0) for _ in windows]
+    def decode(self, batch: Batch, options: Options) -> list[DecodingResult]:
+        pairs = zip(batch.windows, batch.prompts, strict=True)
+        self.asked += [(len(window), prompt) for window, prompt in pairs]
+        return [DecodingResult(self.answers.pop(0), -0.3, 0.1, 1.0, 0.0) for _ in batch.windows]
 
     def detect_languages(self, windows: Any) -> list[dict[str, float]]:
         return [{"de": 1.0}] * len(windows)
@@ -466,8 +466,8 @@ def test_a_low_confidence_window_does_not_slow_down_the_rest(tiny: Path, tokeniz
     tokens = [t(0), *tokenizer.encode("a"), t(1), t(1), *tokenizer.encode("b")]
     asked: list[int] = []
 
-    def decode(windows: Any, *_: Any, **__: Any) -> list[DecodingResult]:
-        asked.append(len(windows[0]))
+    def decode(batch: Batch, options: Options) -> list[DecodingResult]:
+        asked.append(len(batch.windows[0]))
         return [DecodingResult(tokens, -2.0, 0.1, 1.0, 1.0)]
 
     engine.decode = decode  # type: ignore[method-assign]

@@ -10,7 +10,6 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from tx.files import atomic_folder, cache_folder
 from tx.nn.cores import n_cores
 from tx.package.hf_folder import FEATURES, TOKENIZER, HfFolder
 from tx.speech.features import Audio, log_mel
-from tx.speech.transcribe.decoding import DecodingResult, Options, decode_with_fallback
+from tx.speech.transcribe.decoding import Batch, DecodingResult, Options, decode_with_fallback
 from tx.speech.whisper_tokenizer import WhisperTokenizer
 
 CONVERTED, NOTE = "ctranslate2", "tx.json"
@@ -38,22 +37,16 @@ class CTranslate2Engine:
         self._n_mels = folder.positive_int("num_mel_bins")
         self._max_len = folder.positive_int("max_target_positions")
 
-    def decode(
-        self,
-        windows: Sequence[Audio],
-        prompts: list[list[int]],
-        options: Options,
-        numbers: Sequence[int],
-        timestamps: bool = True,
-    ) -> list[DecodingResult]:
-        audio = self._encode(windows)
+    def decode(self, batch: Batch, options: Options) -> list[DecodingResult]:
+        audio = self._encode(batch.windows)
         _ctranslate2().set_random_seed(options.seed)
 
         def attempt(left: list[int], temperature: float) -> list[DecodingResult]:
-            chosen = audio if len(left) == len(windows) else self._encode([windows[i] for i in left])
+            is_whole = len(left) == len(batch.windows)
+            chosen = audio if is_whole else self._encode([batch.windows[i] for i in left])
             results = self._model.generate(
                 chosen,
-                [prompts[i] for i in left],
+                [batch.prompts[i] for i in left],
                 beam_size=1 if temperature else options.beam_size,
                 sampling_temperature=temperature or 1.0,
                 sampling_topk=0 if temperature else 1,
@@ -71,7 +64,7 @@ class CTranslate2Engine:
                 )
             return decoded
 
-        return decode_with_fallback(attempt, len(windows), options)
+        return decode_with_fallback(attempt, len(batch.windows), options)
 
     def _encode(self, windows: Sequence[Audio]) -> Any:
         features = np.stack([log_mel(window, self._n_mels) for window in windows])
@@ -98,24 +91,15 @@ def open_ctranslate2(
         raise UsageError(f"CTranslate2 does not support the device {kind}", "use cpu, cuda or cuda:N")
     if not threads and "OMP_NUM_THREADS" not in os.environ:
         threads = n_cores()
-
-    def open_copy(path: Path) -> CTranslate2Engine:
-        model = ctranslate2.models.Whisper(
-            str(path),
-            device=kind,
-            device_index=int(index or 0),
-            compute_type=COMPUTE_TYPES[kind],
-            intra_threads=threads,
-        )
-        return CTranslate2Engine(model, folder, tokenizer)
-
-    with suppress(RuntimeError, ValueError):  # a damaged copy is made again
-        return open_copy(convert(folder, notify))
-    path = _convert_again(folder, notify)
-    try:
-        return open_copy(path)
-    except (RuntimeError, ValueError) as error:
-        raise TxError(f"CTranslate2 cannot open {path} on {kind}: {error}", "try --engine native") from None
+    settings = {"device": kind, "device_index": int(index or 0), "compute_type": COMPUTE_TYPES[kind]}
+    for again in (False, True):  # a damaged copy is made again
+        path = convert(folder, notify, again)
+        try:
+            model = ctranslate2.models.Whisper(str(path), intra_threads=threads, **settings)
+            return CTranslate2Engine(model, folder, tokenizer)
+        except (RuntimeError, ValueError) as error:
+            reason = error
+    raise TxError(f"CTranslate2 cannot open {path} on {kind}: {reason}", "try --engine native")
 
 
 def _ctranslate2() -> Any:
@@ -143,37 +127,32 @@ def find_converted(folder: HfFolder) -> Path | None:
     return None
 
 
-def convert(folder: HfFolder, notify: Notify = lambda message: None) -> Path:
-    """The converted copy of the model in `folder`, made if there is none. Raises TxError if that fails."""
-    return find_converted(folder) or _convert_again(folder, notify)
+def convert(folder: HfFolder, notify: Notify = lambda message: None, again: bool = False) -> Path:
+    """The converted copy of the model in `folder`, with the files that faster-whisper needs.
 
-
-def _convert_again(folder: HfFolder, notify: Notify) -> Path:
-    in_folder, in_cache = _copy_paths(folder)
-    path = in_folder if os.access(folder.path, os.W_OK) else in_cache
-    notify(f"converting {folder.path} for CTranslate2 into {path} (once)")
-    with atomic_folder(path) as temporary:
-        _run_converter(folder, temporary / "model")
-        for file in (temporary / "model").iterdir():
-            file.rename(temporary / file.name)
-        (temporary / "model").rmdir()
-        (temporary / NOTE).write_text(json.dumps({"of": folder.fingerprint()}) + "\n", encoding="utf-8")
-    return path
-
-
-def _run_converter(folder: HfFolder, output: Path) -> None:
-    """Convert a model with CTranslate2, and add the files that faster-whisper needs."""
+    It is made if there is none, or if `again` is set. Raises TxError if that fails.
+    """
+    if not again and (found := find_converted(folder)):
+        return found
     try:
         converters = importlib.import_module("ctranslate2.converters")
         from transformers.utils import logging
     except ImportError:
         raise TxError("converting needs transformers", "pip install 'tx[ctranslate2]'") from None
     logging.disable_progress_bar()
-    copied = [name for name in (TOKENIZER, FEATURES) if folder.has(name)]
-    try:
-        converter = converters.TransformersConverter(
-            str(folder.path), copy_files=copied, low_cpu_mem_usage=True
-        )
-        converter.convert(str(output), quantization="float16")
-    except (ValueError, RuntimeError, OSError, KeyError) as error:
-        raise TxError(f"CTranslate2 cannot convert {folder.path}: {error}", "try --engine native") from error
+    in_folder, in_cache = _copy_paths(folder)
+    path = in_folder if os.access(folder.path, os.W_OK) else in_cache
+    notify(f"converting {folder.path} for CTranslate2 into {path} (once)")
+    with atomic_folder(path) as temporary:
+        copied = [name for name in (TOKENIZER, FEATURES) if folder.has(name)]
+        try:
+            converter = converters.TransformersConverter(
+                str(folder.path), copy_files=copied, low_cpu_mem_usage=True
+            )
+            converter.convert(str(temporary), quantization="float16", force=True)
+        except (ValueError, RuntimeError, OSError, KeyError) as error:
+            raise TxError(
+                f"CTranslate2 cannot convert {folder.path}: {error}", "try --engine native"
+            ) from error
+        (temporary / NOTE).write_text(json.dumps({"of": folder.fingerprint()}) + "\n", encoding="utf-8")
+    return path

@@ -76,21 +76,24 @@ class DecodingResult:
         return cls(tokens, total_logprob / (len(tokens) + 1), no_speech, ratio, temperature)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Windows of up to 30 s that are decoded together, each after its prompt.
+
+    `numbers` identify the windows, so that sampling from one does not depend on the batch that it is in.
+    """
+
+    windows: Sequence[Audio]
+    prompts: list[list[int]]
+    numbers: Sequence[int]
+    timestamps: bool = True
+
+
 class Engine(Protocol):
     """Decodes windows of up to 30 s: `native` with PyTorch, `ctranslate2` with CTranslate2."""
 
-    def decode(
-        self,
-        windows: Sequence[Audio],
-        prompts: list[list[int]],
-        options: Options,
-        numbers: Sequence[int],
-        timestamps: bool = True,
-    ) -> Sequence[DecodingResult]:
-        """Decode each window after its prompt, with temperature fallback.
-
-        `numbers` identify the windows, so that sampling from one does not depend on the batch that it is in.
-        """
+    def decode(self, batch: Batch, options: Options) -> Sequence[DecodingResult]:
+        """Decode each window after its prompt, with temperature fallback."""
         ...
 
     def detect_languages(self, windows: Sequence[Audio]) -> list[dict[str, float]]:

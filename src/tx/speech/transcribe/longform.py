@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 
 from tx.speech.features import WINDOW, Audio
 from tx.speech.media import RATE
-from tx.speech.transcribe.decoding import DecodingResult, Engine, Options, Segment, is_silence, needs_fallback
+from tx.speech.transcribe.decoding import (
+    Batch,
+    DecodingResult,
+    Engine,
+    Options,
+    Segment,
+    is_silence,
+    needs_fallback,
+)
 from tx.speech.voice_activity import Interval, detect_speech, detect_speech_silero, is_silent, pack
 from tx.speech.whisper_tokenizer import WhisperTokenizer
 
@@ -94,9 +102,8 @@ def transcribe_tracks(
         windows = [track.window(audio) for track in batch]
         before = (initial_prompt + previous)[-MAX_PROMPT:]
         prompt = [tokenizer.sot_prev, *before, *start_tokens] if before else start_tokens
-        numbers = list(range(number, number + len(batch)))
-        prompts = [prompt] * len(batch)
-        results = engine.decode(windows, prompts, options, numbers) if batch else []
+        request = Batch(windows, [prompt] * len(batch), range(number, number + len(batch)))
+        results = engine.decode(request, options) if batch else []
         number += len(batch)
         for track, window, result in zip(batch, windows, results, strict=True):
             segments = _advance(track, len(window), result, tokenizer, language, options)

@@ -6,6 +6,7 @@ V vocabulary.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from tx.models import whisper
 from tx.nn.device import prepare_device
 from tx.package.hf_folder import HfFolder
 from tx.speech.features import HOP, Audio, log_mel
-from tx.speech.transcribe.decoding import DecodingResult, Options, decode_with_fallback
+from tx.speech.transcribe.decoding import Batch, DecodingResult, Options, decode_with_fallback
 from tx.speech.transcribe.logits_processors import (
     NEGATIVE_INFINITY,
     TimestampState,
@@ -82,25 +83,18 @@ class NativeEngine:
         return logits, state
 
     @torch.inference_mode()
-    def decode(
-        self,
-        windows: Sequence[Audio],
-        prompts: list[list[int]],
-        options: Options,
-        numbers: Sequence[int],
-        timestamps: bool = True,
-    ) -> list[DecodingResult]:
-        audio = self.model.encode(self._features(windows))
+    def decode(self, batch: Batch, options: Options) -> list[DecodingResult]:
+        audio = self.model.encode(self._features(batch.windows))
 
         def attempt(left: list[int], temperature: float) -> list[DecodingResult]:
-            batch = Windows(audio[left], [prompts[i] for i in left], timestamps)
-            found = self._search(batch, temperature, options, [numbers[i] for i in left])
+            windows = Windows(audio[left], [batch.prompts[i] for i in left], batch.timestamps)
+            found = self._search(windows, temperature, options, [batch.numbers[i] for i in left])
             return [
                 DecodingResult.of(h.ids, h.logprob, no_speech, temperature, self.tokenizer)
-                for h, no_speech in zip(found, batch.no_speech, strict=True)
+                for h, no_speech in zip(found, windows.no_speech, strict=True)
             ]
 
-        return decode_with_fallback(attempt, len(windows), options)
+        return decode_with_fallback(attempt, len(batch.windows), options)
 
     def _features(self, windows: Sequence[Audio]) -> Tensor:
         """`[B, M, 2 S]`."""
@@ -115,28 +109,12 @@ class NativeEngine:
     ) -> list[Hypothesis]:
         n_windows, prompt = len(windows.prompts), windows.prompts[0]
         max_lens = [self.model.config.max_target_positions - len(prompt)] * n_windows
-        bos_id, eos_id = prompt[-1], self.tokenizer.eot
+        common: Any = {"bos_id": prompt[-1], "eos_id": self.tokenizer.eot, "row_multiple": 1}
         if temperature == 0 and options.beam_size > 1:
-            best = beam_search(
-                self,
-                windows,
-                beam_size=options.beam_size,
-                max_lens=max_lens,
-                bos_id=bos_id,
-                eos_id=eos_id,
-                row_multiple=1,
-            )
+            best = beam_search(self, windows, beam_size=options.beam_size, max_lens=max_lens, **common)
         else:
-            best = greedy_search(
-                self,
-                windows,
-                sampling=Sampling(temperature, seed=options.seed) if temperature else None,
-                max_lens=max_lens,
-                bos_id=bos_id,
-                eos_id=eos_id,
-                row_multiple=1,
-                lines=numbers,
-            )
+            sampling = Sampling(temperature, seed=options.seed) if temperature else None
+            best = greedy_search(self, windows, sampling=sampling, max_lens=max_lens, lines=numbers, **common)
         nothing = Hypothesis([], NEGATIVE_INFINITY, NEGATIVE_INFINITY)
         return [hypotheses[0] if hypotheses else nothing for hypotheses in best]
 

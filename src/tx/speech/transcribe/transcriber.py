@@ -10,7 +10,7 @@ from tx.package.hf_folder import FEATURES, HfFolder, as_hf_folder, open_hf_folde
 from tx.package.manifest import SPEECH
 from tx.speech.features import WINDOW, Audio
 from tx.speech.media import RATE, Media, decode
-from tx.speech.transcribe.decoding import Engine, Options, Segment
+from tx.speech.transcribe.decoding import Batch, Engine, Options, Segment
 from tx.speech.transcribe.longform import find_tracks, transcribe_tracks
 from tx.speech.whisper_tokenizer import WhisperTokenizer
 
@@ -63,7 +63,7 @@ class Transcriber:
             else:
                 languages = [language] * len(windows)
             prompts = [self.tokenizer.prompt(code, task, timestamps=False) for code in languages]
-            results = self._engine.decode(windows, prompts, options, numbers, timestamps=False)
+            results = self._engine.decode(Batch(windows, prompts, numbers, timestamps=False), options)
             for i, result in zip(numbers, results, strict=True):
                 texts[i] = self.tokenizer.decode(result.tokens).strip()
         for i in set(range(len(sounds))) - set(short):
