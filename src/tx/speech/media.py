@@ -19,6 +19,7 @@ from tx.text.lines import STDIN
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
 
 RATE = 16_000  # samples per second, everywhere in tx.speech
 _AUDIO = "wav mp3 flac ogg oga opus m4a m4b aac aif aiff wma amr ac3 caf au"
@@ -49,16 +50,14 @@ def decode(media: Media, start: float = 0.0, end: float | None = None) -> np.nda
     not a media file, cannot be read or is truncated.
     """
     with _opened(media) as (container, name):
-        timeline = _Timeline(start, float("inf") if end is None else end)
-        timeline.read(container)
+        end = float("inf") if end is None else end
+        samples, position = _samples(container, start, end)
         announced = _announced(container)
-        if announced is not None and start >= announced:
-            return timeline.samples()
-        if not timeline.position:
-            raise TxError(f"{name} has an audio track that cannot be decoded", "try to play it")
-        if announced is not None:
-            _check_complete(name, timeline.position, min(announced, timeline.end))
-        return timeline.samples()
+        if announced is None or start < announced:
+            if not position:
+                raise TxError(f"{name} has an audio track that cannot be decoded", "try to play it")
+            _check_complete(name, position, min(announced or 0.0, end))
+        return samples
 
 
 def duration(media: str | Path | StoredAudio) -> float:
@@ -100,7 +99,13 @@ def _opened(media: Media) -> "Iterator[tuple[InputContainer, str]]":
                 raise TxError(f"{name} is {what}", _hint(name, "give a file with speech"))
             yield container, name
     except av.FFmpegError as error:
-        raise _unreadable(name, error) from error
+        what, hint = f"cannot read {name}: {error.strerror}", _hint(name, "try to play it")
+        if isinstance(error, PermissionError):
+            hint = "check its permissions"
+        elif isinstance(error, ValueError) or error.errno in (errno.EINVAL, errno.EIO):
+            what = f"{name} is not an audio or video file, or it is damaged or truncated"
+            hint = _hint(name, "try to play it; download or write it again")
+        raise TxError(what, hint) from error
     except OSError as error:
         raise TxError(
             f"cannot read {name}: {error.strerror or error}", "check the path and its permissions"
@@ -147,18 +152,6 @@ def _source(media: Media, name: str) -> Any:
     return file
 
 
-def _unreadable(name: str, error: Any) -> TxError:
-    if isinstance(error, PermissionError):
-        return TxError(f"cannot read {name}: {error.strerror}", "check its permissions")
-    if isinstance(error, ValueError) or error.errno in (errno.EINVAL, errno.EIO):
-        return TxError(
-            f"{name} is not an audio or video file, or it is damaged or truncated",
-            _hint(name, "try to play it; download or write it again"),
-        )
-    hint = _hint(name, "try to play it")
-    return TxError(f"cannot read {name}: {error.strerror}", hint)
-
-
 # --- duration ---
 
 
@@ -172,32 +165,22 @@ def _announced(container: "InputContainer") -> float | None:
             hours, minutes, seconds = tag.split(":")
             return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     if stream.duration is not None and stream.time_base is not None:
-        length = float(stream.duration * stream.time_base)
-        return None if _is_guessed(container, length) else length
+        length, rate = float(stream.duration * stream.time_base), stream.bit_rate
+        # In an MP3 it may be FFmpeg's guess from size and bit rate, which is wrong if that varies.
+        is_guess = rate and abs(container.size * 8 / rate - length) < 0.02 * length
+        return None if container.format.name == "mp3" and is_guess else length
     if container.duration is not None and not container.streams.video:
         return float(container.duration) / 1e6
     return None  # the duration of a video container may be that of the images
 
 
-def _is_guessed(container: "InputContainer", seconds: float) -> bool:
-    """Whether the duration of an MP3 may be FFmpeg's guess from size and bit rate, which is wrong if that varies."""
-    rate = container.streams.audio[0].bit_rate
-    return (
-        container.format.name == "mp3"
-        and bool(rate)
-        and abs(container.size * 8 / rate - seconds) < 0.02 * seconds
-    )
-
-
 def _demuxed_duration(container: "InputContainer") -> float:
     """The second at which the last packet of audio ends."""
-    stream, seconds = container.streams.audio[0], 0.0
-    origin = _origin(container)
-    with _end_of_file():
-        for packet in container.demux(stream):
-            if packet.pts is not None and packet.time_base is not None:
-                end = float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin
-                seconds = max(seconds, end)
+    seconds = 0.0
+    for packet in _packets(container):
+        if packet.pts is not None and packet.time_base is not None:
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base) - _origin(container)
+            seconds = max(seconds, end)
     return seconds
 
 
@@ -229,11 +212,10 @@ def _origin(container: "InputContainer") -> float:
     return (container.start_time or 0) / 1e6
 
 
-@contextmanager
-def _end_of_file() -> Iterator[None]:
-    """Treat the end of a truncated file as its end; `_check_complete` decides whether that is an error."""
+def _packets(container: "InputContainer") -> "Iterator[Packet]":
+    """The packets of audio, to the end of the file; `_check_complete` decides whether it is truncated."""
     with suppress(EOFError, pyav().error.InvalidDataError):
-        yield
+        yield from container.demux(container.streams.audio[0])
 
 
 # --- decoding ---
@@ -253,7 +235,7 @@ class _Segment:
 
     def add(self, frame: Any) -> None:
         """Raises ValueError if the frame has another rate or layout than those before it."""
-        frame.pts = None  # `_Timeline` handles gaps
+        frame.pts = None  # `_samples` handles gaps
         self._fifo.write(frame)
         self.seconds += frame.samples / frame.sample_rate
         if self._fifo.samples >= _BLOCK:
@@ -270,46 +252,35 @@ class _Segment:
         self.blocks += [done.to_ndarray()[0] for done in self._resampler.resample(frame)]
 
 
-class _Timeline:
-    """The audio from `start` to `end`, each frame at its time."""
-
-    def __init__(self, start: float, end: float) -> None:
-        self.start, self.end = start, end
-        self.position = 0.0  # the end of the last frame, s
-        self._segments: list[_Segment] = []
-
-    def read(self, container: "InputContainer") -> None:
-        for time, frame in _frames(container, self.start):
-            time = self.position if time is None or time - self.position > _MAX_GAP else time
-            if time >= self.end:
-                break
-            self.position = time + frame.samples / frame.sample_rate
-            if self.position > self.start:
-                self._add(time, frame)
-
-    def _add(self, time: float, frame: Any) -> None:
-        last = self._segments[-1] if self._segments else None
-        if last is not None and abs(time - last.time - last.seconds) <= _MIN_GAP:
+def _samples(container: "InputContainer", start: float, end: float) -> tuple[np.ndarray, float]:
+    """The audio from `start` to `end`, float32 of shape (samples,), with silence in the gaps; and the second at which
+    the last frame ends."""
+    segments: list[_Segment] = []
+    position = 0.0
+    for time, frame in _frames(container, start):
+        time = position if time is None or time - position > _MAX_GAP else time
+        if time >= end:
+            break
+        position = time + frame.samples / frame.sample_rate
+        if position <= start:
+            continue
+        if segments and abs(time - segments[-1].time - segments[-1].seconds) <= _MIN_GAP:
             with suppress(ValueError):
-                return last.add(frame)
-        self._segments.append(_Segment(time))
-        self._segments[-1].add(frame)
-
-    def samples(self) -> np.ndarray:
-        """float32 of shape (samples,), with silence in the gaps."""
-        parts: list[np.ndarray] = []
-        n = 0
-        for segment in self._segments:
-            samples, gap = segment.samples(), round((segment.time - self.start) * RATE) - n
-            if gap > 0:
-                parts.append(np.zeros(gap, np.int16))
-            elif not n:
-                samples = samples[-gap:]
-            parts.append(samples)
-            n += max(gap, 0) + len(samples)
-        whole = np.concatenate(parts or [np.zeros(0, np.int16)])
-        n_samples = None if self.end == float("inf") else round((self.end - self.start) * RATE)
-        return whole[:n_samples].astype(np.float32) / 32768
+                segments[-1].add(frame)
+                continue
+        segments.append(_Segment(time))
+        segments[-1].add(frame)
+    parts, n = [np.zeros(0, np.int16)], 0
+    for segment in segments:
+        samples, gap = segment.samples(), round((segment.time - start) * RATE) - n
+        if gap > 0:
+            parts.append(np.zeros(gap, np.int16))
+        elif not n:
+            samples = samples[-gap:]
+        parts.append(samples)
+        n += max(gap, 0) + len(samples)
+    n_samples = None if end == float("inf") else round((end - start) * RATE)
+    return np.concatenate(parts)[:n_samples].astype(np.float32) / 32768, position
 
 
 def _frames(container: "InputContainer", start: float) -> Iterator[tuple[float | None, Any]]:
@@ -318,8 +289,7 @@ def _frames(container: "InputContainer", start: float) -> Iterator[tuple[float |
     if start > _PREROLL and stream.time_base is not None:
         with suppress(OSError, ValueError):  # a file without an index is read from its beginning
             container.seek(int((start - _PREROLL + origin) / stream.time_base), stream=stream)
-    with _end_of_file():
-        for packet in container.demux(stream):
-            with suppress(pyav().error.InvalidDataError):
-                for frame in packet.decode():
-                    yield None if frame.time is None else frame.time - origin, frame
+    for packet in _packets(container):
+        with suppress(pyav().error.InvalidDataError):
+            for frame in packet.decode():
+                yield None if frame.time is None else frame.time - origin, frame
