@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tx.checksums import check_digest
 from tx.errors import TxError
-from tx.files import atomic_file, sha256
+from tx.files import atomic_file, sha256, write_errors
 from tx.package import WEIGHTS, Package, write_package
 from tx.text.load_tokenizer import load_tokenizer
 
@@ -59,8 +59,8 @@ class Snapshots:
 
     def prune(self, saved: Mapping[str, str]) -> None:
         """Remove all other files; called once the state with `saved` is written."""
-        if self.folder.exists():
-            for file in self.folder.iterdir():
+        with write_errors(self.folder, inside=self.folder):
+            for file in self.folder.iterdir() if self.folder.exists() else ():
                 if file.name not in saved:
                     file.unlink(missing_ok=True)
 

@@ -17,7 +17,7 @@ from tx.checksums import damaged_run_file, dump_checked, load_checked
 from tx.config.schema import RunConfig
 from tx.config.toml import to_toml
 from tx.errors import TxError
-from tx.files import atomic_file, remove, sha256
+from tx.files import atomic_file, remove, sha256, write_errors
 from tx.package import MANIFEST, not_a_package
 
 LOCK, OWNER, CONFIG, INPUTS = "lock", "process", "config.toml", "inputs.json"
@@ -44,21 +44,18 @@ def claim(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     run = out / "run"
     _check_place(out, resume, overwrite)
     try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TxError(
-            f"cannot make the folder {run}: {error.strerror or error}", "choose another -o"
-        ) from error
-    try:
-        lock = FileLock(run / LOCK, blocking=False).acquire()
+        with write_errors(run, inside=run):
+            run.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(run / LOCK, blocking=False).acquire()
     except Timeout as error:
         owner = "another process"
         with suppress(OSError):
             owner = f"process {(run / OWNER).read_text()}"
         raise TxError(f"{out} is being trained by {owner}", "wait for it, or choose another -o") from error
     with lock:  # which the end of the process frees, too
-        (run / OWNER).write_text(str(os.getpid()))
         try:
+            with write_errors(run / OWNER, inside=run):
+                (run / OWNER).write_text(str(os.getpid()))
             yield
         finally:
             if not has_begun(run):
@@ -87,10 +84,11 @@ def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
 
 def clear(run: Path, but: Path | None = None) -> None:
     """Forget an earlier run: first that it had begun, then the rest but what is `but`."""
-    remove(run / CONFIG)
-    for entry in run.iterdir() if run.exists() else ():
-        if entry.name not in (LOCK, OWNER) and entry != but:
-            remove(entry)
+    with write_errors(run, inside=run):
+        remove(run / CONFIG)
+        for entry in run.iterdir() if run.exists() else ():
+            if entry.name not in (LOCK, OWNER) and entry != but:
+                remove(entry)
 
 
 def save_inputs(run: Path, config: RunConfig, files: Sequence[str] = ()) -> None:
