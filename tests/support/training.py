@@ -23,6 +23,7 @@ import torch
 import tx.training.loop as loop
 from tx.cli.app import main
 from tx.demo.corpus import generate
+from tx.files import TEMPORARY
 from tx.package import Package
 from tx.text.fit_tokenizer import train_tokenizer_package
 
@@ -239,9 +240,10 @@ KILL = send(signal.SIGKILL)
 def result(out: Path) -> dict[str, bytes]:
     """Everything a run leaves that must not depend on whether it was interrupted."""
     found = {}
+    skipped = {"run/lock", "run/process", "README.md", "run/tokenizer/README.md"}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        if path.is_file() and name not in ("run/lock", "run/process", "README.md", "run/tokenizer/README.md"):
+        if path.is_file() and name not in skipped and not path.name.startswith(TEMPORARY):
             found[name] = path.read_bytes()
     log = [json.loads(line) for line in found["run/metrics.jsonl"].splitlines()]
     for record in log:
