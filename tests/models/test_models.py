@@ -82,7 +82,10 @@ every_arch = pytest.mark.parametrize("arch", NAMES)
 def model_of(arch: str, variant: str = "plain") -> Any:
     """A model in evaluation mode whose biases and norms are not at their neutral start; not to be changed."""
     torch.manual_seed(3)
-    with torch.inference_mode(False), torch.no_grad():  # also where a test in inference mode is the first to ask
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+    ):  # also where a test in inference mode is the first to ask
         model = load_architecture(arch).Model(config_of(arch, **VARIANTS[variant]))
         for name, parameter in model.named_parameters():
             if "embedding" not in name:
