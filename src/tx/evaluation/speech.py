@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, chain
+from itertools import accumulate, chain, groupby, islice, product
 from pathlib import Path
 from typing import Any, cast
 
@@ -87,9 +87,8 @@ def evaluate(
     if against is not None:
         paths.append(find_package(against, ""))
     code = None
-    if (
-        language is not None or against is not None
-    ):  # a model that has to detect the language is at a disadvantage
+    # With `against`, a model that has to detect the language would be at a disadvantage.
+    if language is not None or against is not None:
         tokenizer = WhisperTokenizer(open_hf_folder(paths[0]))
         code = tokenizer.default_language if language is None else tokenizer.language(language)
     writer = LineWriter(output) if output else None  # before transcribing: it checks the path
@@ -162,42 +161,33 @@ def transcribe_items(
 
     Up to 30 s are decoded as one window, greedily or with a beam; longer audio as by `tx transcribe`.
     """
-    batch: list[tuple[Item, np.ndarray]] = []
-    for item in items:
+
+    def read(item: Item) -> tuple[Item, np.ndarray, str | None]:
+        """An item, its audio, and the reason why that cannot be read."""
         try:
-            audio = decode(item.media, item.start, item.end)
+            return item, decode(item.media, item.start, item.end), None
         except TxError as error:
-            yield from _transcribe_batch(transcriber, batch, options)
-            yield Transcript(item, problem=Problem(item.origin, "media that cannot be read", error.message))
-            continue
-        if batch and (len(batch) == batch_size or batch[0][0].language != item.language or _is_long(audio)):
-            yield from _transcribe_batch(transcriber, batch, options)
-        batch.append((item, audio))
-        if _is_long(audio):
-            yield from _transcribe_batch(transcriber, batch, options)
-    yield from _transcribe_batch(transcriber, batch, options)
+            return item, np.zeros(0, np.float32), error.message
 
+    def kind(one: tuple[Item, np.ndarray, str | None]) -> tuple[str | None, bool, bool]:
+        item, audio, fault = one
+        return item.language, len(audio) > SECONDS * RATE, fault is not None
 
-def _is_long(audio: np.ndarray) -> bool:
-    return len(audio) > SECONDS * RATE
-
-
-def _transcribe_batch(
-    transcriber: Transcriber, batch: list[tuple[Item, np.ndarray]], options: Options
-) -> Iterator[Transcript]:
-    """Transcribe the items of `batch`, which share a language, and empty it."""
-    if not batch:
-        return
-    items, sounds = [item for item, _ in batch], [audio for _, audio in batch]
-    batch.clear()
-    if options.language is None and items[0].language is not None and transcriber.tokenizer.languages:
-        options = replace(options, language=items[0].language)
-    if _is_long(sounds[0]):
-        texts = [" ".join(segment.text.strip() for segment in transcriber.transcribe(sounds[0], options))]
-    else:
-        texts = transcriber.transcribe_batch(sounds, replace(options, temperatures=(0.0,)))
-    for item, text in zip(items, texts, strict=True):
-        yield Transcript(item, " ".join(text.split()))
+    for (language, is_long, is_unreadable), group in groupby(map(read, items), kind):
+        known = options
+        if options.language is None and language is not None and transcriber.tokenizer.languages:
+            known = replace(options, language=language)
+        while batch := list(islice(group, 1 if is_long else batch_size)):
+            sounds = [audio for _, audio, _ in batch]
+            if is_unreadable:
+                texts = [""] * len(batch)
+            elif is_long:
+                texts = [" ".join(segment.text for segment in transcriber.transcribe(sounds[0], known))]
+            else:
+                texts = transcriber.transcribe_batch(sounds, replace(known, temperatures=(0.0,)))
+            for (item, _, fault), text in zip(batch, texts, strict=True):
+                problem = Problem(item.origin, "media that cannot be read", fault) if fault else None
+                yield Transcript(item, " ".join(text.split()), problem)
 
 
 def split_by_cue(transcript: Transcript) -> list[Transcript]:
@@ -229,20 +219,15 @@ def _scores(data: str, results: Sequence[ScoredSet], signature: str) -> list[dic
     """The scores of each model on a set; `model` is the number of the model, 0 for the one that is evaluated."""
     scores = []
     for number, result in enumerate(results):
-        for metric in ("wer", "cer"):
-            for text in ("normalized", "raw"):
-                counts, base = (counts_of(getattr(each, text), metric) for each in (result, results[0]))
-                found = rate_score(counts, metric, N_BOOTSTRAP)
-                norm = result.normalizer if text == "normalized" else "none"
-                scores.append(
-                    {"data": data, "model": number, "metric": found.name, "text": text, "value": found.value}
-                    | {
-                        "ci": found.ci,
-                        "p_value": significance(base, counts, n_samples=N_BOOTSTRAP) if number else None,
-                        "signature": f"norm:{norm}|n:{len(counts)}|{signature}",
-                    }
-                    | found.details
-                )
+        for metric, text in product(("wer", "cer"), ("normalized", "raw")):
+            counts, base = (counts_of(getattr(each, text), metric) for each in (result, results[0]))
+            found = rate_score(counts, metric, N_BOOTSTRAP)
+            norm = result.normalizer if text == "normalized" else "none"
+            p = significance(base, counts, n_samples=N_BOOTSTRAP) if number else None
+            signed = f"norm:{norm}|n:{len(counts)}|{signature}"
+            score = {"data": data, "model": number, "metric": found.name, "text": text}
+            score |= {"value": found.value, "ci": found.ci, "p_value": p, "signature": signed}
+            scores.append(score | found.details)
     return scores
 
 

@@ -168,26 +168,24 @@ def _read_folder(folder: Path, language: str | None) -> Iterator[Item | Problem]
 
     Raises NoSpeechError if there are none of these, and TxError if there are several tables.
     """
-    files = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if not _is_hidden(path.relative_to(folder)) and path.is_file()
-    ]
+    visible = (path for path in sorted(folder.rglob("*")) if not _is_hidden(path.relative_to(folder)))
+    files = [path for path in visible if path.is_file()]
     metadata = [path for path in files if tables.table_suffix(path) and path.name.startswith("metadata.")]
     media = [path for path in files if path.suffix.lower() in MEDIA_SUFFIXES]
     texts = [path for path in files if path.suffix.lower() in TEXT_SUFFIXES]
     found = [path for path in files if tables.table_suffix(path) and path.parent == folder]
-    if metadata:
-        for table in metadata:
-            yield from tables.read_table(table)
-    elif found and not texts:
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
-            raise TxError(f"{folder} has several tables: {names}", "name one of them")
-        yield from tables.read_table(found[0])
-    elif not media:
-        hint = "give a folder of media with texts, or a table"
-        raise NoSpeechError(f"{folder} has no audio or video", hint)
+    chosen = metadata or ([] if texts else found)
+    if len(chosen) > 1 and not metadata:
+        names = ", ".join(path.name for path in chosen)
+        raise TxError(f"{folder} has several tables: {names}", "name one of them")
+    for table in chosen:
+        yield from tables.read_table(table)
+    if chosen:
+        return
+    if not media:
+        raise NoSpeechError(
+            f"{folder} has no audio or video", "give a folder of media with texts, or a table"
+        )
     else:
         yield from _match(media, texts, language)
 
@@ -231,18 +229,15 @@ def _read_pair(
     media: Path, texts: Sequence[tuple[str | None, Path]], language: str | None
 ) -> Iterator[Item | Problem]:
     """The item of `media`: a text of exactly its name is preferred, then one in `language`."""
-    fitting = [found for found in texts if found[0] is None] or [
-        found for found in texts if language is None or found[0] == language
-    ]
+    exact = [found for found in texts if found[0] is None]
+    fitting = exact or [found for found in texts if language is None or found[0] == language]
+    codes = ", ".join(sorted({str(code) for code, _ in fitting or texts}))
     if not texts:
-        yield Problem(
-            str(media), "no text", f"has no text of the same name, such as {media.with_suffix('.srt').name}"
-        )
+        what = f"has no text of the same name, such as {media.with_suffix('.srt').name}"
+        yield Problem(str(media), "no text", what)
     elif not fitting:
-        codes = ", ".join(sorted({str(code) for code, _ in texts}))
         yield Problem(str(media), "no text", f"has texts in {codes}, but none in {language}")
     elif len({code for code, _ in fitting}) > 1:
-        codes = ", ".join(sorted({str(code) for code, _ in fitting}))
         yield Problem(str(media), "several languages", f"has texts in {codes}: choose one with --language")
     else:
         code, text = min(fitting, key=lambda found: TEXT_SUFFIXES.index(found[1].suffix.lower()))

@@ -39,11 +39,11 @@ def read_table(path: Path) -> Iterator[Item | Problem]:
     text, or if the file is not text.
     """
     bases = [path.parent, path.parent / "clips"]
-    n = 0
-    for origin, row in _rows(path, bases):
-        n += 1
+    rows = _cells(path, bases) if table_suffix(path) in (".tsv", ".csv") else _objects(path)
+    row: Row | Problem | None = None
+    for origin, row in rows:
         yield row if isinstance(row, Problem) else _item(row, origin, bases)
-    if not n:
+    if row is None:
         raise NoSpeechError(f"{path} has no items", "each line names an audio file and its text")
 
 
@@ -102,19 +102,12 @@ def _cues(row: Row) -> tuple[Cue, ...]:
 
 
 def _resolved(name: str, bases: Sequence[Path]) -> Path | None:
-    for base in bases:
-        for suffix in ("", ".mp3"):  # old releases of Common Voice omit it
-            if (path := base / (name + suffix)).is_file():
-                return path
-    return None
+    # Old releases of Common Voice omit the suffix .mp3.
+    paths = (base / (name + suffix) for base in bases for suffix in ("", ".mp3"))
+    return next((path for path in paths if path.is_file()), None)
 
 
-# --- rows ---
-
-
-def _rows(path: Path, bases: Sequence[Path]) -> Iterator[tuple[str, Row | Problem]]:
-    """Each row with its "file:line", as a mapping from column names."""
-    return _cells(path, bases) if table_suffix(path) in (".tsv", ".csv") else _objects(path)
+# --- rows, each with its "file:line", as mappings from column names ---
 
 
 def _objects(path: Path) -> Iterator[tuple[str, Row | Problem]]:
@@ -124,14 +117,11 @@ def _objects(path: Path) -> Iterator[tuple[str, Row | Problem]]:
             continue
         try:
             row = json.loads(line)
+            fault = "" if isinstance(row, dict) else "is JSON, but not an object with a path and a text"
         except (ValueError, RecursionError) as error:
-            yield origin, Problem(origin, "unreadable line", f"is not JSON: {error}")
-            continue
-        if not isinstance(row, dict):
-            yield (
-                origin,
-                Problem(origin, "unreadable line", "is JSON, but not an object with a path and a text"),
-            )
+            fault = f"is not JSON: {error}"
+        if fault:
+            yield origin, Problem(origin, "unreadable line", fault)
         else:
             yield origin, {str(key).lower(): value for key, value in row.items()}
 

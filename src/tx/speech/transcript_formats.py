@@ -5,6 +5,7 @@ longer segment is split into several cues, if possible at the end of a sentence 
 proportion to their characters. (pysubs2 writes whole files only, and interprets braces and backslashes in the text.)
 """
 
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -38,47 +39,28 @@ def transcript_lines(
     name of the `file`. Text has a line for each sentence, so that it can be translated line by line.
     """
     if format == "text":
-        return sentences(segments)
-    if format == "json":
-        return _json(segments, file)
-    if format == "tsv":
-        return _tsv(segments)
-    cues = (cue for segment in segments for cue in readable(segment, layout or Layout()))
-    return _srt(cues) if format == "srt" else _vtt(cues)
-
-
-def _json(segments: Iterable[Cue], file: str | None) -> Iterator[str]:
-    for segment in segments:
-        record: dict[str, Any] = {} if file is None else {"file": file}
-        for name, value in vars(segment).items():
-            record[name] = round(value, 4) if isinstance(value, float) else value
-        yield json.dumps(record, ensure_ascii=False)
-
-
-def _srt(cues: Iterable[Cue]) -> Iterator[str]:
-    for number, cue in enumerate(cues, 1):
-        times = f"{_timestamp(cue.start)} --> {_timestamp(cue.end)}".replace(".", ",")
-        yield from (str(number), times, *_text_lines(cue), "")
-
-
-def _vtt(cues: Iterable[Cue]) -> Iterator[str]:
-    yield from ("WEBVTT", "")
-    for cue in cues:
-        yield f"{_timestamp(cue.start)} --> {_timestamp(cue.end)}"
-        for line in _text_lines(cue):
-            yield line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        yield ""
-
-
-def _text_lines(cue: Cue) -> list[str]:
-    """The lines of a cue; an arrow in one would be read as the line of times of the next cue."""
-    return [line.replace("-->", "->") for line in cue.text.split("\n") if line.strip()]
-
-
-def _tsv(segments: Iterable[Cue]) -> Iterator[str]:
-    yield "start\tend\ttext"
-    for segment in segments:
-        yield f"{segment.start:.3f}\t{segment.end:.3f}\t{_one_line(segment.text)}"
+        yield from sentences(segments)
+    elif format == "json":
+        for segment in segments:
+            record: dict[str, Any] = {} if file is None else {"file": file}
+            for name, value in vars(segment).items():
+                record[name] = round(value, 4) if isinstance(value, float) else value
+            yield json.dumps(record, ensure_ascii=False)
+    elif format == "tsv":
+        yield "start\tend\ttext"
+        for segment in segments:
+            yield f"{segment.start:.3f}\t{segment.end:.3f}\t{_one_line(segment.text)}"
+    else:
+        yield from ("WEBVTT", "") if format == "vtt" else ()
+        cues = (cue for segment in segments for cue in readable(segment, layout or Layout()))
+        for number, cue in enumerate(cues, 1):
+            times = f"{_timestamp(cue.start)} --> {_timestamp(cue.end)}"
+            # An arrow in the text would be read as the line of times of the next cue.
+            text = [line.replace("-->", "->") for line in cue.text.split("\n") if line.strip()]
+            if format == "srt":
+                yield from (str(number), times.replace(".", ","), *text, "")
+            else:
+                yield from (times, *(html.escape(line, quote=False) for line in text), "")
 
 
 def _one_line(text: str) -> str:
