@@ -43,15 +43,17 @@ def claim(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     """
     run = out / "run"
     _check_place(out, resume, overwrite)
-    try:
-        with write_errors(run, inside=run):
-            run.mkdir(parents=True, exist_ok=True)
+    with write_errors(run, inside=run):
+        run.mkdir(parents=True, exist_ok=True)
+        try:
             lock = FileLock(run / LOCK, blocking=False).acquire()
-    except Timeout as error:
-        owner = "another process"
-        with suppress(OSError):
-            owner = f"process {(run / OWNER).read_text()}"
-        raise TxError(f"{out} is being trained by {owner}", "wait for it, or choose another -o") from error
+        except Timeout as error:
+            owner = "another process"
+            with suppress(OSError):
+                owner = f"process {(run / OWNER).read_text()}"
+            raise TxError(
+                f"{out} is being trained by {owner}", "wait for it, or choose another -o"
+            ) from error
     with lock:  # which the end of the process frees, too
         try:
             with write_errors(run / OWNER, inside=run):
