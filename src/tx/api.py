@@ -330,11 +330,12 @@ def score(
     intervals). The result has a Score, with its value and signature, for each metric, in their order. Raises TxError
     for unequal numbers of lines and UsageError for unknown metrics.
     """
+    from tx.evaluation.metrics import ScoreOptions
     from tx.evaluation.scoring import system_scores
 
-    refs = [references] if references and isinstance(references[0], str) else references
+    refs: Any = [references] if references and isinstance(references[0], str) else references
     names = [metrics] if isinstance(metrics, str) else list(metrics)
-    return system_scores({"hypotheses": hypotheses}, refs, names, **options)["hypotheses"]  # type: ignore[arg-type]
+    return system_scores({"hypotheses": hypotheses}, refs, names, ScoreOptions(**options))["hypotheses"]
 
 
 def _paths(data: str | Path | Sequence[str | Path]) -> list[str]:

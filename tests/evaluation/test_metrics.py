@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tx.errors import TxError, UsageError
 from tx.evaluation import metrics
-from tx.evaluation.metrics import Score, check, corpus_scores, paired_scores, sentence_scores
+from tx.evaluation.metrics import Score, ScoreOptions, check, corpus_scores, paired_scores, sentence_scores
 
 OPTIONS = {
     "bleu": ["-m", "bleu"],
@@ -101,7 +101,7 @@ def test_tokenizers_and_case_equal_the_sacrebleu_command(
     hyp, refs, _ = corpus(3)
     flags = ["-m", "bleu", "chrf", "-tok", tokenize] + (["-lc", "--chrf-lowercase"] if lowercase else [])
     theirs = sacrebleu(tmp_path, [hyp], refs, *flags)
-    ours = corpus_scores(hyp, refs, ["bleu", "chrf"], tokenize=tokenize, lowercase=lowercase)
+    ours = corpus_scores(hyp, refs, ["bleu", "chrf"], ScoreOptions(tokenize=tokenize, lowercase=lowercase))
     assert [(s.name, round(s.value, 10), s.signature) for s in ours] == [
         (t["name"], t["score"], t["signature"]) for t in theirs
     ]
@@ -111,7 +111,7 @@ def test_intervals_equal_the_sacrebleu_command(tmp_path: Path) -> None:
     hyp, refs, _ = corpus(4)
     flags = ["-m", "bleu", "chrf", "ter", "--confidence", "--confidence-n", "200"]
     theirs = sacrebleu(tmp_path, [hyp], refs, *flags)
-    ours = corpus_scores(hyp, refs, ["bleu", "chrf", "ter"], n_bootstrap=200)
+    ours = corpus_scores(hyp, refs, ["bleu", "chrf", "ter"], ScoreOptions(n_bootstrap=200))
     for score, other in zip(ours, theirs, strict=True):
         assert [score.name, round(score.value, 10), score.signature] == [
             other[key] for key in ("name", "score", "signature")
@@ -123,9 +123,9 @@ def test_intervals_equal_the_sacrebleu_command(tmp_path: Path) -> None:
 
 
 def test_intervals_survive_blank_lines() -> None:
-    (score,) = corpus_scores(["a b", ""], [["a b", "c d"]], ["ter"], n_bootstrap=100)
+    (score,) = corpus_scores(["a b", ""], [["a b", "c d"]], ["ter"], ScoreOptions(n_bootstrap=100))
     assert score.value == 50 and score.mean is not None and 0 < score.mean < 100
-    (score,) = corpus_scores(["", ""], [["a b", "c d"]], ["bleu"], n_bootstrap=100)
+    (score,) = corpus_scores(["", ""], [["a b", "c d"]], ["bleu"], ScoreOptions(n_bootstrap=100))
     assert (score.value, score.mean, score.ci) == (0, 0, 0)
 
 
@@ -144,7 +144,9 @@ def test_paired_tests_equal_the_sacrebleu_command(
     # as a table: what the bootstrap finds for chrF and TER does not fit into the command's JSON
     theirs = sacrebleu(tmp_path, [hyp, worse], refs, "-m", *names, *flags, "300", "-f", "latex")
     cells = [cell for line in theirs for cell in CELL.findall(line)]
-    ours = paired_scores({"hyp": hyp, "worse": worse}, refs, names, test=test, n_samples=300, seed=77)
+    ours = paired_scores(
+        {"hyp": hyp, "worse": worse}, refs, names, ScoreOptions(test=test, n_samples=300, seed=77)
+    )
     assert os.environ["SACREBLEU_SEED"] == "77"  # lent to sacrebleu, and put back
 
     def cell(score: Score) -> tuple[str, ...]:
@@ -160,7 +162,7 @@ def test_paired_tests_equal_the_sacrebleu_command(
 def test_another_seed_gives_other_resamples() -> None:
     hyp, refs, _ = corpus(6)
     first, again, other = (
-        corpus_scores(hyp, refs, ["bleu"], n_bootstrap=50, seed=seed)[0] for seed in (1, 1, 2)
+        corpus_scores(hyp, refs, ["bleu"], ScoreOptions(n_bootstrap=50, seed=seed))[0] for seed in (1, 1, 2)
     )
     assert first == again
     assert first.mean != other.mean and first.value == other.value
@@ -197,7 +199,7 @@ def test_ter_counts_edits() -> None:
 
 def test_lowercased_bleu_ignores_case_and_its_signature_shows_it() -> None:
     hyp, ref = ["THE cat sat on the mat."], ["the cat sat ON the mat ."]
-    score = metrics.bleu(hyp, [ref], lowercase=True)
+    score = metrics.bleu(hyp, [ref], ScoreOptions(lowercase=True))
     assert score.value == pytest.approx(100)
     assert "case:lc" in score.signature and "tok:13a" in score.signature
     assert metrics.bleu(hyp, [ref]).value < 100
@@ -270,10 +272,15 @@ def test_text_that_looks_tokenized_is_mentioned_and_nothing_is_logged(
 
 def test_unknown_names_get_a_did_you_mean() -> None:
     for call, hint in [
-        (lambda: metrics.bleu(["a"], [["a"]], tokenize="intel"), "intl"),
+        (lambda: metrics.bleu(["a"], [["a"]], ScoreOptions(tokenize="intel")), "intl"),
         (lambda: corpus_scores(["a"], [["a"]], ["blue"]), "bleu"),
         (lambda: sentence_scores(["a"], [["a"]], "chrf+"), "chrf"),
-        (lambda: paired_scores({"a": ["a"], "b": ["a"]}, [["a"]], test="bootstrapping"), "bootstrap"),
+        (
+            lambda: paired_scores(
+                {"a": ["a"], "b": ["a"]}, [["a"]], options=ScoreOptions(test="bootstrapping")
+            ),
+            "bootstrap",
+        ),
     ]:
         with pytest.raises(UsageError) as caught:
             call()
@@ -286,7 +293,7 @@ def test_a_tokenizer_that_would_be_downloaded_is_an_error(
 ) -> None:
     monkeypatch.setattr("sacrebleu.utils.SACREBLEU_DIR", str(tmp_path))
     with pytest.raises(TxError, match="model file") as caught:
-        metrics.bleu(["a"], [["a"]], tokenize=tokenize)
+        metrics.bleu(["a"], [["a"]], ScoreOptions(tokenize=tokenize))
     assert tokenize in str(caught.value.hint)
     assert list(tmp_path.iterdir()) == []
 
@@ -300,13 +307,13 @@ def test_a_tokenizer_without_its_packages_says_what_to_install(
     for tokenizer in (tokenizer_ja_mecab, tokenizer_ko_mecab):
         monkeypatch.setattr(tokenizer, "MeCab", None)
     with pytest.raises(TxError) as caught:
-        metrics.bleu(["a"], [["a"]], tokenize=tokenize)
+        metrics.bleu(["a"], [["a"]], ScoreOptions(tokenize=tokenize))
     assert caught.value.hint == f"pip install 'sacrebleu[{module}]'"
 
 
 def test_a_seed_of_0_is_an_error() -> None:
     with pytest.raises(UsageError, match="seed"):
-        corpus_scores(["a"], [["a"]], n_bootstrap=10, seed=0)
+        corpus_scores(["a"], [["a"]], options=ScoreOptions(n_bootstrap=10, seed=0))
 
 
 def test_a_paired_test_needs_two_systems() -> None:

@@ -17,8 +17,7 @@ from tx.inspect.vectors import (
     WordMap,
 )
 from tx.plots.color import mark, rgb
-from tx.plots.labels import place_labels
-from tx.plots.wordmap import text_map
+from tx.plots.wordmap import place_labels, text_map
 from tx.vectors import write_vectors
 from wordvectors import Run, family, runner
 

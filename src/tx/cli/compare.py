@@ -73,7 +73,7 @@ def compare(
         console.warn(warning)
     if output:
         from tx.cli.plot import save
-        from tx.plots.lengths import draw_lengths
+        from tx.plots.curves import draw_lengths
 
         save(draw_lengths(found.buckets), output)
     if as_json:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from typer import Argument, Context, Option
 
@@ -11,7 +11,17 @@ from tx.cli import console
 from tx.cli.console import option
 from tx.cli.pipe import json_line, line_batches
 from tx.errors import TxError, UsageError
-from tx.evaluation.metrics import METRICS, N_BOOTSTRAP, NORMALIZERS, RATES, SEED, Score, check, check_metrics
+from tx.evaluation.metrics import (
+    METRICS,
+    N_BOOTSTRAP,
+    NORMALIZERS,
+    RATES,
+    SEED,
+    Score,
+    ScoreOptions,
+    check,
+    check_metrics,
+)
 from tx.package import find_package
 from tx.package.read import read_unverified
 from tx.text.lines import STDIN, LineWriter, read_lines
@@ -97,17 +107,17 @@ def score(
     from tx.evaluation.scoring import line_scores, system_scores  # imports numpy
 
     refs = list(references.values())
-    kind: dict[str, Any] = {"tokenize": tokenize, "lowercase": lowercase, "normalize": normalize}
+    test = paired if len(systems) > 1 and paired != "none" else None
+    resamples = (not test and n_bootstrap) or (N_BOOTSTRAP if confidence else 0)
+    options = ScoreOptions(tokenize, lowercase, normalize, test, n_bootstrap or 0, resamples, seed)
     if sentence:
-        for row in line_scores(next(iter(systems.values())), refs, metrics, **kind):
+        for row in line_scores(next(iter(systems.values())), refs, metrics, options):
             if as_json:
                 console.print_json({score.name: score.value for score in row})
             else:
                 _print_numbers(row, width)
         return
-    kind |= {"test": paired if len(systems) > 1 and paired != "none" else None, "n_samples": n_bootstrap or 0}
-    kind["n_bootstrap"] = (not kind["test"] and n_bootstrap) or (N_BOOTSTRAP if confidence else 0)
-    results = system_scores(systems, refs, metrics, **kind, seed=seed)
+    results = system_scores(systems, refs, metrics, options)
     if as_json:
         rows = [{"system": name, "scores": [asdict(score) for score in row]} for name, row in results.items()]
         document = {"systems": rows, "references": files, "lines": len(refs[0]), "warnings": warnings}

@@ -17,7 +17,7 @@ from typing import Any
 from tx.config.duration import format_duration
 from tx.decode.translate import SearchOptions, open_translator
 from tx.errors import TxError, UsageError
-from tx.evaluation.metrics import N_BOOTSTRAP, Lines, Score, bleu, check, sentence_scores
+from tx.evaluation.metrics import N_BOOTSTRAP, Lines, Score, ScoreOptions, bleu, check, sentence_scores
 from tx.evaluation.scoring import system_scores
 from tx.package import find_package
 from tx.text.lines import read_lines
@@ -120,7 +120,7 @@ def compare_translators(
     hyps = {system.name: system.hyps for system in systems}
     warnings = check(hyps, {f"reference {n}": ref for n, ref in enumerate(refs, 1)})
     test = "bootstrap" if len(hyps) > 1 else None
-    scores = system_scores(hyps, refs, test=test, n_bootstrap=N_BOOTSTRAP)
+    scores = system_scores(hyps, refs, options=ScoreOptions(test=test, n_bootstrap=N_BOOTSTRAP))
     for system in systems:
         system.scores = scores[system.name]
     return Comparison(systems, by_length(src, hyps, refs, edges), warnings)

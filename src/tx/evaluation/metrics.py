@@ -29,6 +29,27 @@ Lines = Sequence[str]
 
 
 @dataclass(frozen=True)
+class ScoreOptions:
+    """How to score, and whether to test for significance.
+
+    `tokenize` applies to BLEU, `lowercase` to all metrics but TER, `normalize` to WER and CER. `test` is None,
+    "bootstrap" or "randomization" with `n_samples` samples (0: sacreBLEU's default, 1,000 resamples or 10,000
+    trials). `n_bootstrap` > 1 adds 95% confidence intervals by bootstrap resampling.
+    """
+
+    tokenize: str = "13a"
+    lowercase: bool = False
+    normalize: str = "none"
+    test: str | None = None
+    n_samples: int = 0
+    n_bootstrap: int = 0
+    seed: int = SEED
+
+
+DEFAULTS = ScoreOptions()
+
+
+@dataclass(frozen=True)
 class Score:
     """One metric of one system, in percent; higher is better, except for TER, WER and CER.
 
@@ -105,22 +126,22 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
 
 
 def _scorer(
-    name: str, refs: Sequence[Lines] | None, tokenize: str, lowercase: bool, *, sentence: bool = False
+    name: str, refs: Sequence[Lines] | None, options: ScoreOptions, *, sentence: bool = False
 ) -> "Metric":
     """sacreBLEU's metric with its references cached. TER always ignores case, as TERCOM does."""
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
+    tokenize, lowercase = options.tokenize, options.lowercase
     if name == "bleu":
         _check_tokenizer(tokenize, BLEU.TOKENIZERS)
         try:
             return BLEU(lowercase, force=True, tokenize=tokenize, effective_order=sentence, references=refs)
         except (ImportError, RuntimeError) as error:
-            extra = tokenize.partition("-")[0]
+            install = f"pip install 'sacrebleu[{tokenize.partition('-')[0]}]'"
             raise TxError(
-                f"the tokenizer {tokenize} needs packages that are not installed",
-                f"pip install 'sacrebleu[{extra}]'",
+                f"the tokenizer {tokenize} needs packages that are not installed", install
             ) from error
     if name in ("chrf", "chrf++"):
         return CHRF(word_order=2 if name == "chrf++" else 0, lowercase=lowercase, references=refs)
@@ -170,41 +191,37 @@ def corpus_scores(
     hyp: Lines,
     refs: Sequence[Lines],
     metrics: Sequence[str] = ("bleu", "chrf"),
-    *,
-    tokenize: str = "13a",
-    lowercase: bool = False,
-    n_bootstrap: int = 0,
-    seed: int = SEED,
+    options: ScoreOptions = DEFAULTS,
 ) -> list[Score]:
     """Score hypotheses against `refs`, one list of lines per reference.
 
-    `n_bootstrap` > 1 adds 95% confidence intervals by bootstrap resampling (Koehn 2004, "Statistical Significance
-    Tests for Machine Translation Evaluation"). `tokenize` applies to BLEU only, `lowercase` to BLEU and chrF. Raises
-    as `check` does, and UsageError for an unknown metric or tokenizer.
+    Confidence intervals are computed by bootstrap resampling (Koehn 2004, "Statistical Significance Tests for
+    Machine Translation Evaluation"). Raises as `check` does, and UsageError for an unknown metric or tokenizer.
     """
     (hyp,), refs = _prepared({"the hypotheses": hyp}, refs)
     scores = []
     for name in metrics:
-        scorer = _scorer(name, refs, tokenize, lowercase)
+        scorer = _scorer(name, refs, options)
         score = _score(scorer.corpus_score(hyp, None), scorer)
-        if n_bootstrap > 1:
+        if options.n_bootstrap > 1:
             # A paired test of the baseline alone: `corpus_score` can resample as well, but its TER fails on a sample
             # of nothing but blank lines.
-            (resampled,) = _paired_test([hyp], scorer, "bootstrap", n_bootstrap, 0, seed)
+            resampling = replace(options, test="bootstrap", n_samples=options.n_bootstrap)
+            (resampled,) = _paired_test([hyp], scorer, resampling)
             score = replace(resampled, details=score.details)
         scores.append(score)
     return scores
 
 
 def sentence_scores(
-    hyp: Lines, refs: Sequence[Lines], metric: str = "bleu", *, tokenize: str = "13a", lowercase: bool = False
+    hyp: Lines, refs: Sequence[Lines], metric: str = "bleu", options: ScoreOptions = DEFAULTS
 ) -> list[Score]:
     """The score of each line. BLEU uses the effective order: the n-gram orders that the line has.
 
     Raises as `corpus_scores` does.
     """
     (hyp,), refs = _prepared({"the hypotheses": hyp}, refs)
-    scorer = _scorer(metric, None, tokenize, lowercase, sentence=True)
+    scorer = _scorer(metric, None, options, sentence=True)
     return [
         _score(scorer.sentence_score(h, line_refs), scorer) for h, *line_refs in zip(hyp, *refs, strict=True)
     ]
@@ -214,50 +231,44 @@ def paired_scores(
     systems: Mapping[str, Lines],
     refs: Sequence[Lines],
     metrics: Sequence[str] = ("bleu", "chrf"),
-    *,
-    test: str = "bootstrap",
-    tokenize: str = "13a",
-    lowercase: bool = False,
-    n_samples: int = 0,
-    n_bootstrap: int = 0,
-    seed: int = SEED,
+    options: ScoreOptions = DEFAULTS,
 ) -> dict[str, list[Score]]:
     """Score several systems and test each for a significant difference to the first, the baseline.
 
-    `test` is "bootstrap", paired bootstrap resampling (Koehn 2004), which computes confidence intervals as well, or
-    "randomization", paired approximate randomization (Riezler and Maxwell 2005), which does if `n_bootstrap` > 1.
-    `n_samples` 0 is the default of sacreBLEU: 1,000 resamples or 10,000 trials. The `p_value` of the baseline is
-    None. The scores have no details. Raises as `corpus_scores` does.
+    The test "bootstrap", the default, is paired bootstrap resampling (Koehn 2004), which computes confidence
+    intervals as well; "randomization" is paired approximate randomization (Riezler and Maxwell 2005), which does if
+    `n_bootstrap` > 1. The `p_value` of the baseline is None. The scores have no details. Raises as `corpus_scores`
+    does.
     """
-    if test not in TESTS:
-        raise _unknown("test", test, TESTS)
+    options = replace(options, test=options.test or "bootstrap")
+    if options.test not in TESTS:
+        raise _unknown("test", str(options.test), TESTS)
     if len(systems) < 2:
         raise TxError("a paired test needs at least two systems", "score a single system without a test")
     hyps, refs = _prepared(systems, refs)
-    scorers = (_scorer(name, refs, tokenize, lowercase) for name in metrics)
-    columns = [_paired_test(hyps, scorer, test, n_samples, n_bootstrap, seed) for scorer in scorers]
+    columns = [_paired_test(hyps, _scorer(name, refs, options), options) for name in metrics]
     return {name: list(row) for name, row in zip(systems, zip(*columns, strict=True), strict=True)}
 
 
-def _paired_test(
-    hyps: Sequence[Lines], scorer: "Metric", test: str, n_samples: int, n_bootstrap: int, seed: int
-) -> list[Score]:
+def _paired_test(hyps: Sequence[Lines], scorer: "Metric", options: ScoreOptions) -> list[Score]:
     """Run sacreBLEU's paired test of systems against the first, with the references cached in the scorer."""
     from sacrebleu.significance import PairedTest
 
-    if seed < 1:  # sacreBLEU treats 0 as no seed
-        raise UsageError(f"the seed is {seed}, but must be 1 or more", "omit it for sacreBLEU's default")
-    kind, default = TESTS[test]
+    if options.seed < 1:  # sacreBLEU treats 0 as no seed
+        raise UsageError(
+            f"the seed is {options.seed}, but must be 1 or more", "omit it for sacreBLEU's default"
+        )
+    kind, default = TESTS[str(options.test)]
     before = os.environ.get("SACREBLEU_SEED")
-    os.environ["SACREBLEU_SEED"] = str(seed)  # the only way to set it
+    os.environ["SACREBLEU_SEED"] = str(options.seed)  # the only way to set it
     try:
         signatures, columns = PairedTest(
             [(str(number), hyp) for number, hyp in enumerate(hyps)],
             {"metric": scorer},
             references=None,
             test_type=kind,
-            n_samples=n_samples or default,
-            n_ar_confidence=n_bootstrap if kind == "ar" and n_bootstrap else -1,
+            n_samples=options.n_samples or default,
+            n_ar_confidence=options.n_bootstrap if kind == "ar" and options.n_bootstrap else -1,
         )()
     finally:
         del os.environ["SACREBLEU_SEED"]
@@ -271,6 +282,6 @@ def _paired_test(
     return scores
 
 
-def bleu(hyp: Lines, refs: Sequence[Lines], *, tokenize: str = "13a", lowercase: bool = False) -> Score:
+def bleu(hyp: Lines, refs: Sequence[Lines], options: ScoreOptions = DEFAULTS) -> Score:
     """Corpus BLEU (Papineni et al. 2002)."""
-    return corpus_scores(hyp, refs, ["bleu"], tokenize=tokenize, lowercase=lowercase)[0]
+    return corpus_scores(hyp, refs, ["bleu"], options)[0]

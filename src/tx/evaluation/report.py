@@ -33,8 +33,9 @@ class Report:
 
 
 def record(metric: str, value: float, signature: str, data: str, ci: float | None = None) -> dict[str, Any]:
-    """A score as a package stores it; `ci` is the half width of its 95% confidence interval."""
-    return {"metric": metric, "value": value, "ci": ci, "signature": signature, "data": data}
+    """A score as a package stores it; `ci` is the half width of its 95% confidence interval, if there is one."""
+    interval = {} if ci is None else {"ci": ci}
+    return {"metric": metric, "value": value, **interval, "signature": signature, "data": data}
 
 
 class Track(Protocol):

@@ -1,51 +1,34 @@
 """Scoring hypotheses against references by any of the metrics, those of translations and those of transcripts."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from tx.evaluation import metrics as translation_metrics
 from tx.evaluation.error_rates import rate_scores, sentence_rates
-from tx.evaluation.metrics import (
-    RATES,
-    SEED,
-    Lines,
-    Score,
-    check_metrics,
-    corpus_scores,
-    paired_scores,
-    sentence_scores,
-)
+from tx.evaluation.metrics import DEFAULTS, RATES, Lines, Score, ScoreOptions, check_metrics
 
 
 def system_scores(
     systems: Mapping[str, Lines],
     refs: Sequence[Lines],
     metrics: Sequence[str] = ("bleu", "chrf"),
-    *,
-    tokenize: str = "13a",
-    lowercase: bool = False,
-    normalize: str = "none",
-    test: str | None = None,
-    n_samples: int = 0,
-    n_bootstrap: int = 0,
-    seed: int = SEED,
+    options: ScoreOptions = DEFAULTS,
 ) -> dict[str, list[Score]]:
     """The scores of each system, in the order of `metrics`, which are any of METRICS and RATES.
 
-    `tokenize` applies to BLEU, `lowercase` to all metrics but TER, `normalize` to WER and CER. With a `test` each
-    system is compared with the first, as by `tx.evaluation.metrics.paired_scores`. Raises as `corpus_scores` does.
+    With a test each system is compared with the first, as by `tx.evaluation.metrics.paired_scores`. Raises as
+    `corpus_scores` does.
     """
     check_metrics(metrics, len(refs))
-    common: dict[str, Any] = {"lowercase": lowercase, "n_bootstrap": n_bootstrap, "seed": seed}
-    paired = common | {"test": test, "n_samples": n_samples}
+    rate_options = {name: value for name, value in vars(options).items() if name != "tokenize"}
     scores: dict[str, list[Score]] = {name: [] for name in systems}
     for metric in metrics:
         if metric in RATES:
-            column = rate_scores(systems, refs[0], [metric], normalize=normalize, **paired)
-        elif test is not None:
-            column = paired_scores(systems, refs, [metric], tokenize=tokenize, **paired)
+            column = rate_scores(systems, refs[0], [metric], **rate_options)
+        elif options.test is not None:
+            column = translation_metrics.paired_scores(systems, refs, [metric], options)
         else:
             column = {
-                n: corpus_scores(systems[n], refs, [metric], tokenize=tokenize, **common) for n in systems
+                n: translation_metrics.corpus_scores(systems[n], refs, [metric], options) for n in systems
             }
         for name, row in column.items():
             scores[name] += row
@@ -53,20 +36,15 @@ def system_scores(
 
 
 def line_scores(
-    hyp: Lines,
-    refs: Sequence[Lines],
-    metrics: Sequence[str] = ("bleu",),
-    *,
-    tokenize: str = "13a",
-    lowercase: bool = False,
-    normalize: str = "none",
+    hyp: Lines, refs: Sequence[Lines], metrics: Sequence[str] = ("bleu",), options: ScoreOptions = DEFAULTS
 ) -> list[tuple[Score, ...]]:
-    """The scores of each line, in the order of `metrics`. The options are those of `system_scores`."""
+    """The scores of each line, in the order of `metrics`."""
     check_metrics(metrics, len(refs))
-    columns = []
-    for metric in metrics:
-        if metric in RATES:
-            columns.append(sentence_rates(hyp, refs[0], metric, normalize=normalize, lowercase=lowercase))
-        else:
-            columns.append(sentence_scores(hyp, refs, metric, tokenize=tokenize, lowercase=lowercase))
+    normalize, lowercase = options.normalize, options.lowercase
+    columns = [
+        sentence_rates(hyp, refs[0], metric, normalize=normalize, lowercase=lowercase)
+        if metric in RATES
+        else translation_metrics.sentence_scores(hyp, refs, metric, options)
+        for metric in metrics
+    ]
     return list(zip(*columns, strict=True))

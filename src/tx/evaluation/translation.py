@@ -1,12 +1,13 @@
 """Evaluating a translator: BLEU and chrF of its translations of a test set, or its word alignments."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tx.decode.translate import SearchOptions, open_translator
 from tx.errors import UsageError
 from tx.evaluation.alignment import read_gold, score_alignments
-from tx.evaluation.metrics import N_BOOTSTRAP, Score, check, corpus_scores
+from tx.evaluation.metrics import N_BOOTSTRAP, Score, ScoreOptions, check, corpus_scores
 from tx.evaluation.report import Report, record
 from tx.package import Package
 from tx.text.lines import LineWriter, read_lines
@@ -37,7 +38,6 @@ def evaluate(
         return _evaluate_alignments(package, files, alignments, device, threads)
     if len(files) < 2:
         raise UsageError("a source and at least one reference are needed", "tx evaluate -m MODEL SRC REF")
-    tokenize = tokenize or "13a"
     src, *refs = read_parallel(files)
     writer = LineWriter(output) if output else None  # before the model translates: it checks the path
     translator, decode = open_translator(package.path, device, threads)
@@ -47,8 +47,9 @@ def evaluate(
         with writer:
             writer.write(hyps)
     warnings = check({"the translations": hyps}, dict(zip(files[1:], refs, strict=True)))
-    scores = corpus_scores(hyps, refs, tokenize=tokenize, n_bootstrap=N_BOOTSTRAP)
-    scores += corpus_scores(hyps, refs, ["bleu"], tokenize=tokenize, lowercase=True, n_bootstrap=N_BOOTSTRAP)
+    options = ScoreOptions(tokenize or "13a", n_bootstrap=N_BOOTSTRAP)
+    scores = corpus_scores(hyps, refs, options=options)
+    scores += corpus_scores(hyps, refs, ["bleu"], replace(options, lowercase=True))
     report = _report(package, src, scores, f"{Path(files[0]).name}, beam {decode.beam_size}")
     report.warnings += warnings
     return report

@@ -10,7 +10,7 @@ import numpy as np
 
 from tx.inspect.attention import AttentionMaps, AttentionMatrix, rollout
 from tx.plots.color import shade
-from tx.plots.figure import FAINT, INK, MUTED, new_figure
+from tx.plots.figure import FAINT, MUTED, add_axes, draw_cells, new_figure, style_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,16 +26,14 @@ def draw_attention(matrix: AttentionMatrix, caption: str) -> "Figure":
     width = max(left + n_columns * _CELL + _EDGE, 0.075 * len(caption) + 2 * _EDGE, 3.2)
     height = above + n_rows * _CELL + below
     figure = new_figure(width, height)
-    axes = figure.add_axes((left / width, below / height, n_columns * _CELL / width, n_rows * _CELL / height))
-    colors = np.array([[shade(float(value)) for value in row] for row in matrix.values], np.uint8)
-    axes.imshow(colors, aspect="auto", interpolation="nearest", extent=(0, n_columns, n_rows, 0))
+    axes = add_axes(figure, left, below, n_columns * _CELL, n_rows * _CELL)
+    draw_cells(axes, matrix.values, (0, n_columns, n_rows, 0), shade)
+    style_frame(axes)
     axes.set_xticks(np.arange(n_columns) + 0.5, matrix.columns, rotation=90)
     axes.set_yticks(np.arange(n_rows) + 0.5, matrix.rows)
-    axes.tick_params(labelsize=9, length=0, pad=3, labelcolor=INK, top=True, labeltop=True, labelbottom=False)
+    axes.tick_params(labelsize=9, length=0, pad=3, top=True, labeltop=True, labelbottom=False)
     axes.hlines(range(1, n_rows), 0, n_columns, colors=FAINT, linewidth=0.25)
     axes.vlines(range(1, n_columns), 0, n_rows, colors=FAINT, linewidth=0.25)
-    for spine in axes.spines.values():
-        spine.set(linewidth=0.5, color=FAINT)
     figure.text(_EDGE / width, 0.16 / height, caption, fontsize=8, color=MUTED, va="center")
     return figure
 

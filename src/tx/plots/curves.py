@@ -1,4 +1,4 @@
-"""Plots of learning curves, in characters for a terminal and as a figure.
+"""Plots of learning curves, in characters for a terminal and as a figure; and of BLEU by the length of the source.
 
 In a terminal a line is drawn in Braille dots, eight to a character. A validation is marked by the letter of its run,
 so that runs can be distinguished without colours.
@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from tx.errors import TxError
 from tx.inspect.learning_curves import METRICS, TrainingRun, XAxis, last_x
 from tx.plots.color import LINE_COLORS
-from tx.plots.figure import INK, MUTED, label_lines, new_figure, style_axes
+from tx.plots.figure import INK, MUTED, add_axes, label_lines, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from tx.evaluation.compare import Bucket
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _START = 0.1  # of a run: earlier values may be cut off, since losses begin very high
@@ -144,7 +146,7 @@ def draw_curves(runs: Sequence[TrainingRun], metrics: Sequence[str], axis: XAxis
     figure = new_figure(8.0, total)
     for row, metric in enumerate(metrics):
         bottom = below + (len(metrics) - 1 - row) * (height + gap)
-        axes = figure.add_axes((0.085, bottom / total, 0.72, height / total))
+        axes = add_axes(figure, 0.68, bottom, 5.76, height)
         _draw_panel(axes, runs, metric, axis)
         axes.set_xlim(0, 1.015 * last_x(runs, axis))
         if row == len(metrics) - 1:
@@ -173,3 +175,24 @@ def _draw_panel(axes: "Axes", runs: Sequence[TrainingRun], metric: str, axis: XA
         axes.plot([x], [value], "o", color="none", markeredgecolor=color, markersize=8, clip_on=False)
         labels[line.run] = float(line.y[-1]), run.name, f"best {value:.4g}", color
     label_lines(axes, labels.values(), gap=0.11)
+
+
+def draw_lengths(buckets: "Sequence[Bucket]") -> "Figure":
+    """A figure of the BLEU of each system in each bucket of lengths; empty buckets are omitted."""
+    buckets = [bucket for bucket in buckets if bucket.n_lines]
+    figure = new_figure(7.0, 3.8)
+    axes = figure.add_axes((0.09, 0.2, 0.66, 0.68))
+    axes.set_title("BLEU by the length of the source", loc="left", fontsize=10, color=INK, pad=8)
+    style_axes(axes, grid="y")
+    labels = []
+    for number, name in enumerate(buckets[0].bleu if buckets else {}):
+        values = [bucket.bleu[name] or 0.0 for bucket in buckets]
+        color = LINE_COLORS[number % len(LINE_COLORS)]
+        axes.plot(range(len(buckets)), values, color=color, linewidth=1.8, marker="o", markersize=4)
+        labels.append((values[-1], name, "", color))
+    axes.set_xlim(-0.25, len(buckets) - 0.75)
+    axes.set_ylim(bottom=0)
+    axes.set_xticks(range(len(buckets)), [f"{bucket.label}\n{bucket.n_lines} lines" for bucket in buckets])
+    axes.set_xlabel("words of the source", color=MUTED, fontsize=9)
+    label_lines(axes, labels, gap=0.06)
+    return figure

@@ -2,13 +2,16 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from tx.errors import TxError, UsageError
 from tx.files import atomic_file, check_output
+from tx.plots.color import rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,14 +20,8 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".svg")
 INK, MUTED, FAINT = "#1f2328", "#57606a", "#8b949e"  # text; small text; lines
 _DPI = 200
-_FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "WenQuanYi Zen Hei",
-    "Noto Sans Arabic",
-    "Noto Sans",
-)
+_CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei")
+_FONTS = ("DejaVu Sans", *_CHINESE, "Noto Sans Arabic", "Noto Sans")
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -35,6 +32,31 @@ def new_figure(width: float, height: float) -> "Figure":
         raise TxError("plots need matplotlib, which is not installed", "pip install 'tx[plot]'") from None
     with _style():
         return Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+
+
+def add_axes(figure: "Figure", left: float, bottom: float, width: float, height: float) -> "Axes":
+    """Axes at a place of the figure that is given in inches."""
+    figure_width, figure_height = figure.get_size_inches()
+    place = left / figure_width, bottom / figure_height, width / figure_width, height / figure_height
+    return figure.add_axes(place)
+
+
+def draw_cells(
+    axes: "Axes",
+    values: Any,
+    extent: tuple[float, float, float, float],
+    color: Callable[[float], tuple[int, int, int]] = rgb,
+) -> None:
+    """Draw numbers `[rows, columns]` as coloured cells that fill `extent`: left, right, bottom, top."""
+    colors = np.array([[color(float(value)) for value in row] for row in values], np.uint8)
+    axes.imshow(colors, extent=extent, aspect="auto", interpolation="nearest")
+
+
+def style_frame(axes: "Axes") -> None:
+    """Style axes around coloured cells: thin faint spines and ticks."""
+    axes.tick_params(labelsize=7, length=2, width=0.5, color=FAINT, labelcolor=INK)
+    for spine in axes.spines.values():
+        spine.set(linewidth=0.5, color=FAINT)
 
 
 def style_axes(axes: "Axes", grid: Literal["both", "x", "y"] = "both") -> None:

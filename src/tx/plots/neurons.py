@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tx.files import atomic_file
 from tx.inspect.neurons import Array
 from tx.plots.color import LIMIT, rgb
-from tx.plots.figure import INK, MUTED, new_figure
+from tx.plots.figure import INK, MUTED, add_axes, draw_cells, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,22 +48,20 @@ def lines_of(text: str, values: Array, width: int) -> list[list[tuple[str, float
     return lines if lines[-1] else lines[:-1]
 
 
-def draw_text(text: str, values: Array, caption: str, width: int = 96) -> "Figure":
+def draw_text(text: str, values: Array, caption: str, line_width: int = 96) -> "Figure":
     """A figure of the text, each character on the colour of its value (see `color_scale`)."""
-    lines = lines_of(text, values, width)
+    lines = lines_of(text, values, line_width)
     columns = max(map(len, lines))
     cell_width, cell_height, margin, above = 0.085, 0.17, 0.2, 0.42  # inches
-    size = columns * cell_width + 2 * margin, len(lines) * cell_height + above + margin
-    size = max(size[0], 6.0), size[1]
-    figure = new_figure(*size)
-    share = columns * cell_width / size[0], len(lines) * cell_height / size[1]
-    axes = figure.add_axes((margin / size[0], margin / size[1], *share))
+    size = columns * cell_width, len(lines) * cell_height
+    width, height = max(size[0] + 2 * margin, 6.0), size[1] + above + margin
+    figure = new_figure(width, height)
+    axes = add_axes(figure, margin, margin, *size)
     axes.set_axis_off()
-    colors = np.full((len(lines), columns, 3), 255, np.uint8)
+    cells = np.zeros((len(lines), columns))  # white where a line is shorter
     for row, line in enumerate(lines):
-        for column, (_, value) in enumerate(line):
-            colors[row, column] = rgb(value)
-    axes.imshow(colors, extent=(0, columns, len(lines), 0), aspect="auto", interpolation="nearest")
+        cells[row, : len(line)] = [value for _, value in line]
+    draw_cells(axes, cells, (0, columns, len(lines), 0))
     for row, line in enumerate(lines):
         for column, (character, value) in enumerate(line):
             if character != " ":
@@ -71,9 +69,9 @@ def draw_text(text: str, values: Array, caption: str, width: int = 96) -> "Figur
                     column + 0.5, row + 0.54, character, family="monospace", fontsize=8, ha="center", va="center",
                     color=ink(value), alpha=0.5 if character == NEWLINE else 1,
                 )  # fmt: skip
-    at = 1 - 0.24 / size[1]
-    figure.text(margin / size[0], at, caption, fontsize=9, color=INK, va="center")
-    figure.text(1 - margin / size[0], at, LEGEND, fontsize=7.5, color=MUTED, va="center", ha="right")
+    left, at = margin / width, 1 - 0.24 / height
+    figure.text(left, at, caption, fontsize=9, color=INK, va="center")
+    figure.text(1 - left, at, LEGEND, fontsize=7.5, color=MUTED, va="center", ha="right")
     return figure
 
 

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tx.inspect.positions import LAYOUTS, Array, similarity
-from tx.plots.color import LIMIT, rgb
-from tx.plots.figure import FAINT, INK, MUTED, new_figure
+from tx.plots.color import LIMIT
+from tx.plots.figure import FAINT, INK, MUTED, add_axes, draw_cells, new_figure, style_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,20 +20,13 @@ def draw_positions(tables: Mapping[str, Array]) -> "Figure":
     row, curve, gap, left, width = min(max(length * 0.06, 1.2), 3.5), 1.7, 0.62, 0.65, 8.0  # inches
     height = n * (row + gap) + curve + gap
     figure = new_figure(width, height)
-    top = 0.3
-
-    def panel(panel_height: float) -> "Axes":
-        nonlocal top
-        top += panel_height + gap
-        bottom = 1 - (top - gap) / height
-        return figure.add_axes((left / width, bottom, 1 - (left + 0.2) / width, panel_height / height))
-
+    bottom = height - 0.3 + gap
     for layout, table in tables.items():
-        axes = panel(row)
-        colors = np.array([[rgb(LIMIT * float(value)) for value in line] for line in table], np.uint8)
-        axes.imshow(colors, aspect="auto", interpolation="nearest", extent=(0, d_model, length - 0.5, -0.5))
+        bottom -= row + gap
+        axes = add_axes(figure, left, bottom, width - left - 0.2, row)
+        draw_cells(axes, LIMIT * table, (0, d_model, length - 0.5, -0.5))
         _label(axes, f"{layout}: {LAYOUTS[layout]}", "dimension", "position")
-    axes = panel(curve)
+    axes = add_axes(figure, left, bottom - curve - gap, width - left - 0.2, curve)
     for layout, table in tables.items():
         color, style = _LINES[layout]
         axes.plot(similarity(table), color=color, linestyle=style, linewidth=1.4, label=layout)
@@ -51,6 +42,4 @@ def _label(axes: "Axes", title: str, x: str, y: str) -> None:
     axes.set_title(title, fontsize=9, color=INK, loc="left", pad=4)
     axes.set_xlabel(x, fontsize=7.5, color=MUTED, labelpad=1)
     axes.set_ylabel(y, fontsize=7.5, color=MUTED, labelpad=1)
-    axes.tick_params(labelsize=7, length=2, width=0.5, color=FAINT, labelcolor=INK)
-    for spine in axes.spines.values():
-        spine.set(linewidth=0.5, color=FAINT)
+    style_frame(axes)

@@ -5,13 +5,13 @@ similar colours.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tx.inspect.vectors import Strip
-from tx.plots.color import LIMIT, rgb
-from tx.plots.figure import FAINT, INK, MUTED, new_figure
+from tx.plots.color import LIMIT
+from tx.plots.figure import FAINT, INK, MUTED, add_axes, draw_cells, new_figure, style_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,9 +31,7 @@ def draw_strips(groups: Sequence[Sequence[Strip]], caption: str) -> "Figure":
     gaps = (len(groups) - 1) * _GAP + sum(strip.is_sum for strip in strips) * _RULE
     height = len(strips) * _ROW + gaps + below + margin
     figure = new_figure(width, height)
-    axes = figure.add_axes(
-        (left / width, below / height, 1 - (left + margin) / width, 1 - (below + margin) / height)
-    )
+    axes = add_axes(figure, left, below, width - left - margin, height - below - margin)
     axes.set_axis_off()
     axes.set_xlim(0, dim)
     top = 0.0
@@ -46,7 +44,16 @@ def draw_strips(groups: Sequence[Sequence[Strip]], caption: str) -> "Figure":
             top += _ROW
         top += _GAP
     axes.set_ylim(top - _GAP, 0)
-    _draw_scale(figure.add_axes((left / width, 0.34 / height, 1.6 / width, 0.11 / height)), caption)
+    scale = add_axes(figure, left, 0.34, 1.6, 0.11)
+    draw_cells(scale, [np.linspace(-LIMIT, LIMIT, 101)], (-LIMIT, LIMIT, 0, 1))
+    style_frame(scale)
+    scale.set_yticks([])
+    scale.set_xticks([-2, -1, 0, 1, 2], ["\u22122", "\u22121", "0", "+1", "+2"])
+    scale.tick_params(pad=1.5)
+    scale.annotate(
+        caption, (1, 0.5), (9, -0.5), xycoords="axes fraction", textcoords="offset points", ha="left",
+        va="center", fontsize=7.5, color=MUTED, annotation_clip=False,
+    )  # fmt: skip
     return figure
 
 
@@ -55,32 +62,13 @@ def _draw_strip(axes: "Axes", strip: Strip, top: float) -> None:
     from matplotlib.patches import Rectangle
 
     dim, first, last = len(strip.values), top + 0.03, top + _ROW - 0.03
-    colors = np.array([[rgb(float(value)) for value in strip.values]], np.uint8)  # [1, dim, 3]
-    axes.imshow(colors, extent=(0, dim, last, first), aspect="auto", interpolation="nearest", zorder=1)
+    draw_cells(axes, [strip.values], (0, dim, last, first))
     axes.set_autoscale_on(False)
     edge = 0.35 if dim <= 120 else 0
     axes.vlines(range(1, dim), first, last, colors="white", linewidth=edge, zorder=2)
-    frame = Rectangle(
-        (0, first), dim, last - first, fill=False, edgecolor=FAINT, linewidth=0.5, clip_on=False
-    )
-    frame.set_zorder(3)
-    axes.add_patch(frame)
+    line: dict[str, Any] = {"edgecolor": FAINT, "linewidth": 0.5, "zorder": 3}
+    axes.add_patch(Rectangle((0, first), dim, last - first, fill=False, clip_on=False, **line))
     axes.annotate(
         strip.label, (0, top + _ROW / 2), (-7, 0), textcoords="offset points", ha="right", va="center",
         fontsize=10, color=INK, fontweight="bold" if strip.is_sum else "normal", annotation_clip=False,
-    )  # fmt: skip
-
-
-def _draw_scale(axes: "Axes", caption: str) -> None:
-    """Draw the colours of the values, with the caption to the right."""
-    colors = np.array([[rgb(value) for value in np.linspace(-LIMIT, LIMIT, 101)]], np.uint8)
-    axes.imshow(colors, extent=(-LIMIT, LIMIT, 0, 1), aspect="auto", interpolation="nearest")
-    axes.set_yticks([])
-    axes.set_xticks([-2, -1, 0, 1, 2], ["\u22122", "\u22121", "0", "+1", "+2"])
-    axes.tick_params(labelsize=7, length=2, width=0.5, pad=1.5, color=FAINT, labelcolor=INK)
-    for spine in axes.spines.values():
-        spine.set(linewidth=0.5, color=FAINT)
-    axes.annotate(
-        caption, (1, 0.5), (9, -0.5), xycoords="axes fraction", textcoords="offset points", ha="left",
-        va="center", fontsize=7.5, color=MUTED, annotation_clip=False,
     )  # fmt: skip
