@@ -6,7 +6,7 @@ Och and Ney (2003, "A Systematic Comparison of Various Statistical Alignment Mod
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,9 +16,8 @@ from tx.evaluation.significance import bootstrap, confidence_interval
 
 Link = tuple[int, int]  # (source word, target word), both from 0
 _PHARAOH = re.compile(r"(\d+)([-p?])(\d+)")
-_NAACL = re.compile(
-    r"(\d+)\s+(\d+)\s+(\d+)(?:\s+([SP]))?(?:\s+[\d.]+)?"
-)  # pair source target [type] [confidence]
+# pair source target [type] [confidence]
+_NAACL = re.compile(r"(\d+)\s+(\d+)\s+(\d+)(?:\s+([SP]))?(?:\s+[\d.]+)?")
 _BLOCK = re.compile(r"SENT:\s*(\d+)|([SP])\s+(\d+)\s+(\d+)")
 
 
@@ -52,13 +51,11 @@ def score_alignments(
     predicted: Sequence[Collection[Link]], gold: Sequence[Gold], n_bootstrap: int = 1000
 ) -> AlignmentScore:
     """Score the links of all sentence pairs together. Raises TxError if no gold link is sure."""
-    counts = np.array(
-        [
-            (len(a), len(g.sure), len(g.possible), len(g.sure & a), len(g.possible & a))
-            for a, g in zip(map(set, predicted), gold, strict=True)
-        ],
-        np.int64,
-    ).reshape(-1, 5)
+    rows = [
+        (len(a), len(g.sure), len(g.possible), len(g.sure & a), len(g.possible & a))
+        for a, g in zip(map(set, predicted), gold, strict=True)
+    ]
+    counts = np.array(rows, np.int64).reshape(-1, 5)
     n, sure, possible, sure_found, possible_found = (int(count) for count in counts.sum(axis=0))
     if not sure:
         raise TxError("the gold alignments contain no sure link", "mark links as sure: 0-0, or S")
@@ -96,9 +93,10 @@ def read_gold(lines: Iterable[str], name: str, lengths: Sequence[Link]) -> tuple
     text = [(number, line.strip()) for number, line in enumerate(lines, 1)]
     first = next((line for _, line in text if line), "")
     if _NAACL.fullmatch(first):
-        entries, base = _naacl(text, name), 1
+        entries, base = list(_naacl(text, name)), 1
     else:
-        entries = _blocks(text, name) if _BLOCK.fullmatch(first) else _pharaoh(text, name, len(lengths))
+        in_blocks = _BLOCK.fullmatch(first)
+        entries = list(_blocks(text, name) if in_blocks else _pharaoh(text, name, len(lengths)))
         fits = all(
             s < lengths[n][0] and t < lengths[n][1] for _, n, s, t, _ in entries if 0 <= n < len(lengths)
         )
@@ -120,45 +118,39 @@ def read_gold(lines: Iterable[str], name: str, lengths: Sequence[Link]) -> tuple
     return gold, base
 
 
-def _pharaoh(text: Sequence[Line], name: str, n_pairs: int) -> list[Entry]:
+def _pharaoh(text: Sequence[Line], name: str, n_pairs: int) -> Iterator[Entry]:
     if len(text) != n_pairs:
         raise TxError(
             f"{name} has {len(text):,} lines, and there are {n_pairs:,} pairs", "write one line for each pair"
         )
-    entries = []
     for number, word in ((number, word) for number, line in text for word in line.split()):
         link = _PHARAOH.fullmatch(word)
         if link is None:
-            raise _no_link(name, number, "write 0-0, or 0p0 for a possible link", f": '{word}'")
-        entries.append((number, number - 1, int(link[1]), int(link[3]), link[2] == "-"))
-    return entries
+            raise _not_a_link(name, number, "write 0-0, or 0p0 for a possible link", f": '{word}'")
+        yield number, number - 1, int(link[1]), int(link[3]), link[2] == "-"
 
 
-def _naacl(text: Sequence[Line], name: str) -> list[Entry]:
-    entries = []
+def _naacl(text: Sequence[Line], name: str) -> Iterator[Entry]:
     for number, line in text:
         link = _NAACL.fullmatch(line)
         if line and (link is None or not int(link[1])):
-            raise _no_link(name, number, "write PAIR SOURCE TARGET and S or P, counted from 1")
+            raise _not_a_link(name, number, "write PAIR SOURCE TARGET and S or P, counted from 1")
         if link and int(link[2]) and int(link[3]):
-            entries.append((number, int(link[1]) - 1, int(link[2]), int(link[3]), link[4] != "P"))
-    return entries
+            yield number, int(link[1]) - 1, int(link[2]), int(link[3]), link[4] != "P"
 
 
-def _blocks(text: Sequence[Line], name: str) -> list[Entry]:
-    entries: list[Entry] = []
+def _blocks(text: Sequence[Line], name: str) -> Iterator[Entry]:
     start = pair = -1
     for number, line in text:
         found = _BLOCK.fullmatch(line)
         if line and (found is None or (start < 0 and not found[1])):
-            raise _no_link(name, number, "write SENT: PAIR, and below it S or P, SOURCE and TARGET")
+            raise _not_a_link(name, number, "write SENT: PAIR, and below it S or P, SOURCE and TARGET")
         if found and found[1]:
             pair = int(found[1])
             start = pair if start < 0 else start
         elif found:
-            entries.append((number, pair - start, int(found[3]), int(found[4]), found[2] == "S"))
-    return entries
+            yield number, pair - start, int(found[3]), int(found[4]), found[2] == "S"
 
 
-def _no_link(name: str, number: int, hint: str, found: str = "") -> TxError:
-    return TxError(f"{name}:{number} is no link{found}", hint)
+def _not_a_link(name: str, number: int, hint: str, found: str = "") -> TxError:
+    return TxError(f"{name}:{number} is not a link{found}", hint)

@@ -98,9 +98,7 @@ def evaluate_analogies(
     rows = rows_by_word(vectors, restrict_vocab)
     report = AnalogyReport([], Accuracy("semantic"), Accuracy("syntactic"), Accuracy("total"))
     queries: list[Query] = []
-    expected: list[
-        tuple[list[int], tuple[Accuracy, ...]]
-    ] = []  # the rows of the right answer, where it counts
+    expected: list[tuple[list[int], tuple[Accuracy, ...]]] = []  # rows of the right answer, where it counts
     for section in sections:
         report.sections.append(Accuracy(section.name))
         kind = report.syntactic if section.name.startswith(_SYNTACTIC) else report.semantic

@@ -78,15 +78,10 @@ class Comparison:
         systems = []
         for system in self.systems:
             values = {key: value for key, value in vars(system).items() if key not in ("hyps", "scores")}
+            columns = ("value", "ci", "p_value", "signature")
             values["scores"] = [
-                {
-                    "metric": s.name,
-                    "value": s.value,
-                    "ci": s.ci,
-                    "p_value": s.p_value,
-                    "signature": s.signature,
-                }
-                for s in system.scores
+                {"metric": score.name} | {key: getattr(score, key) for key in columns}
+                for score in system.scores
             ]
             systems.append(values | {"translations": system.hyps})  # long: last
         return {"systems": systems, "lengths": [asdict(bucket) for bucket in self.buckets]}
@@ -187,10 +182,8 @@ def by_length(
         rows = [i for i, n in enumerate(lengths) if low <= n and (nxt is None or n < nxt)]
         texts = [[ref[i] for i in rows] for ref in refs]
         has_text = any(line.strip() for text in texts for line in text)
-        scores = {
-            name: bleu([hyp[i] for i in rows], texts).value if has_text else None
-            for name, hyp in systems.items()
-        }
+        hyps = {name: [hyp[i] for i in rows] for name, hyp in systems.items()}
+        scores = {name: bleu(lines, texts).value if has_text else None for name, lines in hyps.items()}
         buckets.append(Bucket(max(low, 1), None if nxt is None else nxt - 1, len(rows), scores))
     return buckets
 

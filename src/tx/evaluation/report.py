@@ -1,10 +1,10 @@
 """The report of an evaluation: what `tx evaluate` stores in the package, and prints as a table or as JSON."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+Track = Callable[[Sequence[Any], str], Iterable[Any]]  # shows the progress of an iteration over items
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,6 @@ def record(metric: str, value: float, signature: str, data: str, ci: float | Non
     return {"metric": metric, "value": value, **interval, "signature": signature, "data": data}
 
 
-class Track(Protocol):
-    """Shows the progress of an iteration over `items`."""
-
-    def __call__(self, items: Sequence[T], description: str) -> Iterable[T]: ...
-
-
-def untracked(items: Sequence[T], description: str) -> Iterable[T]:
+def untracked(items: Sequence[Any], description: str) -> Iterable[Any]:
     """Iterate without showing any progress."""
     return items

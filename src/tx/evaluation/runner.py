@@ -11,15 +11,9 @@ from tx.errors import TxError, UsageError
 from tx.evaluation.report import Report, Track, untracked
 from tx.package import MANIFEST, Package, add_scores, find_package
 
-# The module of each task in this folder. Its function `evaluate(package, files, *, ...)` returns a Report; its
-# keyword-only parameters are the options that apply to the task.
-MODULES = {
-    "translation": "translation",
-    "language-model": "language_model",
-    "tagging": "tagging",
-    "speech": "speech",
-    "vectors": "vectors",
-}
+# Each has a module in this folder. Its function `evaluate(package, files, *, ...)` returns a Report; its keyword-only
+# parameters are the options that apply to the task.
+TASKS = ("translation", "language-model", "tagging", "speech", "vectors")
 
 
 def run(
@@ -38,9 +32,9 @@ def run(
     """
     package = open_model(model)
     task = package.task if isinstance(package, Package) else "speech"
-    if task not in MODULES:
-        raise UsageError(f"a {task} package cannot be evaluated", f"the tasks are {', '.join(MODULES)}")
-    evaluate = import_module(f"tx.evaluation.{MODULES[task]}").evaluate
+    if task not in TASKS:
+        raise UsageError(f"a {task} package cannot be evaluated", f"the tasks are {', '.join(TASKS)}")
+    evaluate = import_module(f"tx.evaluation.{task.replace('-', '_')}").evaluate
     parameters = inspect.signature(evaluate).parameters
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
@@ -64,7 +58,7 @@ def open_model(model: str | Path | None) -> Package | Path:
 def _default_model() -> Path:
     """The one package that is the default of its task."""
     found = []
-    for task in MODULES:
+    for task in TASKS:
         with suppress(TxError):
             found.append(find_package(None, task))
     if len(found) != 1:

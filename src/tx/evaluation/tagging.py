@@ -101,9 +101,8 @@ def evaluate(
             types = ", ".join(sorted(unknown))
             warnings.append(f"{file} has entities of type {types}, which the model does not know")
         predicted = [[each.tags for each in t.tag([s.words for s in sentences])] for t in taggers]
-        counts = [
-            count_spans([*map(spans_from_tags, gold)], [*map(spans_from_tags, tags)]) for tags in predicted
-        ]
+        spans = [[spans_from_tags(tags) for tags in side] for side in (gold, *predicted)]
+        counts = [count_spans(spans[0], found) for found in spans[1:]]
         ci = confidence_interval(counts[0])
         total, *by_type = span_scores(gold, predicted[0])
         records += [

@@ -87,10 +87,8 @@ def compute_attention(
         raise TxError("the source has no words", "give one sentence")
     src, limit = translator.src.encode(source), translator.longest_source
     if len(src) > limit:
-        raise TxError(
-            f"the source has {len(src):,} pieces, and the model accepts at most {limit:,}",
-            "give one sentence",
-        )
+        size = f"the source has {len(src):,} pieces"
+        raise TxError(f"{size}, and the model accepts at most {limit:,}", "give one sentence")
     if target is None:
         (result,) = translator.translate([source], options)
         tgt = result.hypotheses[0].ids
@@ -98,13 +96,10 @@ def compute_attention(
     else:
         tgt = translator.tgt.encode(target)
         if len(tgt) >= translator.max_len:
-            limit = translator.max_len - 1
-            raise TxError(
-                f"the target has {len(tgt):,} pieces, and the model generates at most {limit:,}", "shorten it"
-            )
-    logits, weights = attention_weights(
-        translator.model, [src], [tgt], (translator.src.pad_id, translator.tgt.pad_id)
-    )
+            size, limit = f"the target has {len(tgt):,} pieces", translator.max_len - 1
+            raise TxError(f"{size}, and the model generates at most {limit:,}", "shorten it")
+    pad_ids = translator.src.pad_id, translator.tgt.pad_id
+    logits, weights = attention_weights(translator.model, [src], [tgt], pad_ids)
     logprobs = logits[0].float().log_softmax(dim=-1).cpu().numpy()  # [T, V]
     steps = list(zip(logprobs, [*tgt, translator.tgt.eos_id], strict=True))
     output = _tokens(translator.tgt, tgt, target)
@@ -113,17 +108,15 @@ def compute_attention(
         [START, *output.words[:-1]],
         [0, *(n if n is None else n + 1 for n in output.word_ids[:-1])],
     )
-    by_kind: dict[str, list[Array]] = {}
-    for kind in KINDS:
-        if layers := [value for name, value in weights.items() if name.startswith(kind)]:
-            by_kind[kind] = [layer[0].float().cpu().numpy() for layer in layers]
+    layers = {name: layer[0].float().cpu().numpy() for name, layer in weights.items()}
+    by_kind = {kind: [layer for name, layer in layers.items() if name.startswith(kind)] for kind in KINDS}
     return AttentionMaps(
         source,
         target,
         _tokens(translator.src, src, source),
         output,
         decoder_input,
-        by_kind,
+        {kind: found for kind, found in by_kind.items() if found},
         [_predictions(translator.tgt, row, id, top) for row, id in steps],
         float(sum(row[id] for row, id in steps)),
     )
@@ -180,27 +173,24 @@ def select_attention(
         has = ", ".join(maps.weights) or "none"
         raise UsageError(f"this model has no attention {KINDS[kind]}", f"it has: {has}")
     layers = np.stack(maps.weights[kind])  # [layers, H, queries, keys]
-    for value, count, name in ((layer, len(layers), "layer"), (head, layers.shape[1], "head")):
-        if value is not None and not 1 <= value <= count:
-            raise UsageError(f"there is no {name} {value}", f"there are {count}, counted from 1")
     title = [f"attention {KINDS[kind]}"]
+    for axis, (name, number) in enumerate((("layer", layer), ("head", head))):
+        if number is not None:
+            count = layers.shape[axis]
+            if not 1 <= number <= count:
+                raise UsageError(f"there is no {name} {number}", f"there are {count}, counted from 1")
+            layers = layers.take([number - 1], axis)
+            title.append(f"{name} {number}")
+    values, n = layers.mean(axis=(0, 1)), layers.shape[0] * layers.shape[1]
+    title += [f"mean of {n} heads"] * (n > 1)
     if rolled_out:
         if kind not in (found := rollout(maps.weights)):
-            raise UsageError(
-                "rollout needs several layers, and this model has a single one", "omit --rollout"
-            )
-        values = found[kind]
-        title.append("rollout")
-    else:
-        chosen = layers[
-            slice(None) if layer is None else slice(layer - 1, layer),
-            slice(None) if head is None else slice(head - 1, head),
-        ]
-        values, n = chosen.mean(axis=(0, 1)), chosen.shape[0] * chosen.shape[1]
-        title += [f"layer {layer}"] * bool(layer) + [f"head {head}"] * bool(head)
-        title += [f"mean of {n} heads"] * (n > 1)
+            reason = "rollout needs several layers, and this model has a single one"
+            raise UsageError(reason, "omit --rollout")
+        values, title[1:] = found[kind], ["rollout"]
     queries, keys = maps.queries_and_keys(kind)
+    rows, columns = queries.pieces, keys.pieces
     if words:
         values = word_weights(values, keys.word_ids, queries.word_ids)
-        return AttentionMatrix(queries.words, keys.words, values, ", ".join(title))
-    return AttentionMatrix(queries.pieces, keys.pieces, values, ", ".join(title))
+        rows, columns = queries.words, keys.words
+    return AttentionMatrix(rows, columns, values, ", ".join(title))

@@ -64,9 +64,8 @@ def read_run(name: str) -> TrainingRun:
     places = [given / "run" / "metrics.jsonl", given / "metrics.jsonl", given]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        raise TxError(
-            f"there is no run in {name}", "name a package that was trained here, or a metrics.jsonl"
-        )
+        hint = "name a package that was trained here, or a metrics.jsonl"
+        raise TxError(f"there is no run in {name}", hint)
     folder = path.resolve().parent
     if folder.name == "run":
         folder = folder.parent

@@ -1,9 +1,9 @@
 """Maps of words in two dimensions, as a figure or as lines of text.
 
-In the figure, labels are placed in their order such that none covers another label or a point, each at the first free
-position on rings around its point: a simple form of map lettering (Imhof 1975), sufficient for some hundreds of words.
-A label without a free position is omitted, which iterative methods such as adjustText do not do: they leave overlaps
-where there is no room.
+In the figure, labels are placed in their order such that none covers another label or a point, each at the first
+free position on rings around its point: a simple form of map lettering (Imhof 1975), sufficient for some hundreds of
+words. A label without a free position is omitted, which iterative methods such as adjustText do not do: they leave
+overlaps where there is no room.
 """
 
 from collections.abc import Sequence
