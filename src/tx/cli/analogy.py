@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from tx.cli import console, vector_query
+from tx.cli.console import argument, option
 from tx.errors import UsageError
 
 COMMAND_CLASS = vector_query.ExpressionCommand
@@ -12,20 +11,18 @@ COMMAND_CLASS = vector_query.ExpressionCommand
 
 def analogy(
     expression: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="EXPRESSION", help="A sum of words; without it, one on each line of stdin."),
+        list[str] | None, argument("EXPRESSION", "A sum of words; without it, one on each line of stdin.")
     ] = None,
     positive: Annotated[
-        list[str] | None, typer.Option(metavar="WORD", help="A word to add, exactly as given; repeatable.")
+        list[str] | None, option("A word to add, exactly as given; repeatable.", metavar="WORD")
     ] = None,
     negative: Annotated[
-        list[str] | None,
-        typer.Option(metavar="WORD", help="A word to subtract, exactly as given; repeatable."),
+        list[str] | None, option("A word to subtract, exactly as given; repeatable.", metavar="WORD")
     ] = None,
     model: vector_query.Model = None,
     method: Annotated[
         vector_query.Method,
-        typer.Option(metavar="add|mul", help="Add vectors (3CosAdd), or multiply cosines (3CosMul)."),
+        option("Add vectors (3CosAdd), or multiply cosines (3CosMul).", metavar="add|mul"),
     ] = "add",
     top: vector_query.Top = 10,
     restrict: vector_query.Restrict = 0,

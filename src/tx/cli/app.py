@@ -65,7 +65,6 @@ COMMANDS: dict[str, list[tuple[str, str, str | None]]] = {
     ],
     "data": [("check", "data:check", None)],
 }
-METAVARS = {bool: "", int: "N", float: "X"}  # of options that declare none
 
 
 class LazyCommands(Mapping[str, Any]):
@@ -90,9 +89,8 @@ class LazyCommands(Mapping[str, Any]):
             command = get_command(single)
         command.rich_help_panel = panel
         for param in command.params:
-            if param.metavar is None and param.param_type_name == "option":
-                kind = param.type_descriptor
-                param.metavar = "|".join(kind.choices or ()) or METAVARS.get(kind.annotation, "VALUE")
+            if param.param_type_name == "option":
+                console.complete(param)
         return command
 
     def __iter__(self) -> Iterator[str]:
@@ -135,9 +133,7 @@ def _print_version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        console.option(
-            "", "Print the version and exit.", None, "--version", callback=_print_version, is_eager=True
-        ),
+        console.option("Print the version and exit.", "--version", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     pass

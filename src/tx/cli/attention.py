@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -25,18 +24,16 @@ def attention(
     source: Sentence = None,
     model: console.Model = None,
     tgt: Annotated[
-        str | None, option("TRANSLATION", "Force TRANSLATION instead of searching for one.")
+        str | None, option("Force TRANSLATION instead of searching for one.", metavar="TRANSLATION")
     ] = None,
     kind: Annotated[
         Literal["cross", "encoder", "decoder"],
-        typer.Option(help="Cross-attention, or self-attention of encoder or decoder."),
+        option("Cross-attention, or self-attention of encoder or decoder."),
     ] = "cross",
-    layer: Annotated[int | None, option("N", "Layer, from 1; by default the mean of all layers.")] = None,
-    head: Annotated[int | None, option("N", "Head, from 1; by default the mean of all heads.")] = None,
-    rollout: Annotated[
-        bool, typer.Option("--rollout", help="Show attention rollout: contributions through all layers.")
-    ] = False,
-    words: Annotated[bool, typer.Option("--words", help="Merge the pieces of each word.")] = False,
+    layer: Annotated[int | None, option("Layer, from 1; by default the mean of all layers.")] = None,
+    head: Annotated[int | None, option("Head, from 1; by default the mean of all heads.")] = None,
+    rollout: Annotated[bool, option("Show attention rollout: contributions through all layers.")] = False,
+    words: Annotated[bool, option("Merge the pieces of each word.")] = False,
     output: PageOutput = None,
     as_json: console.Json = False,
     device: console.Device = "auto",

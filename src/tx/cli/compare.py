@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument
-
 from tx.cli import console
-from tx.cli.console import option
+from tx.cli.console import argument, option
 from tx.config.duration import format_duration
 from tx.errors import UsageError
 from tx.text.parallel import read_parallel
@@ -17,22 +15,19 @@ if TYPE_CHECKING:
 
 
 def compare(
-    names: Annotated[
-        list[str], Argument(metavar="MODEL", help="Translation packages; the first is the baseline.")
-    ],
-    test: Annotated[list[str], option("FILE", "The test set: --test SRC --test REF [--test REF]...")],
+    names: Annotated[list[str], argument("MODEL", "Translation packages; the first is the baseline.")],
+    test: Annotated[list[str], option("The test set: --test SRC --test REF [--test REF]...", metavar="FILE")],
     lengths: Annotated[
-        str | None, option("N,N,...", "Source lengths in words that begin a bucket: 8,12,16.")
+        str | None, option("Source lengths in words that begin a bucket: 8,12,16.", metavar="N,N,...")
     ] = None,
     sentences: Annotated[
-        int, option("N", "Show the N lines on which the first and last model differ most.", min=0)
+        int, option("Show the N lines on which the first and last model differ most.", min=0)
     ] = 0,
     output: Annotated[
-        Path | None, option("FILE", "Plot BLEU by source length (.png, .svg).", None, "--output", "-o")
+        Path | None, option("Plot BLEU by source length (.png, .svg).", "-o", metavar="FILE")
     ] = None,
     beam_size: Annotated[
-        int | None,
-        option("N", "Beam size of all models; 1: greedy.", None, "--beam-size", "-b", min=1, max=1000),
+        int | None, option("Beam size of all models; 1: greedy.", "-b", min=1, max=1000)
     ] = None,
     device: console.Device = "auto",
     threads: console.Threads = 0,

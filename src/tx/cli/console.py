@@ -17,11 +17,30 @@ from rich.text import Text
 
 T = TypeVar("T")
 RGB = tuple[int, int, int]
+METAVARS = {bool: "", int: "N", float: "X"}  # of options that declare none
 
 
-def option(metavar: str, help: str, panel: str | None = None, *names: str, **limits: Any) -> Any:
-    """A Typer option with its value name, its help line and the panel of the help page that lists it."""
-    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **limits)
+def option(
+    help: str, *names: str, metavar: str | None = None, panel: str | None = None, **limits: Any
+) -> Any:
+    """A Typer option with its help line and the panel of the help page that lists it; see `complete`."""
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, **limits)
+
+
+def argument(metavar: str, help: str) -> Any:
+    """A Typer argument with its value name and its help line."""
+    return typer.Argument(metavar=metavar, help=help)
+
+
+def complete(option: Any) -> None:
+    """Add the long name and the value name to an option that declares none, and remove `--no-x` of a simple flag."""
+    kind = option.type_descriptor
+    if not any(name.startswith("--") for name in option.opts):
+        option.opts.insert(0, f"--{option.name.replace('_', '-')}")
+    if option.metavar is None:
+        option.metavar = "|".join(kind.choices or ()) or METAVARS.get(kind.annotation, "VALUE")
+    if option.default is False:
+        option.secondary_opts.clear()
 
 
 def wants_style() -> bool:
@@ -157,13 +176,12 @@ def _table(columns: Mapping[str, Sequence[str]]) -> Table:
     return table
 
 
-Quiet = Annotated[bool, option("", "Print only errors on stderr.", None, "--quiet", "-q", callback=set_quiet)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Model = Annotated[
-    str | None,
-    option("NAME|FOLDER", "Name or folder of the model package.", None, "--model", "-m", show_default=False),
-]
-DEVICE = option("auto|cpu|cuda|cuda:N", "Device to run the model on.")
-THREADS = option("N", "Number of CPU threads; 0: one for each core.", min=0)
+Quiet = Annotated[bool, option("Print only errors on stderr.", "-q", callback=set_quiet)]
+Json = Annotated[bool, option("Print JSON.", "--json")]
+Overwrite = Annotated[bool, option("Replace an existing package.")]
+Model = Annotated[str | None, option("Name or folder of the model package.", "-m", metavar="NAME|FOLDER")]
+BeamSize = Annotated[int | None, option("Beam size; 1: greedy search.", "-b", min=1, max=1000)]
+DEVICE = option("Device to run the model on.", metavar="auto|cpu|cuda|cuda:N")
+THREADS = option("Number of CPU threads; 0: one for each core.", min=0)
 Device = Annotated[str, DEVICE]
 Threads = Annotated[int, THREADS]

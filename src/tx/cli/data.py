@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tx.cli import console
+from tx.cli.console import argument, option
 from tx.errors import TxError
 
 if TYPE_CHECKING:
@@ -20,34 +21,21 @@ COLUMNS = ("set", "items", "windows", "h:mm:ss", "shortest", "median", "longest"
 def check(
     sets: Annotated[
         list[str],
-        typer.Argument(
-            metavar="DATA",
-            help="Folders of media with subtitles, tables (.tsv, .csv, .jsonl), Common Voice, saved datasets.",
+        argument(
+            "DATA",
+            "Folders of media with subtitles, tables (.tsv, .csv, .jsonl), Common Voice, saved datasets.",
         ),
     ],
     model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|FOLDER",
-            help="Whisper model whose tokens are counted.",
-            show_default=False,
-        ),
+        str | None, option("Whisper model whose tokens are counted.", "-m", metavar="NAME|FOLDER")
     ] = None,
     language: Annotated[
-        str | None,
-        typer.Option(metavar="LANG", help="Language of the speech; de selects talk.de.srt, not talk.en.srt."),
+        str | None, option("Language of the speech; de selects talk.de.srt, not talk.en.srt.", metavar="LANG")
     ] = None,
     shown: Annotated[
-        int,
-        typer.Option(
-            "--problems", min=0, metavar="N", help="Number of examples of each kind of problem; 0: all."
-        ),
+        int, option("Number of examples of each kind of problem; 0: all.", "--problems", min=0)
     ] = 5,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with status 1 if there are problems.")
-    ] = False,
+    strict: Annotated[bool, option("Exit with status 1 if there are problems.")] = False,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:

@@ -4,8 +4,6 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from tx.cli import console
 from tx.cli.console import option
 from tx.demo.corpus import generate, make_corpus, write_corpus
@@ -13,12 +11,10 @@ from tx.errors import UsageError
 
 
 def demo(
-    output: Annotated[
-        Path | None, option("FOLDER", "Write the corpus to FOLDER.", None, "--output", "-o")
-    ] = None,
-    show: Annotated[int | None, option("N", "Print N sentence pairs, tab-separated, instead.", min=0)] = None,
-    seed: Annotated[int, option("N", "Seed of the random numbers; the same on every machine.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a corpus in FOLDER.")] = False,
+    output: Annotated[Path | None, option("Write the corpus to FOLDER.", "-o", metavar="FOLDER")] = None,
+    show: Annotated[int | None, option("Print N sentence pairs, tab-separated, instead.", min=0)] = None,
+    seed: Annotated[int, option("Seed of the random numbers; the same on every machine.")] = 1,
+    overwrite: Annotated[bool, option("Replace a corpus in FOLDER.")] = False,
     quiet: console.Quiet = False,
 ) -> None:
     """Write an English-German example corpus, with a training, a validation and a test set.

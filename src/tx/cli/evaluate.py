@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from tx.cli import console
+from tx.cli.console import argument, option
 from tx.evaluation.metrics import NORMALIZERS
 from tx.evaluation.report import Example
 
@@ -18,65 +19,62 @@ def evaluate(
     context: typer.Context,
     files: Annotated[
         list[str],
-        typer.Argument(
-            metavar="DATA",
-            help="SRC REF... (translation); text; tagged columns; speech datasets; analogies or word pairs.",
+        argument(
+            "DATA",
+            "SRC REF... (translation); text; tagged columns; speech datasets; analogies or word pairs.",
         ),
     ],
     model: console.Model = None,
     output: Annotated[
-        str | None,
-        console.option("FILE", "Write the translations or transcripts to FILE.", None, "--output", "-o"),
+        str | None, option("Write the translations or transcripts to FILE.", "-o", metavar="FILE")
     ] = None,
-    beam_size: Annotated[
-        int | None, console.option("N", "Beam size; 1: greedy.", None, "--beam-size", "-b", min=1, max=1000)
-    ] = None,
+    beam_size: Annotated[int | None, option("Beam size; 1: greedy.", "-b", min=1, max=1000)] = None,
     against: Annotated[
         str | None,
-        console.option(
-            "NAME|FOLDER", "Test the difference to this model for significance (tagging, speech)."
+        option(
+            "Test the difference to this model for significance (tagging, speech).", metavar="NAME|FOLDER"
         ),
     ] = None,
     tokenize: Annotated[
-        str | None, console.option("NAME", "sacreBLEU's tokenizer for BLEU (13a).", "Translation")
+        str | None, option("sacreBLEU's tokenizer for BLEU (13a).", metavar="NAME", panel="Translation")
     ] = None,
     alignments: Annotated[
         str | None,
-        console.option(
-            "GOLD",
+        option(
             "Score the word alignments of SRC TGT against GOLD: 0-0 1p2 in each line, or NAACL 2003 format.",
-            "Translation",
+            metavar="GOLD",
+            panel="Translation",
         ),
     ] = None,
     language: Annotated[
         str | None,
-        console.option(
-            "LANG", "Language, e.g. de or German; by default that of the dataset or model.", "Speech"
+        option(
+            "Language, e.g. de or German; by default that of the dataset or model.",
+            metavar="LANG",
+            panel="Speech",
         ),
     ] = None,
     normalize: Annotated[
         str | None,
-        console.option(
-            "|".join(NORMALIZERS[1:]), "Text normaliser (english for English, else basic).", "Speech"
+        option(
+            "Text normaliser (english for English, else basic).",
+            metavar="|".join(NORMALIZERS[1:]),
+            panel="Speech",
         ),
     ] = None,
     worst: Annotated[
-        int | None, console.option("N", "Show the N utterances with most errors (5).", "Speech", min=0)
+        int | None, option("Show the N utterances with most errors (5).", panel="Speech", min=0)
     ] = None,
     engine: Annotated[
-        str | None, console.option("native|ctranslate2", "Decoding engine (native).", "Speech")
+        str | None, option("Decoding engine (native).", metavar="native|ctranslate2", panel="Speech")
     ] = None,
     restrict: Annotated[
-        int | None,
-        console.option("N", "Use only the N most frequent words (300,000); 0: all.", "Vectors", min=0),
+        int | None, option("Use only the N most frequent words (300,000); 0: all.", panel="Vectors", min=0)
     ] = None,
     method: Annotated[
-        Literal["add", "mul"] | None,
-        console.option("add|mul", "Analogies by 3CosAdd or 3CosMul (add).", "Vectors"),
+        Literal["add", "mul"] | None, option("Analogies by 3CosAdd or 3CosMul (add).", panel="Vectors")
     ] = None,
-    store: Annotated[
-        bool, typer.Option("--store/--no-store", help="Store the scores in the package and its model card.")
-    ] = True,
+    store: Annotated[bool, option("Store the scores in the package and its model card.")] = True,
     device: Annotated[str | None, console.DEVICE] = None,
     threads: Annotated[int | None, console.THREADS] = None,
     as_json: console.Json = False,

@@ -6,10 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from tx.cli import console
-from tx.cli.console import option
+from tx.cli.console import argument, option
 from tx.cli.pipe import SAMPLING, Seed, TopK, TopP, json_line, line_batches, sampling
 from tx.errors import UsageError
 from tx.package import find_package
@@ -23,35 +21,31 @@ RULE = "-" * 16  # between samples
 
 def generate(
     prompt: Annotated[
-        str | None,
-        typer.Argument(metavar="[PROMPT]", help="Text to continue; by default each line of stdin."),
+        str | None, argument("[PROMPT]", "Text to continue; by default each line of stdin.")
     ] = None,
     model: console.Model = None,
     length: Annotated[
-        int, option("N", "Maximum number of new tokens (for a character model, characters).", min=1)
+        int, option("Maximum number of new tokens (for a character model, characters).", min=1)
     ] = 300,
-    samples: Annotated[
-        int, option("N", "Number of continuations of each prompt.", None, "--samples", "-n", min=1)
-    ] = 1,
+    samples: Annotated[int, option("Number of continuations of each prompt.", "-n", min=1)] = 1,
     stop: Annotated[
-        list[str] | None, option("STRING", r"Stop before STRING, repeatable; \n is a newline.")
+        list[str] | None, option(r"Stop before STRING, repeatable; \n is a newline.", metavar="STRING")
     ] = None,
     next: Annotated[
-        int | None,
-        option("K", "List the K most probable next words instead of generating.", None, "--next", min=1),
+        int | None, option("List the K most probable next words instead of generating.", metavar="K", min=1)
     ] = None,
     temperature: Annotated[
-        float, option("X", "0: greedy; below 1 probable tokens are favoured.", SAMPLING, min=0)
+        float, option("0: greedy; below 1 probable tokens are favoured.", panel=SAMPLING, min=0)
     ] = 0.8,
     top_k: TopK = 0,
     top_p: TopP = 1.0,
     repetition_penalty: Annotated[
-        float, option("X", "Above 1 tokens already in the text become less probable.", SAMPLING, min=0.01)
+        float, option("Above 1 tokens already in the text become less probable.", panel=SAMPLING, min=0.01)
     ] = 1.0,
     seed: Seed = 1,
     as_json: console.Json = False,
     device: Annotated[
-        str, option("cpu|cuda|cuda:N", "Device; a GPU is faster for large models only.")
+        str, option("Device; a GPU is faster for large models only.", metavar="cpu|cuda|cuda:N")
     ] = "cpu",
     quiet: console.Quiet = False,
 ) -> None:

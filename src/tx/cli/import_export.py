@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from tx.cli import console
+from tx.cli.console import argument, option
 from tx.cli.models import Name
 from tx.errors import TxError
 
@@ -20,15 +19,13 @@ _MAX_WARNINGS = 20
 
 
 def import_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Word vectors, plain or .gz; - is stdin.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="NAME", help="The package to write.")],
+    file: Annotated[str, argument("FILE", "Word vectors, plain or .gz; - is stdin.")],
+    output: Annotated[str, option("The package to write.", "-o", metavar="NAME")],
     format: Annotated[
-        Format | None, typer.Option(metavar=_CHOICES, help="Format, by default detected from the content.")
+        Format | None, option("Format, by default detected from the content.", metavar=_CHOICES)
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Skip faulty rows with a warning instead of stopping.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing package.")] = False,
+    skip_bad: Annotated[bool, option("Skip faulty rows with a warning instead of stopping.")] = False,
+    overwrite: Annotated[bool, option("Replace an existing package.")] = False,
     quiet: console.Quiet = False,
 ) -> None:
     """Import word vectors of another tool as a package: word2vec (text or binary), GloVe or fastText (.vec).
@@ -63,13 +60,11 @@ def import_(
 
 def export(
     name: Name,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Compressed if it ends in .gz; - is stdout.")
-    ],
+    output: Annotated[str, option("Compressed if it ends in .gz; - is stdout.", "-o", metavar="FILE")],
     format: Annotated[
-        Format | None, typer.Option(metavar=_CHOICES, help="Format, by default from the name of FILE.")
+        Format | None, option("Format, by default from the name of FILE.", metavar=_CHOICES)
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Annotated[bool, option("Replace an existing file.")] = False,
 ) -> None:
     """Export word vectors for other tools: gensim, spaCy, fastText and most others read one of these formats.
 

@@ -5,18 +5,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from tx import tasks
 from tx.cli import console
-from tx.cli.console import option
+from tx.cli.console import argument, option
 from tx.errors import UsageError, did_you_mean
 from tx.package import Package, best_score, find_package, get_default, list_packages, set_default
 
 TASKS = (*(name for name in tasks.TASKS if name != "speech"), "tokenizer")
-Name = Annotated[
-    str, typer.Argument(metavar="NAME|FOLDER", help="Name or folder of a package.", show_default=False)
-]
+Name = Annotated[str, argument("NAME|FOLDER", "Name or folder of a package.")]
 
 
 def list_(json: console.Json = False) -> None:
@@ -108,12 +104,9 @@ def path(name: Name) -> None:
 
 
 def default(
-    task: Annotated[str, typer.Argument(metavar="TASK", help=", ".join(TASKS), show_default=False)],
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME|FOLDER]", help="Package to use by default.", show_default=False),
-    ] = None,
-    unset: Annotated[bool, typer.Option("--unset", help="Remove the default of the task.")] = False,
+    task: Annotated[str, argument("TASK", ", ".join(TASKS))],
+    name: Annotated[str | None, argument("[NAME|FOLDER]", "Package to use by default.")] = None,
+    unset: Annotated[bool, option("Remove the default of the task.")] = False,
 ) -> None:
     """Show or set the package that commands use without -m.
 
@@ -144,11 +137,10 @@ def default(
 
 def average(
     names: Annotated[
-        list[str],
-        typer.Argument(metavar="NAME", help="Packages with the same architecture, usually of one recipe."),
+        list[str], argument("NAME", "Packages with the same architecture, usually of one recipe.")
     ],
-    output: Annotated[str, option("NAME", "Package to write.", None, "--output", "-o")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing package.")] = False,
+    output: Annotated[str, option("Package to write.", "-o", metavar="NAME")],
+    overwrite: Annotated[bool, option("Replace an existing package.")] = False,
 ) -> None:
     """Average the weights of packages that have the same configuration and tokenizer.
 

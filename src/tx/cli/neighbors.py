@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from tx.cli import console, vector_query
+from tx.cli.console import argument
 from tx.errors import UsageError
 
 COMMAND_CLASS = vector_query.ExpressionCommand
@@ -12,8 +11,7 @@ COMMAND_CLASS = vector_query.ExpressionCommand
 
 def neighbors(
     word: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="WORD", help="A word; without it, one on each line of stdin."),
+        list[str] | None, argument("WORD", "A word; without it, one on each line of stdin.")
     ] = None,
     model: vector_query.Model = None,
     top: vector_query.Top = 10,

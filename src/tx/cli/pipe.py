@@ -6,10 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from tx.cli import console
-from tx.cli.console import option
+from tx.cli.console import argument, option
 from tx.errors import TxError, UsageError
 from tx.text.lines import available_lines, open_input
 
@@ -20,26 +18,27 @@ BATCH = 1000  # lines in a batch, where a file or a fast pipe provides them
 FIRST = 16  # lines in the first batch, so that the first output comes soon
 SAMPLING = "Sampling"  # the panel of the help page
 
-Files = Annotated[
-    list[str] | None, typer.Argument(metavar="FILE", help="Text files, plain or .gz; by default stdin.")
-]
-Input = Annotated[str, option("FILE", "Read FILE; - is stdin.", None, "--input", "-i")]
-Output = Annotated[str, option("FILE", "Write to FILE; - is stdout.", None, "--output", "-o")]
+Files = Annotated[list[str] | None, argument("FILE", "Text files, plain or .gz; by default stdin.")]
+Input = Annotated[str, option("Read FILE; - is stdin.", "--input", "-i", metavar="FILE")]
+Output = Annotated[str, option("Write to FILE; - is stdout.", "--output", "-o", metavar="FILE")]
 Sentence = Annotated[
-    str | None,
-    typer.Argument(metavar="[SENTENCE]", help="Source sentence; by default the first line of stdin."),
+    str | None, argument("[SENTENCE]", "Source sentence; by default the first line of stdin.")
 ]
 TopK = Annotated[
     int | None,
-    option("K", "Sample from the K most probable tokens; 0: from all.", SAMPLING, min=0),
+    option("Sample from the K most probable tokens; 0: from all.", metavar="K", panel=SAMPLING, min=0),
 ]
 TopP = Annotated[
     float | None,
     option(
-        "P", "Sample from the most probable tokens that together have probability P.", SAMPLING, min=0, max=1
+        "Sample from the most probable tokens that together have probability P.",
+        metavar="P",
+        panel=SAMPLING,
+        min=0,
+        max=1,
     ),
 ]
-Seed = Annotated[int | None, option("N", "Seed of the random numbers.", SAMPLING)]
+Seed = Annotated[int | None, option("Seed of the random numbers.", panel=SAMPLING)]
 
 
 def sampling(**given: float | None) -> "Sampling":

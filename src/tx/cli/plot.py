@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.plots import figure as figures
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def _output(help: str, *others: str) -> Any:
             figures.check_path(path, *others)
         return path
 
-    return console.option("FILE", help, None, "--output", "-o", callback=check)
+    return option(help, "-o", metavar="FILE", callback=check)
 
 
 Output = Annotated[Path | None, _output("Write a figure to FILE, .png or .svg.")]

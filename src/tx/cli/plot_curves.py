@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.console import option
+from tx.cli.console import argument, option
 from tx.cli.plot import Output, save
 from tx.errors import UsageError, did_you_mean
 
@@ -19,18 +18,15 @@ if TYPE_CHECKING:
 
 
 def curves(
-    names: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN", help="Package trained here, run folder, or metrics.jsonl file."),
-    ],
+    names: Annotated[list[str], argument("RUN", "Package trained here, run folder, or metrics.jsonl file.")],
     metric: Annotated[
         list[str] | None,
         option(
-            "loss|bpc|ppl|bleu|f1|wer|cer",
             "Metric to plot, repeatable; by default the loss, and BLEU, F1 or WER if measured.",
+            metavar="loss|bpc|ppl|bleu|f1|wer|cer",
         ),
     ] = None,
-    by: Annotated[Literal["steps", "minutes"], typer.Option(help="Unit of the x-axis.")] = "steps",
+    by: Annotated[Literal["steps", "minutes"], option("Unit of the x-axis.")] = "steps",
     output: Output = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,

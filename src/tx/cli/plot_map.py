@@ -4,9 +4,8 @@ import shutil
 import sys
 from typing import Annotated, Literal
 
-import typer
-
 from tx.cli import console
+from tx.cli.console import argument, option
 from tx.cli.plot import Output, save
 from tx.cli.vector_query import Side
 from tx.text.lines import LineWriter
@@ -14,17 +13,13 @@ from tx.text.lines import LineWriter
 
 def map_(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="WORD", help="Words to show, by default the most frequent.")
+        list[str] | None, argument("WORD", "Words to show, by default the most frequent.")
     ] = None,
     model: console.Model = None,
     output: Output = None,
-    top: Annotated[
-        int, typer.Option(metavar="N", min=3, help="Without WORD: number of most frequent words.")
-    ] = 100,
-    method: Annotated[
-        Literal["pca", "tsne"], typer.Option(metavar="pca|tsne", help="Projection to two dimensions.")
-    ] = "pca",
-    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Random seed of t-SNE.")] = 1,
+    top: Annotated[int, option("Without WORD: number of most frequent words.", min=3)] = 100,
+    method: Annotated[Literal["pca", "tsne"], option("Projection to two dimensions.")] = "pca",
+    seed: Annotated[int, option("Random seed of t-SNE.", min=0, max=2**32 - 1)] = 1,
     side: Side = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,

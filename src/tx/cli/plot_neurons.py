@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.cells import cell_len
 from rich.text import Text
 
 from tx.cli import console
-from tx.cli.console import option
+from tx.cli.console import argument, option
 from tx.cli.plot import HTML, PageOutput, save
 from tx.errors import UsageError, did_you_mean
 from tx.package import find_package
@@ -23,18 +22,18 @@ RANKED, SHOWN = 20_000, 1500  # characters to rank units by, and to show
 
 
 def neurons(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Text file; - is stdin.")],
+    file: Annotated[str, argument("FILE", "Text file; - is stdin.")],
     model: console.Model = None,
-    unit: Annotated[str | None, option("LAYER:N", "Colour the text by this unit, counted from 1:1.")] = None,
-    track: Annotated[
-        str | None, option("PROPERTY", "Colour the text by the unit that follows PROPERTY best.")
+    unit: Annotated[
+        str | None, option("Colour the text by this unit, counted from 1:1.", metavar="LAYER:N")
     ] = None,
-    top: Annotated[int, option("N", "Number of units to list for each property.", min=1)] = 1,
+    track: Annotated[
+        str | None, option("Colour the text by the unit that follows PROPERTY best.", metavar="PROPERTY")
+    ] = None,
+    top: Annotated[int, option("Number of units to list for each property.", min=1)] = 1,
     length: Annotated[
         int | None,
-        option(
-            "N", f"Characters to show (default {SHOWN:,}), or to rank units by (default {RANKED:,}).", min=1
-        ),
+        option(f"Characters to show (default {SHOWN:,}), or to rank units by (default {RANKED:,}).", min=1),
     ] = None,
     output: PageOutput = None,
     as_json: console.Json = False,

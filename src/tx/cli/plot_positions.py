@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
 from rich.text import Text
 
 from tx.cli import console
@@ -17,11 +16,10 @@ _BARS = 48  # columns of the terminal for a similarity of 1, in all layouts toge
 
 
 def positions(
-    d_model: Annotated[int, option("N", "Width of the model, an even number.", min=2)] = 512,
-    length: Annotated[int, option("N", "Number of positions.", min=2, max=10_000)] = 20,
+    d_model: Annotated[int, option("Width of the model, an even number.", min=2)] = 512,
+    length: Annotated[int, option("Number of positions.", min=2, max=10000)] = 20,
     layout: Annotated[
-        Literal["interleaved", "concatenated"] | None,
-        typer.Option(help="Layout of sines and cosines; by default both."),
+        Literal["interleaved", "concatenated"] | None, option("Layout of sines and cosines; by default both.")
     ] = None,
     output: Output = None,
     as_json: console.Json = False,

@@ -2,24 +2,17 @@
 
 from typing import Annotated
 
-import typer
-
 from tx.cli import console
+from tx.cli.console import argument, option
 from tx.errors import TxError
 
 
 def skipgram(
-    text: Annotated[list[str], typer.Argument(metavar="TEXT", help="Words, separated by spaces.")],
-    window: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Size of the context window on each side.")
-    ] = 5,
-    negative: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Negative samples for each neighbour.")
-    ] = 2,
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Draw each word's window from 1 to --window, as in training.")
-    ] = False,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")] = 1,
+    text: Annotated[list[str], argument("TEXT", "Words, separated by spaces.")],
+    window: Annotated[int, option("Size of the context window on each side.", min=1)] = 5,
+    negative: Annotated[int, option("Negative samples for each neighbour.", min=0)] = 2,
+    dynamic: Annotated[bool, option("Draw each word's window from 1 to --window, as in training.")] = False,
+    seed: Annotated[int, option("Random seed.", min=0)] = 1,
     model: console.Model = None,
     as_json: console.Json = False,
 ) -> None:

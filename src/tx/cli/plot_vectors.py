@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
 from tx.cli import console
+from tx.cli.console import argument, option
 from tx.cli.plot import Output, save
 from tx.cli.vector_query import Side
 
@@ -21,12 +21,10 @@ _UNLIMITED = 10_000  # columns: in a pipe, a strip is one line, however long
 
 
 def vectors(
-    words: Annotated[
-        list[str], typer.Argument(metavar="WORD", help="Words, and sums such as king-man+woman.")
-    ],
+    words: Annotated[list[str], argument("WORD", "Words, and sums such as king-man+woman.")],
     model: console.Model = None,
     output: Output = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Show the components without scaling them.")] = False,
+    raw: Annotated[bool, option("Show the components without scaling them.")] = False,
     side: Side = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,

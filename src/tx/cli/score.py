@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from typer import Argument, Context, Option
+from typer import Context
 
 from tx.cli import console
-from tx.cli.console import option
+from tx.cli.console import argument, option
 from tx.cli.pipe import json_line, line_batches
 from tx.errors import TxError, UsageError
 from tx.evaluation.metrics import (
@@ -32,40 +32,40 @@ WITH_MODEL = {"files", "model", "as_json", "quiet"}  # the parameters that apply
 def score(
     context: Context,
     files: Annotated[
-        list[str] | None, Argument(metavar="REF", help="Reference files. With -m: SRC TGT, or files of text.")
+        list[str] | None, argument("REF", "Reference files. With -m: SRC TGT, or files of text.")
     ] = None,
     model: Annotated[
         str | None,
-        option("NAME", "Print the log-probability of TGT given SRC, or of each line.", None, "--model", "-m"),
+        option("Print the log-probability of TGT given SRC, or of each line.", "-m", metavar="NAME"),
     ] = None,
     hyp: Annotated[
         list[str] | None,
-        option("FILE", "Hypotheses, instead of stdin; repeat to compare systems.", None, "--hyp", "-i"),
+        option("Hypotheses, instead of stdin; repeat to compare systems.", "-i", metavar="FILE"),
     ] = None,
     metric: Annotated[
-        list[str], option("|".join((*METRICS, *RATES)), "Metrics to compute; repeat, or separate by commas.")
+        list[str],
+        option("Metrics to compute; repeat, or separate by commas.", metavar="|".join((*METRICS, *RATES))),
     ] = ["bleu", "chrf"],  # noqa: B006
-    all_metrics: Annotated[bool, Option("--all", help="Compute BLEU, chrF, chrF++ and TER.")] = False,
+    all_metrics: Annotated[bool, option("Compute BLEU, chrF, chrF++ and TER.", "--all")] = False,
     tokenize: Annotated[
-        str, option("NAME", "sacreBLEU's tokenizer for BLEU: 13a, intl, zh, char, none, ...")
+        str, option("sacreBLEU's tokenizer for BLEU: 13a, intl, zh, char, none, ...", metavar="NAME")
     ] = "13a",
-    lowercase: Annotated[bool, Option("--lowercase", help="Ignore case (TER always does).")] = False,
-    normalize: Annotated[str, option("|".join(NORMALIZERS), "Text normaliser for WER and CER.")] = "none",
-    sentence: Annotated[bool, Option("--sentence", help="Print the scores of each line.")] = False,
-    confidence: Annotated[
-        bool, Option("--confidence", help="Add 95% confidence intervals by bootstrap.")
-    ] = False,
+    lowercase: Annotated[bool, option("Ignore case (TER always does).")] = False,
+    normalize: Annotated[
+        str, option("Text normaliser for WER and CER.", metavar="|".join(NORMALIZERS))
+    ] = "none",
+    sentence: Annotated[bool, option("Print the scores of each line.")] = False,
+    confidence: Annotated[bool, option("Add 95% confidence intervals by bootstrap.")] = False,
     paired: Annotated[
         Literal["bootstrap", "randomization", "none"],
-        Option(help="Paired significance test of each further system against the first."),
+        option("Paired significance test of each further system against the first."),
     ] = "bootstrap",
     n_bootstrap: Annotated[
-        int | None,
-        option("N", "Bootstrap resamples (1,000), or trials of randomization (10,000).", min=2),
+        int | None, option("Bootstrap resamples (1,000), or trials of randomization (10,000).", min=2)
     ] = None,
-    seed: Annotated[int, Option(min=1, help="Random seed of the resampling.")] = SEED,
-    width: Annotated[int, Option("--width", "-w", min=0, max=20, help="Number of decimals.")] = 2,
-    score_only: Annotated[bool, Option("--score-only", help="Print only the numbers.")] = False,
+    seed: Annotated[int, option("Random seed of the resampling.", min=1)] = SEED,
+    width: Annotated[int, option("Number of decimals.", "-w", min=0, max=20)] = 2,
+    score_only: Annotated[bool, option("Print only the numbers.")] = False,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.pipe import Files, Input, Output, json_line, line_batches
 from tx.errors import UsageError
 from tx.package import find_package
@@ -27,18 +26,15 @@ def tag(
     output: Output = "-",
     input_format: Annotated[
         Literal["text", "words", "columns"],
-        typer.Option(
+        option(
+            "Input: running text, words separated by spaces, or the first column of one word per line.",
             "--from",
-            help="Input: running text, words separated by spaces, or the first column of one word per line.",
         ),
     ] = "text",
     format: Annotated[
-        Literal["inline", "columns", "json"],
-        typer.Option(help="Output: entities in brackets, word and tag, or JSON."),
+        Literal["inline", "columns", "json"], option("Output: entities in brackets, word and tag, or JSON.")
     ] = "inline",
-    scores: Annotated[
-        bool, typer.Option("--scores", help="Add the probability of each entity to the inline format.")
-    ] = False,
+    scores: Annotated[bool, option("Add the probability of each entity to the inline format.")] = False,
     device: console.Device = "auto",
     threads: console.Threads = 0,
     quiet: console.Quiet = False,

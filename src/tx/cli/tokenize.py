@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-import typer
-
 from tx.cli import console
 from tx.cli.console import option
 from tx.cli.pipe import BATCH, Files, Input, Output, input_paths
@@ -15,19 +13,20 @@ from tx.text.load_tokenizer import open_tokenizer
 from tx.text.tokenizer import Tokenizer
 
 Side = Annotated[
-    Literal["src", "tgt"] | None, typer.Option(help="Tokenizer of the source or the target of a translator.")
+    Literal["src", "tgt"] | None, option("Tokenizer of the source or the target of a translator.")
 ]
 
 
 def tokenize(
     files: Files = None,
     model: console.Model = None,
-    ids: Annotated[bool, typer.Option("--ids", help="Print ids instead of pieces.")] = False,
+    ids: Annotated[bool, option("Print ids instead of pieces.")] = False,
     side: Side = None,
     sample: Annotated[
-        float, option("ALPHA", "Subword regularization: BPE-dropout, or unigram sampling.", min=0, max=1)
+        float,
+        option("Subword regularization: BPE-dropout, or unigram sampling.", metavar="ALPHA", min=0, max=1),
     ] = 0.0,
-    seed: Annotated[int, option("N", "Seed of --sample.")] = 1,
+    seed: Annotated[int, option("Seed of --sample.")] = 1,
     input: Input = "-",
     output: Output = "-",
     quiet: console.Quiet = False,
@@ -62,7 +61,7 @@ def tokenize(
 def detokenize(
     files: Files = None,
     model: console.Model = None,
-    ids: Annotated[bool, typer.Option("--ids", help="Read ids instead of pieces.")] = False,
+    ids: Annotated[bool, option("Read ids instead of pieces.")] = False,
     side: Side = None,
     input: Input = "-",
     output: Output = "-",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tx.cli import console
-from tx.cli.console import option
+from tx.cli.console import argument, option
 from tx.errors import TxError, UsageError
 from tx.package import find_package
 from tx.text.lines import LineWriter
@@ -24,99 +24,75 @@ SPEECH, SUBTITLES, THRESHOLDS = "Speech", "Subtitles", "Decoding thresholds"
 
 def transcribe(
     files: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="FILE", help="Audio or video files, or folders of them; - is stdin."),
+        list[str] | None, argument("FILE", "Audio or video files, or folders of them; - is stdin.")
     ] = None,
     model: console.Model = None,
     output: Annotated[
-        str,
-        option(
-            "FILE|FOLDER", "Write the output to FILE, or one file each to FOLDER.", None, "--output", "-o"
-        ),
+        str, option("Write the output to FILE, or one file each to FOLDER.", "-o", metavar="FILE|FOLDER")
     ] = "-",
     format: Annotated[
         Literal["text", "srt", "vtt", "tsv", "json"] | None,
-        option(
-            "text|srt|vtt|tsv|json",
-            "Output format (default: from the suffix of -o, else text).",
-            None,
-            "--format",
-            "-f",
-        ),
+        option("Output format (default: from the suffix of -o, else text).", "-f"),
     ] = None,
     as_json: console.Json = False,
     language: Annotated[
         str | None,
-        option("LANG", "Language, such as de or German (default: the model's, else detected).", SPEECH),
+        option(
+            "Language, such as de or German (default: the model's, else detected).",
+            metavar="LANG",
+            panel=SPEECH,
+        ),
     ] = None,
     task: Annotated[
         Literal["transcribe", "translate"] | None,
-        option(
-            "transcribe|translate",
-            "Transcribe, or translate into English (default: the model's task).",
-            SPEECH,
-        ),
+        option("Transcribe, or translate into English (default: the model's task).", panel=SPEECH),
     ] = None,
     prompt: Annotated[
-        str | None, option("WORDS", "Names and spellings to expect, as initial prompt.", SPEECH)
+        str | None, option("Names and spellings to expect, as initial prompt.", metavar="WORDS", panel=SPEECH)
     ] = None,
     activity: Annotated[
         Literal["energy", "silero", "none"],
-        option("energy|silero|none", "Voice activity detector: energy, silero or none.", SPEECH),
+        option("Voice activity detector: energy, silero or none.", panel=SPEECH),
     ] = "energy",
     condition: Annotated[
-        bool,
-        typer.Option(
-            "--condition-on-previous",
-            help="Prompt each window with the text before it.",
-            rich_help_panel=SPEECH,
-        ),
+        bool, option("Prompt each window with the text before it.", "--condition-on-previous", panel=SPEECH)
     ] = False,
-    beam_size: Annotated[
-        int, option("N", "Beam size; 1: greedy.", SPEECH, "--beam-size", "-b", min=1, max=100)
-    ] = 1,
-    batch_size: Annotated[int, option("N", "Windows of 30 s that are decoded together.", SPEECH, min=1)] = 8,
+    beam_size: Annotated[int, option("Beam size; 1: greedy.", "-b", panel=SPEECH, min=1, max=100)] = 1,
+    batch_size: Annotated[int, option("Windows of 30 s that are decoded together.", panel=SPEECH, min=1)] = 8,
     width: Annotated[
-        int, option("N", "Characters per line of subtitles; 0: no limit.", SUBTITLES, min=0)
+        int, option("Characters per line of subtitles; 0: no limit.", panel=SUBTITLES, min=0)
     ] = 42,
-    lines: Annotated[int, option("N", "Lines per subtitle.", SUBTITLES, min=1)] = 2,
+    lines: Annotated[int, option("Lines per subtitle.", panel=SUBTITLES, min=1)] = 2,
     fallback: Annotated[
-        bool,
-        typer.Option(
-            "--fallback/--no-fallback",
-            help="Retry low-confidence windows at a higher temperature.",
-            rich_help_panel=THRESHOLDS,
-        ),
+        bool, option("Retry low-confidence windows at a higher temperature.", panel=THRESHOLDS)
     ] = True,
     compression_threshold: Annotated[
         float,
         option(
-            "X",
             "Compression ratio threshold: retry a window whose text has a higher ratio.",
-            THRESHOLDS,
+            panel=THRESHOLDS,
             min=0,
         ),
     ] = 2.4,
     logprob_threshold: Annotated[
         float,
         option(
-            "X", "Average log-probability threshold (nats): retry a window with a lower average.", THRESHOLDS
+            "Average log-probability threshold (nats): retry a window with a lower average.", panel=THRESHOLDS
         ),
     ] = -1.0,
     no_speech_threshold: Annotated[
         float,
         option(
-            "X",
             "No-speech probability threshold: a low-confidence window with a higher probability is silence.",
-            THRESHOLDS,
+            panel=THRESHOLDS,
             min=0,
             max=1,
         ),
     ] = 0.6,
-    seed: Annotated[int, option("N", "Random seed of sampling at higher temperatures.", THRESHOLDS)] = 1,
+    seed: Annotated[int, option("Random seed of sampling at higher temperatures.", panel=THRESHOLDS)] = 1,
     engine: Annotated[
         Literal["native", "ctranslate2"],
-        option("native|ctranslate2", "Decoding engine; ctranslate2 is faster, with 8-bit weights on a CPU."),
+        option("Decoding engine; ctranslate2 is faster, with 8-bit weights on a CPU."),
     ] = "native",
     check: Annotated[str | None, typer.Option(metavar="DATA", hidden=True)] = None,
     device: console.Device = "auto",

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from tx.cli import console
 from tx.cli.console import option
 from tx.cli.pipe import SAMPLING, Files, Input, Output, Seed, TopK, TopP, json_line, line_batches, sampling
@@ -26,36 +24,31 @@ def translate(
     input: Input = "-",
     output: Output = "-",
     beam_size: Annotated[
-        int | None, option("N", "Beam size; 1: greedy search.", SEARCH, "--beam-size", "-b", min=1, max=1000)
+        int | None, option("Beam size; 1: greedy search.", "-b", panel=SEARCH, min=1, max=1000)
     ] = None,
-    n_best: Annotated[
-        int, option("N", "Translations of each line, best first.", SEARCH, "--n-best", "-n", min=1)
-    ] = 1,
+    n_best: Annotated[int, option("Translations of each line, best first.", "-n", panel=SEARCH, min=1)] = 1,
     length_penalty: Annotated[
-        float | None, option("X", "Divide scores by the length to the power of X.", SEARCH, min=0)
+        float | None, option("Divide scores by the length to the power of X.", panel=SEARCH, min=0)
     ] = None,
     max_len_ratio: Annotated[
-        float | None, option("X", "Limit a translation to X pieces per source piece ...", SEARCH, min=0)
+        float | None, option("Limit a translation to X pieces per source piece ...", panel=SEARCH, min=0)
     ] = None,
-    max_len_extra: Annotated[int | None, option("N", "... plus N pieces.", SEARCH, min=0)] = None,
+    max_len_extra: Annotated[int | None, option("... plus N pieces.", panel=SEARCH, min=0)] = None,
     prefix: Annotated[
-        str | None, option("FILE", "Begin the translation of line i with line i of FILE.", SEARCH)
+        str | None,
+        option("Begin the translation of line i with line i of FILE.", metavar="FILE", panel=SEARCH),
     ] = None,
-    sample: Annotated[
-        bool, option("", "Sample each token instead of searching.", SAMPLING, "--sample")
-    ] = False,
+    sample: Annotated[bool, option("Sample each token instead of searching.", panel=SAMPLING)] = False,
     temperature: Annotated[
-        float | None, option("X", "Below 1 probable tokens are favoured.", SAMPLING, min=0.01)
+        float | None, option("Below 1 probable tokens are favoured.", panel=SAMPLING, min=0.01)
     ] = None,
     top_k: TopK = None,
     top_p: TopP = None,
     seed: Seed = None,
-    scores: Annotated[
-        bool, typer.Option("--scores", help="Print the score and a tab before each translation.")
-    ] = False,
+    scores: Annotated[bool, option("Print the score and a tab before each translation.")] = False,
     alignments: Annotated[
         str | None,
-        option("FILE", "Write word alignments to FILE, as 0-0 1-2; - is stdout (with -o or --json)."),
+        option("Write word alignments to FILE, as 0-0 1-2; - is stdout (with -o or --json).", metavar="FILE"),
     ] = None,
     as_json: console.Json = False,
     device: console.Device = "auto",

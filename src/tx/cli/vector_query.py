@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
 from typer.core import TyperCommand
 
 from tx.cli import console
+from tx.cli.console import option
 from tx.cli.pipe import line_batches
 from tx.errors import TxError, UsageError
 from tx.text.lines import LineWriter
@@ -18,17 +18,11 @@ if TYPE_CHECKING:  # imports numpy, which `tx --help` does without
     from tx.vectors.expression import Term
 
 Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Word vectors, or any model with embeddings."),
+    str | None, option("Word vectors, or any model with embeddings.", "--model", "-m", metavar="NAME|FOLDER")
 ]
-Top = Annotated[int, typer.Option("--top", "-n", metavar="N", min=1, help="Number of words to find.")]
-Restrict = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Find only words among the first N of the vocabulary; 0: all.")
-]
-Side = Annotated[
-    Literal["src", "tgt"] | None,
-    typer.Option(metavar="src|tgt", help="Source or target embeddings of a translation model."),
-]
+Top = Annotated[int, option("Number of words to find.", "--top", "-n", min=1)]
+Restrict = Annotated[int, option("Find only words among the first N of the vocabulary; 0: all.", min=0)]
+Side = Annotated[Literal["src", "tgt"] | None, option("Source or target embeddings of a translation model.")]
 Method = Literal["add", "mul"]
 
 
