@@ -26,9 +26,7 @@ def compare(
     output: Annotated[
         Path | None, option("Plot BLEU by source length (.png, .svg).", "-o", metavar="FILE")
     ] = None,
-    beam_size: Annotated[
-        int | None, option("Beam size of all models; 1: greedy.", "-b", min=1, max=1000)
-    ] = None,
+    beam_size: console.BeamSize = None,
     device: console.Device = "auto",
     threads: console.Threads = 0,
     as_json: console.Json = False,

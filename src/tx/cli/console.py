@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -30,6 +31,12 @@ def option(
 def argument(metavar: str, help: str) -> Any:
     """A Typer argument with its value name and its help line."""
     return typer.Argument(metavar=metavar, help=help)
+
+
+def given(context: typer.Context, options: type) -> dict[str, Any]:
+    """The parameters of a command that are fields of the dataclass `options`, without those that are None."""
+    found = {field.name: context.params.get(field.name) for field in fields(options)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def complete(option: Any) -> None:

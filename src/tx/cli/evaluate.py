@@ -1,5 +1,6 @@
 """`tx evaluate`: the scores of a model on test data, by the metrics of its task."""
 
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Annotated, Literal
@@ -12,6 +13,9 @@ from tx.cli.console import argument, option
 from tx.evaluation.metrics import NORMALIZERS
 from tx.evaluation.report import Example
 
+translation = partial(option, panel="Translation")
+speech = partial(option, panel="Speech")
+vectors = partial(option, panel="Vectors")
 COMMON = ("files", "model", "store", "as_json", "quiet")  # parameters that apply to every task
 
 
@@ -28,7 +32,7 @@ def evaluate(
     output: Annotated[
         str | None, option("Write the translations or transcripts to FILE.", "-o", metavar="FILE")
     ] = None,
-    beam_size: Annotated[int | None, option("Beam size; 1: greedy.", "-b", min=1, max=1000)] = None,
+    beam_size: console.BeamSize = None,
     against: Annotated[
         str | None,
         option(
@@ -36,43 +40,30 @@ def evaluate(
         ),
     ] = None,
     tokenize: Annotated[
-        str | None, option("sacreBLEU's tokenizer for BLEU (13a).", metavar="NAME", panel="Translation")
+        str | None, translation("sacreBLEU's tokenizer for BLEU (default 13a).", metavar="NAME")
     ] = None,
     alignments: Annotated[
         str | None,
-        option(
-            "Score the word alignments of SRC TGT against GOLD: 0-0 1p2 in each line, or NAACL 2003 format.",
-            metavar="GOLD",
-            panel="Translation",
+        translation(
+            "Score word alignments against FILE (0-0 1p2 in each line, or NAACL 2003 format).", metavar="FILE"
         ),
     ] = None,
     language: Annotated[
-        str | None,
-        option(
-            "Language, e.g. de or German; by default that of the dataset or model.",
-            metavar="LANG",
-            panel="Speech",
-        ),
+        str | None, speech("Language, such as de or German (default: the data's or model's).", metavar="LANG")
     ] = None,
     normalize: Annotated[
         str | None,
-        option(
-            "Text normaliser (english for English, else basic).",
-            metavar="|".join(NORMALIZERS[1:]),
-            panel="Speech",
-        ),
+        speech("Text normaliser (english for English, else basic).", metavar="|".join(NORMALIZERS[1:])),
     ] = None,
-    worst: Annotated[
-        int | None, option("Show the N utterances with most errors (5).", panel="Speech", min=0)
-    ] = None,
+    worst: Annotated[int | None, speech("Show the N utterances with most errors (default 5).", min=0)] = None,
     engine: Annotated[
-        str | None, option("Decoding engine (native).", metavar="native|ctranslate2", panel="Speech")
+        str | None, speech("Decoding engine (default native).", metavar="native|ctranslate2")
     ] = None,
     restrict: Annotated[
-        int | None, option("Use only the N most frequent words (300,000); 0: all.", panel="Vectors", min=0)
+        int | None, vectors("Use only the N most frequent words (default 300,000); 0: all.", min=0)
     ] = None,
     method: Annotated[
-        Literal["add", "mul"] | None, option("Analogies by 3CosAdd or 3CosMul (add).", panel="Vectors")
+        Literal["add", "mul"] | None, vectors("Analogies by 3CosAdd or 3CosMul (default add).")
     ] = None,
     store: Annotated[bool, option("Store the scores in the package and its model card.")] = True,
     device: Annotated[str | None, console.DEVICE] = None,

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
 from tx.cli import console
-from tx.cli.console import argument, option
-from tx.cli.pipe import SAMPLING, Seed, TopK, TopP, json_line, line_batches, sampling
+from tx.cli.console import argument, given, option
+from tx.cli.pipe import Seed, TopK, TopP, json_line, line_batches, sampling
 from tx.errors import UsageError
 from tx.package import find_package
 from tx.text.lines import LineWriter
@@ -20,6 +22,7 @@ RULE = "-" * 16  # between samples
 
 
 def generate(
+    context: typer.Context,
     prompt: Annotated[
         str | None, argument("[PROMPT]", "Text to continue; by default each line of stdin.")
     ] = None,
@@ -34,13 +37,11 @@ def generate(
     next: Annotated[
         int | None, option("List the K most probable next words instead of generating.", metavar="K", min=1)
     ] = None,
-    temperature: Annotated[
-        float, option("0: greedy; below 1 probable tokens are favoured.", panel=SAMPLING, min=0)
-    ] = 0.8,
+    temperature: Annotated[float, sampling("0: greedy; below 1 probable tokens are favoured.", min=0)] = 0.8,
     top_k: TopK = 0,
     top_p: TopP = 1.0,
     repetition_penalty: Annotated[
-        float, option("Above 1 tokens already in the text become less probable.", panel=SAMPLING, min=0.01)
+        float, sampling("Above 1 tokens already in the text become less probable.", min=0.01)
     ] = 1.0,
     seed: Seed = 1,
     as_json: console.Json = False,
@@ -67,13 +68,13 @@ def generate(
     # The matrix products of one step are too small to be shared between threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from tx.decode.generate import GenerationOptions, open_language_model
+    from tx.decode.sampling import Sampling
 
     if next is not None and (samples > 1 or stop):
         raise UsageError("--next lists words and generates no text", "omit --samples and --stop")
     stops = [re.sub(r"\\([nt])", lambda found: {"n": "\n", "t": "\t"}[found[1]], text) for text in stop or []]
     opened = open_language_model(find_package(model, "language-model"), device)
-    draws = sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    options = GenerationOptions(length, draws, repetition_penalty, stops)
+    options = GenerationOptions(length, Sampling(**given(context, Sampling)), repetition_penalty, stops)
     piped = prompt is None and not (sys.stdin is None or sys.stdin.isatty())
     if piped and not as_json:
         options.stops = [*stops, "\n"]

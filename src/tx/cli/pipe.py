@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tx.cli import console
@@ -12,11 +13,11 @@ from tx.errors import TxError, UsageError
 from tx.text.lines import available_lines, open_input
 
 if TYPE_CHECKING:
-    from tx.decode.sampling import Sampling
+    pass
 
 BATCH = 1000  # lines in a batch, where a file or a fast pipe provides them
 FIRST = 16  # lines in the first batch, so that the first output comes soon
-SAMPLING = "Sampling"  # the panel of the help page
+sampling = partial(option, panel="Sampling")  # an option in the panel of the help page
 
 Files = Annotated[list[str] | None, argument("FILE", "Text files, plain or .gz; by default stdin.")]
 Input = Annotated[str, option("Read FILE; - is stdin.", "--input", "-i", metavar="FILE")]
@@ -24,28 +25,11 @@ Output = Annotated[str, option("Write to FILE; - is stdout.", "--output", "-o", 
 Sentence = Annotated[
     str | None, argument("[SENTENCE]", "Source sentence; by default the first line of stdin.")
 ]
-TopK = Annotated[
-    int | None,
-    option("Sample from the K most probable tokens; 0: from all.", metavar="K", panel=SAMPLING, min=0),
-]
+TopK = Annotated[int | None, sampling("Sample from the N most probable tokens; 0: from all.", min=0)]
 TopP = Annotated[
-    float | None,
-    option(
-        "Sample from the most probable tokens that together have probability P.",
-        metavar="P",
-        panel=SAMPLING,
-        min=0,
-        max=1,
-    ),
+    float | None, sampling("Sample from the most probable tokens of total probability X.", min=0, max=1)
 ]
-Seed = Annotated[int | None, option("Seed of the random numbers.", panel=SAMPLING)]
-
-
-def sampling(**given: float | None) -> "Sampling":
-    """The settings of sampling that were given, and the defaults of the others."""
-    from tx.decode.sampling import Sampling
-
-    return Sampling(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+Seed = Annotated[int | None, sampling("Seed of the random numbers.")]
 
 
 def input_paths(files: list[str] | None, input: str) -> list[str]:

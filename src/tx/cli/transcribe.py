@@ -4,13 +4,15 @@ import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from tx.cli import console
-from tx.cli.console import argument, option
+from tx.cli.console import argument, given, option
 from tx.errors import TxError, UsageError
 from tx.package import find_package
 from tx.text.lines import LineWriter
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
     from tx.speech.transcribe import Options, Segment, Transcriber
     from tx.speech.transcript_formats import Layout
 
-SPEECH, SUBTITLES, THRESHOLDS = "Speech", "Subtitles", "Decoding thresholds"
+speech = partial(option, panel="Speech")
+subtitles = partial(option, panel="Subtitles")
+thresholds = partial(option, panel="Decoding thresholds")
 
 
 def transcribe(
+    context: typer.Context,
     files: Annotated[
         list[str] | None, argument("FILE", "Audio or video files, or folders of them; - is stdin.")
     ] = None,
@@ -37,59 +42,33 @@ def transcribe(
     as_json: console.Json = False,
     language: Annotated[
         str | None,
-        option(
-            "Language, such as de or German (default: the model's, else detected).",
-            metavar="LANG",
-            panel=SPEECH,
-        ),
+        speech("Language, such as de or German (default: the model's, else detected).", metavar="LANG"),
     ] = None,
     task: Annotated[
         Literal["transcribe", "translate"] | None,
-        option("Transcribe, or translate into English (default: the model's task).", panel=SPEECH),
+        speech("Transcribe, or translate into English (default: the model's task)."),
     ] = None,
     prompt: Annotated[
-        str | None, option("Names and spellings to expect, as initial prompt.", metavar="WORDS", panel=SPEECH)
+        str | None, speech("Names and spellings to expect, as initial prompt.", metavar="WORDS")
     ] = None,
-    activity: Annotated[
-        Literal["energy", "silero", "none"],
-        option("Voice activity detector: energy, silero or none.", panel=SPEECH),
-    ] = "energy",
-    condition: Annotated[
-        bool, option("Prompt each window with the text before it.", "--condition-on-previous", panel=SPEECH)
-    ] = False,
-    beam_size: Annotated[int, option("Beam size; 1: greedy.", "-b", panel=SPEECH, min=1, max=100)] = 1,
-    batch_size: Annotated[int, option("Windows of 30 s that are decoded together.", panel=SPEECH, min=1)] = 8,
-    width: Annotated[
-        int, option("Characters per line of subtitles; 0: no limit.", panel=SUBTITLES, min=0)
-    ] = 42,
-    lines: Annotated[int, option("Lines per subtitle.", panel=SUBTITLES, min=1)] = 2,
-    fallback: Annotated[
-        bool, option("Retry low-confidence windows at a higher temperature.", panel=THRESHOLDS)
-    ] = True,
+    activity: Annotated[Literal["energy", "silero", "none"], speech("Voice activity detector.")] = "energy",
+    condition_on_previous: Annotated[bool, speech("Prompt each window with the text before it.")] = False,
+    beam_size: Annotated[int, speech("Beam size; 1: greedy search.", "-b", min=1, max=100)] = 1,
+    batch_size: Annotated[int, speech("Windows of 30 s that are decoded together.", min=1)] = 8,
+    width: Annotated[int, subtitles("Characters per line of subtitles; 0: no limit.", min=0)] = 42,
+    lines: Annotated[int, subtitles("Lines per subtitle.", min=1)] = 2,
+    fallback: Annotated[bool, thresholds("Retry low-confidence windows at a higher temperature.")] = True,
     compression_threshold: Annotated[
-        float,
-        option(
-            "Compression ratio threshold: retry a window whose text has a higher ratio.",
-            panel=THRESHOLDS,
-            min=0,
-        ),
+        float, thresholds("Retry a window whose text has a higher compression ratio.", min=0)
     ] = 2.4,
     logprob_threshold: Annotated[
-        float,
-        option(
-            "Average log-probability threshold (nats): retry a window with a lower average.", panel=THRESHOLDS
-        ),
+        float, thresholds("Retry a window with a lower average log-probability (nats).")
     ] = -1.0,
     no_speech_threshold: Annotated[
         float,
-        option(
-            "No-speech probability threshold: a low-confidence window with a higher probability is silence.",
-            panel=THRESHOLDS,
-            min=0,
-            max=1,
-        ),
+        thresholds("No-speech probability above which a low-confidence window is silence.", min=0, max=1),
     ] = 0.6,
-    seed: Annotated[int, option("Random seed of sampling at higher temperatures.", panel=THRESHOLDS)] = 1,
+    seed: Annotated[int, thresholds("Random seed of sampling at higher temperatures.")] = 1,
     engine: Annotated[
         Literal["native", "ctranslate2"],
         option("Decoding engine; ctranslate2 is faster, with 8-bit weights on a CPU."),
@@ -131,20 +110,9 @@ def transcribe(
     path = find_package(model, "speech")
     if check:
         _check_engine(path, engine, check, language, device, threads)
-    options = Options(
-        language=language,
-        task=task,
-        beam_size=beam_size,
-        batch_size=batch_size,
-        temperatures=Options.temperatures if fallback else (0.0,),
-        compression_threshold=compression_threshold,
-        logprob_threshold=logprob_threshold,
-        no_speech_threshold=no_speech_threshold,
-        condition_on_previous=condition,
-        prompt=prompt,
-        activity=activity,
-        seed=seed,
-    )
+    options = Options(**given(context, Options))
+    if not fallback:
+        options = replace(options, temperatures=(0.0,))
     transcriber = open_transcriber(path, engine, device, threads, console.note)
     _write_transcripts(transcriber, options, sources, outputs, chosen, Layout(width, lines))
 

@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from tx.cli import console
-from tx.cli.console import option
-from tx.cli.pipe import SAMPLING, Files, Input, Output, Seed, TopK, TopP, json_line, line_batches, sampling
+from tx.cli.console import given, option
+from tx.cli.pipe import Files, Input, Output, Seed, TopK, TopP, json_line, line_batches, sampling
 from tx.errors import TxError, UsageError
 from tx.package import find_package
 from tx.text.lines import LineWriter, read_lines
@@ -15,33 +19,29 @@ from tx.text.lines import LineWriter, read_lines
 if TYPE_CHECKING:
     from tx.decode.translate import SearchOptions, Translation, Translator
 
-SEARCH = "Search"
+search = partial(option, panel="Search")
 
 
 def translate(
+    context: typer.Context,
     files: Files = None,
     model: console.Model = None,
     input: Input = "-",
     output: Output = "-",
-    beam_size: Annotated[
-        int | None, option("Beam size; 1: greedy search.", "-b", panel=SEARCH, min=1, max=1000)
-    ] = None,
-    n_best: Annotated[int, option("Translations of each line, best first.", "-n", panel=SEARCH, min=1)] = 1,
+    beam_size: Annotated[int | None, search("Beam size; 1: greedy search.", "-b", min=1, max=1000)] = None,
+    n_best: Annotated[int, search("Translations of each line, best first.", "-n", min=1)] = 1,
     length_penalty: Annotated[
-        float | None, option("Divide scores by the length to the power of X.", panel=SEARCH, min=0)
+        float | None, search("Exponent of the length by which scores are divided.", min=0)
     ] = None,
     max_len_ratio: Annotated[
-        float | None, option("Limit a translation to X pieces per source piece ...", panel=SEARCH, min=0)
+        float | None, search("Limit a translation to X pieces per source piece ...", min=0)
     ] = None,
-    max_len_extra: Annotated[int | None, option("... plus N pieces.", panel=SEARCH, min=0)] = None,
+    max_len_extra: Annotated[int | None, search("... plus N pieces.", min=0)] = None,
     prefix: Annotated[
-        str | None,
-        option("Begin the translation of line i with line i of FILE.", metavar="FILE", panel=SEARCH),
+        str | None, search("Begin the translation of line i with line i of FILE.", metavar="FILE")
     ] = None,
-    sample: Annotated[bool, option("Sample each token instead of searching.", panel=SAMPLING)] = False,
-    temperature: Annotated[
-        float | None, option("Below 1 probable tokens are favoured.", panel=SAMPLING, min=0.01)
-    ] = None,
+    sample: Annotated[bool, sampling("Sample each token instead of searching.")] = False,
+    temperature: Annotated[float | None, sampling("Below 1 probable tokens are favoured.", min=0.01)] = None,
     top_k: TopK = None,
     top_p: TopP = None,
     seed: Seed = None,
@@ -89,18 +89,11 @@ def translate(
         raise UsageError(f"translations and alignments would both go to {where}", "add -o FILE, or --json")
     writer = LineWriter(output)
     aligned = LineWriter(os.devnull if in_records or not alignments else alignments)
+    from tx.decode.sampling import Sampling
     from tx.decode.translate import SearchOptions, open_translator
 
     translator, decode = open_translator(path, device, threads)
-    given = {
-        "beam_size": beam_size,
-        "length_penalty": length_penalty,
-        "max_len_ratio": max_len_ratio,
-        "max_len_extra": max_len_extra,
-    }
-    for name, value in given.items():
-        if value is not None:
-            setattr(decode, name, value)
+    decode = replace(decode, **given(context, type(decode)))
     if not decode.max_len_ratio and not decode.max_len_extra:
         raise UsageError(
             "--max-len-ratio 0 and --max-len-extra 0 leave no room for a translation", "increase one of them"
@@ -109,7 +102,7 @@ def translate(
         raise UsageError(
             f"a beam of {decode.beam_size} cannot give {n_best} translations", f"add -b {n_best}"
         )
-    drawn = sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed) if sample else None
+    drawn = Sampling(**given(context, Sampling)) if sample else None
     options = SearchOptions(decode, n_best, drawn, scores or as_json, with_alignments=alignments is not None)
     with writer, aligned:
         _translate(translator, options, batches, prefix, writer, aligned, scores, as_json)
@@ -127,10 +120,11 @@ def _translate(
 ) -> None:
     """Write the translations and alignments of all lines; the lines of the file `prefix` are forced."""
     prefixes = None if prefix is None else read_lines(prefix)
+    hint = "give one line for each line of the source; a blank line forces nothing"
     for number, lines in batches:
         forced = None if prefixes is None else list(islice(prefixes, len(lines)))
         if forced is not None and len(forced) < len(lines):
-            raise _unequal(f"{prefix} ends after line {number + len(forced):,}, before the source")
+            raise TxError(f"{prefix} ends after line {number + len(forced):,}, before the source", hint)
         results = translator.translate(lines, options, forced, number)
         for n, (line, result) in enumerate(zip(lines, results, strict=True), number + 1):
             if result.n_parts > 1:
@@ -142,11 +136,7 @@ def _translate(
             if options.with_alignments:
                 aligned.write(_pharaoh(result, i) for i in range(options.n_best))
     if prefixes is not None and next(prefixes, None) is not None:
-        raise _unequal(f"{prefix} has more lines than the source")
-
-
-def _unequal(message: str) -> TxError:
-    return TxError(message, "give one line for each line of the source; a blank line forces nothing")
+        raise TxError(f"{prefix} has more lines than the source", hint)
 
 
 def _pharaoh(result: "Translation", i: int) -> str:
@@ -163,10 +153,8 @@ def _lines(result: "Translation", n_best: int, scores: bool) -> Iterator[str]:
 
 
 def _record(src: str, result: "Translation", with_alignments: bool) -> str:
-    translations: list[dict[str, Any]] = [
-        {"text": text, "score": h.score, "logprob": h.logprob, "cut": h.cut}
-        for text, h in zip(result.texts, result.hypotheses, strict=True)
-    ]
+    found = zip(result.texts, result.hypotheses, strict=True)
+    translations = [{"text": text, "score": h.score, "logprob": h.logprob, "cut": h.cut} for text, h in found]
     if with_alignments:
         for i, translation in enumerate(translations):
             translation["alignment"] = _pharaoh(result, i)
