@@ -83,7 +83,7 @@ def test_list_reports_that_there_are_no_packages(here: Path, tx, monkeypatch: py
     monkeypatch.chdir(here / "empty")
     monkeypatch.setenv("TX_HOME", str(here / "nowhere"))
     out, err = tx("models", "list")
-    assert out == "" and "no packages here" in err
+    assert out == "" and "no packages found" in err
 
 
 def test_show_verifies_and_prints_everything(here: Path, tx) -> None:

@@ -90,8 +90,7 @@ def print_grid(matrix: "AttentionMatrix") -> None:
     left = min(max(map(cell_len, matrix.rows)), width // 2)
     room = max((width - left - 1) // CELL, 1)
     for start in range(0, len(matrix.columns), room):
-        if start:
-            print()  # noqa: T201
+        print("\n" * (start > 0), end="")  # noqa: T201
         console.print_lines(_band(matrix, left, slice(start, start + room)))
 
 
@@ -115,8 +114,6 @@ def _letters(name: str) -> list[str]:
     """The letters of a name, each with its combining characters."""
     letters: list[str] = []
     for character in name:
-        if letters and cell_len(character) == 0:
-            letters[-1] += character
-        else:
-            letters.append(character)
+        joined = letters and not cell_len(character)
+        letters.append(letters.pop() + character if joined else character)
     return letters

@@ -11,7 +11,7 @@ from tx.errors import UsageError
 from tx.text.parallel import read_parallel
 
 if TYPE_CHECKING:
-    from tx.evaluation.compare import Bucket, System
+    from tx.evaluation.compare import System
 
 
 def compare(
@@ -51,7 +51,7 @@ def compare(
     try:
         edges = None if lengths is None else [int(number) for number in lengths.split(",")]
     except ValueError:
-        raise UsageError(f"'{lengths}' is no list of lengths", "for example --lengths 8,12,16") from None
+        raise UsageError(f"'{lengths}' is not a list of lengths", "for example --lengths 8,12,16") from None
     src, *refs = read_parallel(test)
     if output:
         from tx.plots.figure import check_path
@@ -74,7 +74,11 @@ def compare(
         return
     _print_systems(found.systems)
     print()  # noqa: T201
-    _print_buckets(found.buckets)
+    rows = [
+        [bucket.label, f"{bucket.n_lines:,}", *(_or_dash(value, ".2f") for value in bucket.bleu.values())]
+        for bucket in found.buckets
+    ]
+    console.print_table(["words", "lines", *found.buckets[0].bleu], rows)
     if sentences:
         _print_sentences(found.systems[0], found.systems[-1], src, refs, sentences)
 
@@ -88,25 +92,14 @@ def _print_systems(systems: Sequence["System"]) -> None:
     for system in systems:
         training = "-" if system.train_seconds is None else format_duration(system.train_seconds)
         row = [system.name, f"{system.parameters:,}", training, _or_dash(system.steps, ",")]
-        row += [
-            _or_dash(system.tokens_per_s, ",.0f"),
-            f"{system.sentences_per_s:,.1f}",
-            str(system.beam_size),
-        ]
+        row += [_or_dash(system.tokens_per_s, ",.0f"), f"{system.sentences_per_s:,.1f}"]
+        row.append(str(system.beam_size))
         for score in system.scores:
             row += [f"{score.value:.2f} ± {score.ci or 0:.2f}", _or_dash(score.p_value, ".3f")]
         rows.append(row)
     columns = ["model", "parameters", "training", "steps", "tokens/s", "sentences/s", "beam"]
     columns += ["BLEU", "p", "chrF", "p of chrF"]
     console.print_table(columns, rows, optional=["steps", "beam", "tokens/s"])
-
-
-def _print_buckets(buckets: Sequence["Bucket"]) -> None:
-    rows = [
-        [bucket.label, f"{bucket.n_lines:,}", *(_or_dash(value, ".2f") for value in bucket.bleu.values())]
-        for bucket in buckets
-    ]
-    console.print_table(["words", "lines", *buckets[0].bleu], rows)
 
 
 def _print_sentences(

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tx.vectors.store import Block
 
 Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
-_CHOICES = "word2vec|word2vec-binary|glove|fasttext"
 _SUFFIXES: dict[str, Format] = {".bin": "word2vec-binary", ".vec": "fasttext"}
 _MAX_WARNINGS = 20
 
@@ -21,9 +20,7 @@ _MAX_WARNINGS = 20
 def import_(
     file: Annotated[str, argument("FILE", "Word vectors, plain or .gz; - is stdin.")],
     output: Annotated[str, option("The package to write.", "-o", metavar="NAME")],
-    format: Annotated[
-        Format | None, option("Format, by default detected from the content.", metavar=_CHOICES)
-    ] = None,
+    format: Annotated[Format | None, option("Format, by default detected from the content.")] = None,
     skip_bad: Annotated[bool, option("Skip faulty rows with a warning instead of stopping.")] = False,
     overwrite: Annotated[bool, option("Replace an existing package.")] = False,
     quiet: console.Quiet = False,
@@ -61,9 +58,7 @@ def import_(
 def export(
     name: Name,
     output: Annotated[str, option("Compressed if it ends in .gz; - is stdout.", "-o", metavar="FILE")],
-    format: Annotated[
-        Format | None, option("Format, by default from the name of FILE.", metavar=_CHOICES)
-    ] = None,
+    format: Annotated[Format | None, option("Format, by default from the name of FILE.")] = None,
     overwrite: Annotated[bool, option("Replace an existing file.")] = False,
 ) -> None:
     """Export word vectors for other tools: gensim, spaCy, fastText and most others read one of these formats.

@@ -26,43 +26,34 @@ def list_(json: console.Json = False) -> None:
     Columns: name, task, architecture, size, best score (on a test set if there is one, else on the validation set),
     and folder. A narrow terminal shows fewer. Packages are not verified; `tx models show` does that.
     """
-    packages = list_packages()
-    for package in packages:
+    found = list_packages()
+    for package in found:
         if package.problem:
             console.warn(f"skipped {package.path}: {package.problem}")
-    good = [package for package in packages if not package.problem]
-    if json:
-        entries = [
-            {
-                "name": package.name,
-                "task": package.task,
-                "arch": package.manifest["arch"],
-                "bytes": package.bytes,
-                "score": best_score(package.manifest["scores"]),
-                "path": str(Path(package.path).resolve()),
-            }
-            for package in good
-        ]
-        console.print_json(entries)
-        return
-    if not good:
-        console.note(
-            "there are no packages here; `tx train` makes one, and -m accepts the path of any package"
-        )
-        return
-    short = sys.stdout.isatty()
-    rows = [
-        (
-            package.name,
-            package.task,
-            package.manifest["arch"] or "-",
-            _size(package.bytes) if short else package.bytes,
-            _score(best_score(package.manifest["scores"]), short),
-            package.path,
-        )
-        for package in good
+    entries = [
+        {
+            "name": package.name,
+            "task": package.task,
+            "arch": package.manifest["arch"],
+            "bytes": package.bytes,
+            "score": best_score(package.manifest["scores"]),
+            "path": package.path,
+        }
+        for package in found
+        if not package.problem
     ]
-    _print_table(("name", "task", "arch", "size", "score", "path"), rows, optional=("path", "arch", "task"))
+    if json:
+        console.print_json([entry | {"path": str(Path(entry["path"]).resolve())} for entry in entries])
+    elif not entries:
+        console.note("no packages found; train one with `tx train`, or give the path of a package with -m")
+    else:
+        short = sys.stdout.isatty()
+        for entry in entries:
+            entry["arch"] = entry["arch"] or "-"
+            entry["bytes"] = _size(entry["bytes"]) if short else entry["bytes"]
+            entry["score"] = _score(entry["score"], short)
+        columns = ("name", "task", "arch", "size", "score", "path")
+        _print_table(columns, [tuple(entry.values()) for entry in entries], ("path", "arch", "task"))
 
 
 def show(name: Name, json: console.Json = False) -> None:

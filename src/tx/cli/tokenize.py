@@ -102,18 +102,17 @@ def _each_line(files: list[str] | None, input: str, output: str, change: Callabl
     """Write `change(line, number)` for each line of the inputs, as they arrive."""
     paths = input_paths(files, input)
     with LineWriter(output, exact=True) as writer:
-        before = 0  # lines of earlier files
+        number = 0
         for path in paths:
-            done = 0
+            before = number  # lines of earlier files
             with open_input(path) as stream:
                 for lines in available_lines(stream, BATCH, console.warn):
                     changed = []
-                    for number, line in enumerate(lines, start=done + 1):
+                    for number, line in enumerate(lines, number + 1):  # noqa: B020
                         try:
-                            changed.append(change(line, before + number))
+                            changed.append(change(line, number))
                         except TxError as error:
-                            where = f"line {number}" if path == "-" else f"{path}:{number}"
+                            n = number - before
+                            where = f"line {n}" if path == "-" else f"{path}:{n}"
                             raise TxError(f"{where}: {error.message}", error.hint) from error
                     writer.write(changed)
-                    done += len(lines)
-            before += done

@@ -59,18 +59,19 @@ def print_answers(
     """
     from tx.vectors.expression import Answer, answer_lines
 
-    def document(terms: Sequence["Term"], words: Sequence[tuple[str, float]]) -> dict[str, Any]:
-        return {
+    def record(terms: Sequence["Term"], words: Sequence[tuple[str, float]]) -> str:
+        document = {
             "model": vectors.name,
             "terms": [{"word": term.word, "weight": term.weight} for term in terms],
             "method": method,
             "answers": [{"word": word, "score": round(score, 6)} for word, score in words],
         }
+        return json.dumps(document, ensure_ascii=False)
 
     if terms:
         words = vectors.most_similar(terms, topn=top, method=method, restrict_vocab=restrict or None)
         if as_json:
-            console.print_json(document(terms, words))
+            print(record(terms, words))  # noqa: T201
         else:
             rows = [(word, f"{score:.4f}") for word, score in words]
             console.print_table(["word", "score"], rows, header=False)
@@ -86,11 +87,10 @@ def print_answers(
                     console.warn(f"line {number}: {answer.message}; {answer.hint}")
                     output.append(json.dumps({"error": answer.message}) if as_json else "")
                 elif isinstance(answer, Answer) and as_json:
-                    output.append(json.dumps(document(*answer), ensure_ascii=False))
+                    output.append(record(*answer))
                 else:
-                    output.append(
-                        "\t".join(f"{word}\t{score:.4f}" for word, score in answer.words) if answer else ""
-                    )
+                    words = answer.words if answer else []
+                    output.append("\t".join(f"{word}\t{score:.4f}" for word, score in words))
             writer.write(output)
             n_lines += len(lines)
     if n_failed:
