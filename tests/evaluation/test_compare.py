@@ -103,7 +103,7 @@ def test_the_command_compares_two_packages(tmp_path: Path, test_set: list[str]) 
     [
         ([], "a source and a reference are needed"),
         (["--test", "{ref}"], "has 3 lines"),
-        (["--test", "{ref3}", "--lengths", "a,b"], "no list of lengths"),
+        (["--test", "{ref3}", "--lengths", "a,b"], "not a list of numbers"),
         (["--test", "{ref3}", "-o", "picture.gif"], "cannot be written"),
     ],
 )

@@ -51,7 +51,7 @@ def compare(
     try:
         edges = None if lengths is None else [int(number) for number in lengths.split(",")]
     except ValueError:
-        raise UsageError(f"'{lengths}' is not a list of lengths", "for example --lengths 8,12,16") from None
+        raise UsageError(f"'{lengths}' is not a list of numbers", "for example --lengths 8,12,16") from None
     src, *refs = read_parallel(test)
     if output:
         from tx.plots.figure import check_path
