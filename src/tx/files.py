@@ -53,20 +53,12 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def fsync_folder(path: Path) -> None:
-    """Make renames inside `path` durable; Windows does so without being asked."""
-    if os.name == "nt":
+def fsync(path: Path) -> None:
+    """Make the content of a file durable, or the renames inside a folder; Windows always does so for folders."""
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def fsync_file(path: Path) -> None:
-    """Make the content of a file that a library wrote durable."""
-    descriptor = os.open(path, os.O_RDWR)
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
@@ -75,12 +67,8 @@ def fsync_file(path: Path) -> None:
 
 def fsync_tree(path: Path) -> None:
     """Make a folder and everything in it durable."""
-    for entry in sorted(path.rglob("*")):
-        if entry.is_file():
-            fsync_file(entry)
-        else:
-            fsync_folder(entry)
-    fsync_folder(path)
+    for entry in (*sorted(path.rglob("*")), path):
+        fsync(entry)
 
 
 def cannot_write(path: Path, error: OSError) -> TxError:
@@ -133,7 +121,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-            fsync_folder(path.parent)
+            fsync(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -159,7 +147,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             if path.exists():
                 path.replace(_old(path))
             temporary.replace(path)
-            fsync_folder(path.parent)
+            fsync(path.parent)
     finally:
         with suppress(OSError):
             remove(temporary)
@@ -173,11 +161,9 @@ def _old(path: Path) -> Path:
 def recover_folder(path: Path) -> None:
     """Undo a replacement of `path` that was interrupted between its two renames, and remove what it left."""
     old = _old(path)
-    if old.exists():
-        if path.exists():
-            remove(old)
-        else:
-            old.replace(path)
+    if old.exists() and not path.exists():
+        old.replace(path)
+    remove(old)
 
 
 @contextmanager

@@ -309,7 +309,7 @@ def test_unequal_files_are_told_with_the_line_where_they_slip(where: int, lost: 
     counts = [f"{len(side):,}" for side in sides]
     assert counts in (["999", "1,000"], ["1,000", "999"])
     assert f"{paths[0]} has {counts[0]} lines but {paths[1]} has {counts[1]}" in message
-    found = re.search(r"about line ([\d,]+)", message)
+    found = re.search(r"near line ([\d,]+)", message)
     assert found and abs(int(found[1].replace(",", "")) - where) <= 3
     # The command in the hint shows both sides there.
     command = (caught.value.hint or "").partition(": ")[2]

@@ -48,6 +48,11 @@ class Batch(Tensors):
 Ids = Sequence[int] | np.ndarray
 
 
+def lengths(rows: Sequence[Any]) -> np.ndarray:
+    """The length of each row, `[n]`."""
+    return np.fromiter(map(len, rows), np.int64, len(rows))
+
+
 def _pad(rows: Sequence[Ids], pad_id: int, width: int) -> np.ndarray:
     out = np.full((len(rows), width), pad_id, dtype=np.int64)
     for i, row in enumerate(rows):
@@ -59,11 +64,11 @@ def make_batch(
     src: Sequence[Ids], tgt: Sequence[Ids] | None, src_pad_id: int, tgt_pad_id: int, eos_id: int = 0
 ) -> Batch:
     """A batch of `src` and `tgt`, ids without `</s>`; with `tgt` None a batch for decoding."""
-    src_lengths = np.fromiter((len(row) for row in src), np.int64, len(src))
+    src_lengths = lengths(src)
     src_array = _pad(src, src_pad_id, int(src_lengths.max()) + 1)
     src_array[np.arange(len(src)), src_lengths] = eos_id
     tgt = [()] * len(src) if tgt is None else tgt
-    tgt_lengths = np.fromiter((len(row) for row in tgt), np.int64, len(tgt))
+    tgt_lengths = lengths(tgt)
     width = int(tgt_lengths.max()) + 1
     tgt_array = _pad(tgt, tgt_pad_id, width)  # [B, T]
     tgt_in = np.full_like(tgt_array, tgt_pad_id)

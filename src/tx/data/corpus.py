@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tx.data.batch import lengths
 from tx.errors import TxError
 from tx.files import atomic_folder, sha256
 from tx.nn.cores import n_cores
@@ -85,11 +86,7 @@ def _encode_chunk(job: tuple[Tokenizer, Sequence[str]]) -> tuple[bytes, np.ndarr
     rows = tokenizer.encode_batch([line if line.strip() else "" for line in lines])  # blank: no pieces
     ids = np.fromiter((id for row in rows for id in row), "<u4").tobytes()
     texts = [line.encode() for line in lines]
-    return ids, _lengths(rows), b"".join(texts), _lengths(texts)
-
-
-def _lengths(rows: Sequence[Any]) -> np.ndarray:
-    return np.fromiter((len(row) for row in rows), "<i8", len(rows))
+    return ids, lengths(rows), b"".join(texts), lengths(texts)
 
 
 def map_in_processes(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
@@ -118,8 +115,8 @@ def _encode_side(folder: Path, name: str, path: str, tokenizer: Tokenizer) -> No
             text_file.write(text)
             counts.append(n_ids)
             text_counts.append(n_bytes)
-    for part, lengths in (("offsets", counts), ("text-offsets", text_counts)):
-        offsets = np.concatenate([np.zeros(1, "<i8"), *lengths]).cumsum(dtype="<i8")
+    for part, sizes in (("offsets", counts), ("text-offsets", text_counts)):
+        offsets = np.concatenate([np.zeros(1, "<i8"), *sizes]).cumsum(dtype="<i8")
         offsets.tofile(folder / f"{name}.{part}")
 
 
@@ -155,7 +152,7 @@ def encode_corpus(
             _encode_side(folder, name, path, tokenizer)
         n_src, n_tgt = (len(EncodedText.open(folder, name)) for name in ("src", "tgt"))
         if n_src != n_tgt:
-            raise _unequal(paths)
+            check_line_counts(paths)  # raises the error
 
     folder = cached_folder(cache / fingerprint(paths, tokenizers), encode)
     return EncodedText.open(folder, "src"), EncodedText.open(folder, "tgt")
@@ -184,16 +181,11 @@ def check_line_counts(paths: Sequence[str]) -> None:
     """Read both files; raise TxError unless they are text with the same number of lines."""
     n_src, n_tgt = (sum(1 for _ in read_lines(path)) for path in paths)
     if n_src != n_tgt:
-        raise _unequal(paths)
+        raise line_count_error(paths, *(list(read_lines(path)) for path in paths))
 
 
-def _unequal(paths: Sequence[str]) -> TxError:
-    return line_count_error(paths, *(list(read_lines(path)) for path in paths))
-
-
-def _first_occurrences(corpus: tuple[EncodedText, EncodedText]) -> np.ndarray:
+def _first_occurrences(src: EncodedText, tgt: EncodedText) -> np.ndarray:
     """True for pairs that differ from all earlier pairs, by 64-bit hashes of their text."""
-    src, tgt = corpus
     hashes = np.empty(len(src), np.uint64)
     for i in range(len(src)):
         text = src.line(i) + "\n" + tgt.line(i)
@@ -221,7 +213,7 @@ def select_pairs(
         (f"length ratio over {max_ratio:g}", longer > max_ratio * shorter + 5),
     ]
     if deduplicate:
-        reasons.append(("duplicate", ~_first_occurrences((src, tgt))))
+        reasons.append(("duplicate", ~_first_occurrences(src, tgt)))
     keep = np.ones(len(src), bool)
     dropped: dict[str, Any] = {}
     for reason, mask in reasons:

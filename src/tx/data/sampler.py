@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tx.data.batch import Batch, make_batch
+from tx.data.batch import Batch, lengths, make_batch
 from tx.data.corpus import Corpus, EncodedText
 from tx.text.tokenizer import Tokenizer
 
@@ -63,11 +63,6 @@ def cut_batches(src_lengths: np.ndarray, tgt_lengths: np.ndarray, batch_tokens: 
     return batches
 
 
-def lengths(rows: Sequence[Any]) -> np.ndarray:
-    """The length of each row, `[n]`."""
-    return np.fromiter(map(len, rows), np.int64, len(rows))
-
-
 @dataclass
 class Position:
     """The number of the next batch: its epoch, its window in the epoch, its number in the window."""
@@ -86,20 +81,20 @@ class WindowSampler:
         self.position = position or Position()
         self._loaded: tuple[int, int] | None = None
 
-    def _load(self, epoch: int, window: int) -> list[np.ndarray]:
-        """Load a window and return its batches as arrays of its rows."""
+    def _load(self, epoch: int, window: int) -> Sequence[Any]:
+        """Load a window and return what identifies each of its batches."""
         raise NotImplementedError
 
-    def _batch(self, rows: np.ndarray) -> Any:
-        """The batch of these rows of the current window."""
+    def _batch(self, index: Any) -> Any:
+        """The batch of the current window that `index`, an element of what `_load` returned, identifies."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[Any]:
         while True:
             yield self.next()
 
-    def _window(self) -> list[np.ndarray]:
-        """The batches of the current window as arrays of its rows."""
+    def _window(self) -> Sequence[Any]:
+        """What `_load` returns for the current window, which is loaded once."""
         at = self.position
         if self._loaded != (at.epoch, at.window):
             self._batches = self._load(at.epoch, at.window)
@@ -176,6 +171,6 @@ class PairSampler(WindowSampler):
         rng.shuffle(batches)
         return batches
 
-    def _batch(self, rows: np.ndarray) -> Batch:
-        src, tgt = ([side[i] for i in rows] for side in (self._src, self._tgt))
+    def _batch(self, index: np.ndarray) -> Batch:
+        src, tgt = ([side[i] for i in index] for side in (self._src, self._tgt))
         return make_batch(src, tgt, *(tokenizer.pad_id for tokenizer in self.tokenizers))

@@ -8,7 +8,7 @@ Shape letters: B rows of a batch, T tokens of each.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tx.data.batch import Tensors
 from tx.data.corpus import cached_folder, fingerprint, map_in_processes
-from tx.data.sampler import Position, permute
+from tx.data.sampler import WindowSampler, permute
 from tx.errors import TxError
 from tx.text.lines import read_lines
 from tx.text.tokenizer import Tokenizer
@@ -122,56 +122,45 @@ def contiguous_batches(ids: np.ndarray, batch_size: int, seq_len: int) -> Iterat
         yield stream_batch(ids, starts, min(seq_len, length - at), fresh=at == 0)
 
 
-class StreamSampler:
-    """An endless supply of training batches from a stream, resumable at any `position`.
+class StreamSampler(WindowSampler):
+    """Batches of a stream; an epoch is one window of the sampler.
 
     With `contiguous` an epoch reads `batch_size` equal parts of the text in parallel: each batch continues the one
     before. Otherwise it cuts the text into windows, with a different offset in each epoch, and visits them in random
     order. Offset and order depend only on (seed, epoch).
     """
 
+    n_windows = 1
+
     def __init__(
         self, ids: np.ndarray, batch_size: int, seq_len: int, seed: int, contiguous: bool = False
     ) -> None:
+        super().__init__()
         self.ids, self.batch_size, self.seq_len, self.seed = ids, batch_size, seq_len, seed
-        self.position = Position()
         self.contiguous = contiguous
         self._length = (len(ids) - 1) // batch_size  # of a contiguous stream
-        self._n_windows = (len(ids) - seq_len) // seq_len
-        self._per_epoch = self._length // seq_len if contiguous else self._n_windows // batch_size
+        self._n_cuts = (len(ids) - seq_len) // seq_len
+        self._per_epoch = self._length // seq_len if contiguous else self._n_cuts // batch_size
         if self._per_epoch < 1:
             raise TxError(
                 f"{len(ids):,} tokens of training text are too few for a batch of {batch_size} x {seq_len}",
                 "give more text, or a smaller --batch-size or --seq-len",
             )
 
-    def _starts(self, epoch: int, batch: int) -> np.ndarray:
-        """Where the rows of a batch begin, `[B]`."""
+    def _load(self, epoch: int, window: int) -> range:
+        self._key = self.seed * 1_000_003 + epoch
+        self._offset = int(np.random.default_rng([self.seed, epoch]).integers(self.seq_len))
+        return range(self._per_epoch)
+
+    def _batch(self, index: int) -> StreamBatch:
         rows = np.arange(self.batch_size)
         if self.contiguous:
-            return rows * self._length + batch * self.seq_len
-        offset = int(np.random.default_rng([self.seed, epoch]).integers(self.seq_len))
-        places = batch * self.batch_size + rows
-        return permute(places, self._n_windows, self.seed * 1_000_003 + epoch) * self.seq_len + offset
-
-    def next(self) -> StreamBatch:
-        """The batch at `position`, which then advances."""
-        at = self.position
-        starts = self._starts(at.epoch, at.batch)
-        batch = stream_batch(self.ids, starts, self.seq_len, fresh=not self.contiguous or at.batch == 0)
-        at.batch += 1
-        if at.batch == self._per_epoch:
-            at.epoch, at.batch = at.epoch + 1, 0
-        return batch
+            starts = rows * self._length + index * self.seq_len
+        else:
+            places = permute(index * self.batch_size + rows, self._n_cuts, self._key)
+            starts = places * self.seq_len + self._offset
+        return stream_batch(self.ids, starts, self.seq_len, fresh=not self.contiguous or index == 0)
 
     def peek(self, i: int) -> StreamBatch:
-        """The `i`-th batch of the current epoch, as a `fresh` one; `position` stays."""
-        starts = self._starts(self.position.epoch, i % self._per_epoch)
-        return stream_batch(self.ids, starts, self.seq_len)
-
-    def epochs(self) -> float:
-        """The position as a number of epochs."""
-        return self.position.epoch + self.position.batch / self._per_epoch
-
-    def batches_per_epoch(self) -> int:
-        return self._per_epoch
+        """As in the base class, but always `fresh`."""
+        return replace(super().peek(i), fresh=True)  # type: ignore[no-any-return]

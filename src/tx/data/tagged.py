@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tx.data.batch import Tensors
-from tx.data.sampler import Position, WindowSampler, lengths
+from tx.data.batch import Tensors, lengths
+from tx.data.sampler import WindowSampler
 from tx.text.alphabet import AlphabetTokenizer
 from tx.text.lexicon import Lexicon
 from tx.text.tokenizer import Tokenizer
@@ -139,7 +139,7 @@ class TagSampler(WindowSampler):
         batch_size: int,
         seed: int,
     ) -> None:
-        super().__init__(Position())
+        super().__init__()
         self.encoder, self.sentences, self.tags = encoder, sentences, tags
         self.batch_size, self.seed = batch_size, seed
 
@@ -154,5 +154,5 @@ class TagSampler(WindowSampler):
         rng.shuffle(batches)
         return batches
 
-    def _batch(self, rows: np.ndarray) -> TagBatch:
-        return self.encoder.batch([self.sentences[i] for i in rows], [self.tags[i] for i in rows])
+    def _batch(self, index: np.ndarray) -> TagBatch:
+        return self.encoder.batch([self.sentences[i] for i in index], [self.tags[i] for i in index])

@@ -6,7 +6,6 @@ The weights of a forward pass over a source and a finished target equal those of
 Shape letters: B pairs, H heads, T target pieces, S source pieces, both with `</s>`; V vocabulary.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,13 +17,13 @@ from torch import Tensor
 from tx.data.batch import make_batch
 from tx.errors import TxError
 from tx.nn.attention import record_attention
+from tx.text.incremental import BYTE
 from tx.text.tokenizer import Tokenizer
 
 Array = NDArray[np.float32]
 Alignment = list[tuple[int, int]]  # (source word, target word), both from 0
 WordNumbers = list[int | None]  # the number of each piece's word; None: it has no word
 CROSS = "cross"
-_BYTE = re.compile("(?:##)?<0x([0-9A-F]{2})>")  # the tokenizers' byte pieces
 
 
 def require_cross_attention(model: Any) -> None:
@@ -60,7 +59,7 @@ def word_numbers(tokenizer: Tokenizer, ids: Sequence[int], line: str | None = No
     number = start = 0  # of the last word, and of the pieces of its last letter
     while len(found) < len(ids):
         end = len(found) + 1
-        while end < len(ids) and _goes_on(tokenizer.piece(ids[end])):
+        while end < len(ids) and _continues_character(tokenizer.piece(ids[end])):
             end += 1
         text = tokenizer.decode(ids[start:end])
         n = len(text.split())
@@ -75,9 +74,9 @@ def word_numbers(tokenizer: Tokenizer, ids: Sequence[int], line: str | None = No
     return [numbers[n] if n < len(numbers) else None for n in found]
 
 
-def _goes_on(piece: str) -> bool:
+def _continues_character(piece: str) -> bool:
     """Whether a piece is a UTF-8 continuation byte."""
-    byte = _BYTE.fullmatch(piece)
+    byte = BYTE.fullmatch(piece)
     return byte is not None and 0x80 <= int(byte[1], 16) < 0xC0
 
 

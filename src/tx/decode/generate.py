@@ -67,9 +67,9 @@ class Context:
 
     def copy(self) -> Self:
         """An independent copy."""
-        twin = copy(self)
-        twin._ids, twin._reader = list(self._ids), self._reader.copy()
-        return twin
+        other = copy(self)
+        other._ids, other._reader = list(self._ids), self._reader.copy()
+        return other
 
 
 class LanguageModel:
@@ -166,13 +166,13 @@ class TorchLM:
     def copy(self) -> Self:
         import torch
 
-        twin = copy(self)
-        twin._state = copy(self._state)
+        other = copy(self)
+        other._state = copy(self._state)
         with torch.inference_mode():
-            twin._state.reorder(
+            other._state.reorder(
                 torch.arange(1, device=self._device), 1
             )  # copies the tensors that `feed` writes to
-        return twin
+        return other
 
 
 def open_language_model(path: Path, device: str = "cpu") -> LanguageModel:

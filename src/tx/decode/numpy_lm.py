@@ -103,7 +103,7 @@ class _Layer:
     def _lstm(self, inputs: Array, h: Array, c: Array) -> tuple[Array, ...]:
         d = len(h)
         inputs = inputs + self.U @ h
-        gates = _sigmoid(inputs)  # i, f, g, o; the sigmoid of g, which is no gate, is not used
+        gates = _sigmoid(inputs)  # i, f, g, o; the sigmoid of g, which is not a gate, is not used
         c = gates[d : 2 * d] * c + gates[:d] * np.tanh(inputs[2 * d : 3 * d])
         cell = np.tanh(c)
         return cell, gates[3 * d :] * cell, c
@@ -151,9 +151,9 @@ class NumpyRecurrentLM:
         return self._output @ x + self._output_bias
 
     def copy(self) -> Self:
-        twin = copy(self)
-        twin._states = list(self._states)  # the arrays in it are never changed
-        return twin
+        other = copy(self)
+        other._states = list(self._states)  # the arrays in it are never changed
+        return other
 
 
 # -- feed-forward ----------------------------------------------------------------------------------
@@ -264,7 +264,12 @@ class NumpyTransformerLM:
         d, v, n = config["d_model"], config["vocab_size"], config["max_len"]
         self._embedding = weights.take("embedding.weight", v, d)
         learned = config["positions"] == "learned"
-        self._positions = weights.take("positions", n, d) if learned else _sinusoids(n, d)
+        if learned:
+            self._positions = weights.take("positions", n, d)
+        else:
+            from tx.nn.position import sinusoids  # imports torch
+
+            self._positions = sinusoids(n, d).numpy()
         self._output = (
             self._embedding[:-1] if config["tie_embeddings"] else weights.take("output.weight", v - 1, d)
         )
@@ -287,24 +292,18 @@ class NumpyTransformerLM:
         return self._output @ self._norm(x[-1])
 
     def copy(self) -> Self:
-        twin = copy(self)
-        twin._caches = [
+        other = copy(self)
+        other._caches = [
             (_head(keys, self._length), _head(values, self._length)) for keys, values in self._caches
         ]
-        return twin
+        return other
 
 
 def _head(cache: Array, length: int) -> Array:
     """A copy of `cache` of the same size, with its first `length` positions."""
-    twin = np.empty_like(cache)
-    twin[:, :length] = cache[:, :length]
-    return twin
-
-
-def _sinusoids(n: int, d: int) -> Array:
-    from tx.nn.position import sinusoids  # imports torch
-
-    return sinusoids(n, d).numpy()
+    other = np.empty_like(cache)
+    other[:, :length] = cache[:, :length]
+    return other
 
 
 NUMPY_MODELS: dict[str, Callable[[Mapping[str, Any], Weights], IncrementalLM]] = {

@@ -54,10 +54,10 @@ def generate(n_pairs: int = 1000, seed: int = 1) -> list[Pair]:
     Raises UsageError for a negative number, and for more pairs than the grammar yields.
     """
     if n_pairs < 0:
-        raise UsageError(f"cannot generate {n_pairs} pairs", "ask for 0 or more")
+        raise UsageError(f"cannot generate {n_pairs} pairs", "give 0 or a larger number")
     pairs = list(islice(_stream(seed), n_pairs))
     if len(pairs) < n_pairs:
-        raise UsageError(f"the grammar yields only {len(pairs)} different pairs", "ask for fewer")
+        raise UsageError(f"the grammar yields only {len(pairs)} different pairs", "give a smaller number")
     return pairs
 
 
@@ -75,8 +75,7 @@ def make_corpus(seed: int = 1) -> Corpus:
     A combination is an adjective with the noun it describes ("red car", "the car is red"), or a verb with the
     noun it acts on or leads to ("buy", "car"; "wait", "bus"; "go", "park"), in dictionary forms. Those for
     which `held_out` is true occur in no training pair, and every validation and test pair has at least one.
-    The words themselves, in their very forms, all occur in training. No English and no German sentence occurs
-    twice, within a part or across them.
+    All word forms of the test set occur in training. No English and no German sentence occurs twice.
     """
     train: list[Pair] = []
     unseen: list[Pair] = []
@@ -99,7 +98,7 @@ def _words(pair: Pair) -> list[str]:
 def write_corpus(parts: Corpus, folder: Path, overwrite: bool = False) -> list[Path]:
     """Write train, valid and test as NAME.en and NAME.de into `folder`, and return their paths.
 
-    Raises UsageError where such a file exists and `overwrite` is not set, TxError where it cannot be written.
+    Raises UsageError if such a file exists and `overwrite` is not set, TxError if it cannot be written.
     """
     texts = {}
     for name, pairs in zip(SPLITS, parts, strict=True):

@@ -1,7 +1,7 @@
-"""What the example corpus talks about: phrases and clauses drawn at random.
+"""The phrases and clauses of the example corpus, drawn at random.
 
-The draw uses nothing but `random.Random(seed).random()`, the one method whose sequence Python promises never
-to change, and no set is ever iterated, so that a seed means the same text everywhere.
+Only `random.Random(seed).random()` is used, whose sequence Python guarantees not to change, and no set is iterated,
+so that a seed gives the same text on every machine.
 """
 
 from collections.abc import Sequence
@@ -35,12 +35,12 @@ DENIED = (PRESENT, PAST, syntax.FUTURE, syntax.CAN, syntax.WANT, syntax.WANTED, 
 
 @cache
 def nouns(tags: tuple[str, ...]) -> tuple[Noun, ...]:
-    """The nouns that carry one of `tags`, in the order of the lexicon."""
+    """The nouns that have one of `tags`, in the order of the lexicon."""
     return tuple(noun for noun in NOUNS if not noun.tags.isdisjoint(tags))
 
 
 def ambiguous(verb: Verb, tense: Tense, subject: Phrase) -> bool:
-    """Whether English cannot tell present from past: they read, they put."""
+    """Whether present and past are the same in English: they read, they put."""
     base, _, past = verb.english
     return base == past and tense in (PRESENT, PAST) and subject.person != THIRD
 
@@ -95,7 +95,7 @@ class Sampler:
         return self.modified(NounPhrase(noun, word, plural), adjectives)
 
     def indefinite(self, noun: Noun, *, bare: bool, adjectives: float = 0.35) -> NounPhrase:
-        """a, one, three, many, or no determiner at all (only where `bare` nouns can stand)."""
+        """a, one, three, many, or no determiner at all (only if `bare`)."""
         if not noun.english_plural:
             return self.modified(NounPhrase(noun, ""), adjectives)
         kind = self.weighted((8, "a"), (0.5, "one"), (3, "number"), (1.5, "many"), (3 if bare else 0, ""))
@@ -176,7 +176,7 @@ class Sampler:
         verbs: Sequence[Verb] = VERBS,
         subject: Phrase | None = None,
     ) -> Clause:
-        """A clause about one of `verbs`; `light` ones are short, for sentences with two of them."""
+        """A clause with one of `verbs`; a `light` one is short, for sentences of two clauses."""
         verb = self.pick(verbs)
         subject = subject or self.subject(verb.subjects, light)
         tense = tense or self.tense()
@@ -196,7 +196,7 @@ class Sampler:
         return self._circumstances(clause, light, question)
 
     def _circumstances(self, clause: Clause, light: bool, question: bool) -> Clause:
-        """Add negation, time and company where they fit."""
+        """Add negation, time and an adjunct if they fit."""
         verb, tense, direct = clause.verb, clause.tense, clause.direct
         counted = isinstance(direct, NounPhrase) and (direct.number or direct.determiner in ("one", "many"))
         nobody = isinstance(clause.subject, NounPhrase) and clause.subject.determiner == "no"
@@ -209,7 +209,7 @@ class Sampler:
         return replace(clause, negated=negated, time=self.time(tense) if timed else None)
 
     def state(self, tense: Tense | None = None, subject: Phrase | None = None, plain: bool = True) -> Clause:
-        """Somebody or something is old, green, tired; `plain`: not negated."""
+        """A clause with an adjective as its predicate: the car is old; a `plain` one is not negated."""
         tense = tense or self.pick((PRESENT, PRESENT, PAST))
         if subject is None or isinstance(subject, Pronoun):
             subject = subject or self.definite(self.pick(NOUNS), None, 0)
@@ -219,7 +219,7 @@ class Sampler:
         return Clause(subject, lexicon.BE, tense, complement=part, negated=not plain and self.chance(0.25))
 
     def asked(self, tenses: Sequence[Tense] = QUESTION_TENSES, verbs: Sequence[Verb] = VERBS) -> Clause:
-        """A clause that one may ask about: not about nobody, nor about what "I" do."""
+        """A clause for a question: its subject is not negated, and rarely "I"."""
         verb = self.pick(verbs)
         subject = self.subject(verb.subjects)
         tense = self.weighted((3, PRESENT), (3, PAST), (4, self.pick(tenses)))

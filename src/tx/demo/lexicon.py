@@ -1,7 +1,7 @@
 """The words of the example corpus, read from words.toml: nouns with gender and plural, adjectives, verbs; and times.
 
-The tags behind a noun say what may be done with it (`food` is eaten, `public` is nobody's own), those behind
-an adjective or a verb say which nouns it goes with. They are what keeps dogs from reading newspapers.
+The tags of a noun are its semantic classes (`food` can be eaten, `public` cannot be owned). The tags of an adjective
+or a verb are the classes of nouns that it combines with, so that no dog reads a newspaper.
 """
 
 import tomllib
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Noun:
-    """A noun of both languages; `plurals` are empty for what is not counted (milk)."""
+    """A noun of both languages; the plurals of an uncountable one (milk) are empty."""
 
     english: str
     english_plural: str
@@ -21,20 +21,20 @@ class Noun:
     gender: str  # m, f or n
     weak: bool  # n-declension: der Junge, den Jungen
     tags: frozenset[str]
-    possessive: str  # the English possessive that refers back to it, if one does
+    possessive: str  # the English possessive that refers to it, or empty
 
 
 @dataclass(frozen=True)
 class Adjective:
     english: str
     german: str
-    stem: str  # what the endings are added to: teuer, teur-
+    stem: str  # to which endings are added: teuer, teur-
     tags: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb of both languages. Empty `objects` or `place` means that it takes none."""
+    """A verb of both languages. It takes no object if `objects` is empty, and no place if `places` is."""
 
     english: tuple[str, str, str]  # base, third person, past: buy buys bought
     german: tuple[str, str, str]  # infinitive without prefix, third person, participle
@@ -42,17 +42,17 @@ class Verb:
     particle: str = ""  # look for
     sein: bool = False  # perfect with sein: ist gegangen
     first: str = ""  # first person, where it is not the stem and -e
-    preterite: tuple[str, str, str] = ("", "", "")  # used for the past in place of the perfect: ich, er, wir
+    preterite: tuple[str, str, str] = ("", "", "")  # used instead of the perfect: ich, er, wir
     subjects: tuple[str, ...] = ("person",)
     objects: tuple[str, ...] = ()  # accusative
     receivers: tuple[str, ...] = ()  # dative
     link: tuple[str, str, str] = ("", "", "")  # preposition in English, in German, case: wait for, auf, acc
-    places: tuple[str, ...] = ()  # the nouns behind the preposition
+    places: tuple[str, ...] = ()  # tags of the nouns after the preposition
     place_optional: bool = False
-    company: tuple[str, ...] = ()  # adjuncts it goes well with: for, with, without
+    company: tuple[str, ...] = ()  # prepositions of possible adjuncts: for, with, without
     stative: bool = False  # present tense only
-    timeless: bool = False  # no time with it
-    willed: bool = True  # one can want to do it, or be allowed to
+    timeless: bool = False  # without adverbs of time
+    willed: bool = True  # whether it combines with modal verbs: want to, be allowed to
 
     @property
     def name(self) -> str:
@@ -90,9 +90,9 @@ ASK_WHETHER = next(verb for verb in VERBS if verb.name == "ask")
 OPINIONS = (KNOW_FACT, *map(_verb, _words["special"]["opinions"]))
 # fmt: off
 SEQUELS = (("buy", "eat", "food"), ("buy", "drink", "drink"), ("find", "read", "text"),
-           ("buy", "wear", "clothes"))  # do this and then that with one of those
+           ("buy", "wear", "clothes"))  # two verbs, and the tag of their common object
 
-# The times that go with a tense: English, German. Those in OFTEN stand before the English verb.
+# Adverbs of time for each tense: English, German. Those in OFTEN precede the English verb.
 TIMES = {
     "present": (("every day", "jeden Tag"), ("every morning", "jeden Morgen"), ("in the evening", "am Abend"),
                 ("on Sundays", "sonntags")),

@@ -1,7 +1,7 @@
 """Numbers as words, in English and in German.
 
-English reads tens before units with a hyphen ("twenty-three"), German units before tens in one word
-("dreiundzwanzig"), and German writes everything below a million as a single word.
+In English, tens precede units with a hyphen ("twenty-three"), in German, units precede tens in one word
+("dreiundzwanzig"), and every number below a million is a single word.
 """
 
 from tx.errors import TxError
@@ -24,7 +24,7 @@ def _check(n: int) -> None:
 
 
 def english(n: int) -> str:
-    """The words for `n`, 105 is "one hundred and five". Raises TxError outside 0 to 999,999."""
+    """The words for `n`: "one hundred and five" for 105. Raises TxError outside 0 to 999,999."""
     _check(n)
     if n < 20:
         return _EN_SMALL[n]
@@ -39,12 +39,12 @@ def english(n: int) -> str:
 
 def german(n: int) -> str:
     """The word for `n` as one counts: "eins", "einhunderteins". Raises TxError outside 0 to 999,999."""
+    return german_before_noun(n) + ("s" if n % 100 == 1 else "")
+
+
+def german_before_noun(n: int) -> str:
+    """The German word before a noun or another part of the number, where a final "eins" is "ein": "ein Uhr"."""
     _check(n)
-    return _stem(n) + ("s" if n % 100 == 1 else "")
-
-
-def _stem(n: int) -> str:
-    """As `german`, but a final one is "ein", as it is before other parts of the word and before nouns."""
     if n < 20:
         return _DE_SMALL[n]
     if n < 100:
@@ -52,10 +52,4 @@ def _stem(n: int) -> str:
         return (f"{_DE_SMALL[units]}und" if units else "") + _DE_TENS[tens]
     size, name = (100, "hundert") if n < 1000 else (1000, "tausend")
     head, rest = divmod(n, size)
-    return _stem(head) + name + (_stem(rest) if rest else "")
-
-
-def german_before_noun(n: int) -> str:
-    """The German word as it stands before "Uhr": "ein Uhr", "zwei Uhr"."""
-    _check(n)
-    return _stem(n)
+    return german_before_noun(head) + name + (german_before_noun(rest) if rest else "")

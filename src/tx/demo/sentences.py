@@ -1,4 +1,4 @@
-"""The sentences of the example corpus: one method for each construction, drawn at random."""
+"""The sentences of the example corpus: each method draws one construction at random."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,29 @@ def sentence(english: str, german: str, mark: str, *clauses: Clause) -> Pair:
     return Pair(english[0].upper() + english[1:] + mark, german[0].upper() + german[1:] + mark, combinations)
 
 
-# What a person does to no object: for the second halves of sentences.
+def statement(clause: Clause) -> Pair:
+    """A main clause as a sentence."""
+    return sentence(clause.english(), clause.german_main(), ".", clause)
+
+
+def wh_question(english: str, german: str, clause: Clause, complete: Clause | None = None) -> Pair:
+    """A question for a part that `clause` lacks and `complete` has, after the question words."""
+    words = f"{english} {clause.english(inverted=True)}", clause.german_main(german)
+    return sentence(*words, "?", complete or clause)
+
+
+def subordinate(main: Clause, english: str, german: str, second: Clause) -> Pair:
+    """Two clauses, the second one after the conjunctions `english` and `german`."""
+    return sentence(
+        f"{main.english()} {english} {second.english()}",
+        f"{main.german_main()}, {german} {second.german_subordinate()}",
+        ".",
+        main,
+        second,
+    )
+
+
+# Verbs with a person as the subject and without an object, for the second clauses of sentences.
 ACTIVITIES = [verb for verb in VERBS if "person" in verb.subjects and not verb.objects]
 
 
@@ -41,7 +63,7 @@ class Speaker(Sampler):
         if self.chance(0.25):
             clause = replace(clause, negated=False)
             return sentence(clause.english(inverted=True), clause.german_question(), "?", clause)
-        return sentence(clause.english(), clause.german_main(), ".", clause)
+        return statement(clause)
 
     def possession(self) -> Pair:
         subject = self.subject(("person",))
@@ -51,7 +73,7 @@ class Speaker(Sampler):
         if not denier and self.chance(0.2):
             thing = NounPhrase(noun, "no", adjective=thing.adjective)
         clause = Clause(subject, lexicon.HAVE, self.pick((PRESENT, PRESENT, PAST)), thing)
-        return sentence(clause.english(), clause.german_main(), ".", clause)
+        return statement(clause)
 
     def price(self) -> Pair:
         thing = self.definite(self.pick(nouns(lexicon.COST.subjects)), None, 0.6)
@@ -63,10 +85,8 @@ class Speaker(Sampler):
         )
         if self.chance(0.2):
             asked = replace(clause, complement=None)
-            return sentence(
-                f"how much {asked.english(inverted=True)}", asked.german_main("wie viel"), "?", clause
-            )
-        return sentence(clause.english(), clause.german_main(), ".", clause)
+            return wh_question("how much", "wie viel", asked, clause)
+        return statement(clause)
 
     def age(self) -> Pair:
         subject: Phrase = self.pick(PRONOUNS)
@@ -74,13 +94,10 @@ class Speaker(Sampler):
         if self.chance(0.7):
             subject = self.definite(self.pick(nouns(("kid",) if number < 16 else ("adult", "kin"))))
         if self.chance(0.2):
-            clause = Clause(subject, lexicon.BE)
-            return sentence(
-                f"how old {clause.english(inverted=True)}", clause.german_main("wie alt"), "?", clause
-            )
+            return wh_question("how old", "wie alt", Clause(subject, lexicon.BE))
         part = Part(f"{numbers.english(number)} years old", f"{numbers.german(number)} Jahre alt")
         clause = Clause(subject, lexicon.BE, complement=part)
-        return sentence(clause.english(), clause.german_main(), ".", clause)
+        return statement(clause)
 
     def question(self) -> Pair:
         clause = self.asked()
@@ -93,7 +110,7 @@ class Speaker(Sampler):
         if clause.complement and clause.verb.link[1] == "in":
             clause = replace(clause, complement=None)
             english, german = ("where", "wohin" if clause.verb.link[0] == "into" else "wo")
-        return sentence(f"{english} {clause.english(inverted=True)}", clause.german_main(german), "?", clause)
+        return wh_question(english, german, clause)
 
     def who(self) -> Pair:
         if self.chance(0.5):
@@ -108,7 +125,7 @@ class Speaker(Sampler):
         clause = self.asked((syntax.FUTURE,), verbs)
         german = "wem" if clause.verb.receivers else "wen"
         asked = replace(clause, direct=None, indirect=None)
-        return sentence(f"who {asked.english(inverted=True)}", asked.german_main(german), "?", asked)
+        return wh_question("who", german, asked)
 
     def what(self) -> Pair:
         verbs = [verb for verb in VERBS if verb.objects and "person" not in verb.objects]
@@ -116,16 +133,13 @@ class Speaker(Sampler):
         assert isinstance(clause.direct, NounPhrase)
         asked = replace(clause, direct=None)
         if not clause.direct.noun.english_plural or self.chance(0.3):
-            return sentence(f"what {asked.english(inverted=True)}", asked.german_main("was"), "?", asked)
+            return wh_question("what", "was", asked)
         which = NounPhrase(clause.direct.noun, "which", self.chance(0.3), clause.direct.adjective)
         english, german = which.english("acc"), which.german("acc")
         if self.chance(0.4):
             many = replace(which, determiner="", plural=True)
             english, german = f"how many {many.english('acc')}", f"wie viele {many.german('acc')}"
-        asked_about = replace(clause, direct=which)
-        return sentence(
-            f"{english} {asked.english(inverted=True)}", asked.german_main(german), "?", asked_about
-        )
+        return wh_question(english, german, asked, replace(clause, direct=which))
 
     def reason(self) -> Pair:
         english, german = self.weighted((2, ("because", "weil")), (1, ("although", "obwohl")))
@@ -138,16 +152,10 @@ class Speaker(Sampler):
             tense = self.pick((PAST, syntax.WANTED, syntax.HAD_TO) if past else (PRESENT, *QUESTION_TENSES))
             second = self.clause(tense, light=True, subject=about, verbs=ACTIVITIES)
             second = replace(second, time=None)
-        return sentence(
-            f"{main.english()} {english} {second.english()}",
-            f"{main.german_main()}, {german} {second.german_subordinate()}",
-            ".",
-            main,
-            second,
-        )
+        return subordinate(main, english, german, second)
 
     def _same(self, subject: Phrase) -> Phrase:
-        """A pronoun for `subject`, or somebody else where that might be misread."""
+        """A pronoun for `subject`, or another person if the pronoun would be ambiguous."""
         if isinstance(subject, Pronoun):
             return subject
         person = "person" in subject.noun.tags
@@ -164,13 +172,7 @@ class Speaker(Sampler):
             first, english, german = Clause(subject, verb, negated=fact), "whether", "ob"
         else:
             first, english, german = Clause(subject, self.pick(lexicon.OPINIONS)), "that", "dass"
-        return sentence(
-            f"{first.english()} {english} {second.english()}",
-            f"{first.german_main()}, {german} {second.german_subordinate()}",
-            ".",
-            first,
-            second,
-        )
+        return subordinate(first, english, german, second)
 
     def condition(self) -> Pair:
         first = self.state(PRESENT) if self.chance(0.3) else self.clause(PRESENT, light=True)

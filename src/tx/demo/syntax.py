@@ -1,8 +1,8 @@
-"""Phrases and clauses that can be said in English and in German.
+"""Phrases and clauses with their forms in English and in German.
 
-A `Clause` is one meaning; `english_*` and `german_*` put it into words. What the two languages do differently
-lives here: case and adjective endings, the second place of the German verb and its last place after a
-conjunction, separable prefixes, "do" in English questions, and "kein" for a denied indefinite.
+A `Clause` is one meaning, which `english_*` and `german_*` realise. This module has the rules in which the two
+languages differ: case and adjective endings, the German verb in second place and after a conjunction in last place,
+separable prefixes, "do" in English questions, and "kein" for a negated indefinite noun phrase.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ FIRST, THIRD, PLURAL = 0, 1, 2  # the three persons that verbs distinguish here
 
 
 def _table(nominative: str, accusative: str, dative: str) -> dict[str, dict[str, str]]:
-    """Endings by case and gender (masculine, feminine, neuter, plural); a dash is no ending."""
+    """Endings by case and gender (masculine, feminine, neuter, plural); a dash is an empty ending."""
     rows = {"nom": nominative, "acc": accusative, "dat": dative}
     return {
         case: {gender: form.strip("-") for gender, form in zip("mfnp", row.split(), strict=True)}
@@ -68,7 +68,7 @@ def indefinite_article(following: str) -> str:
 
 @dataclass(frozen=True)
 class NounPhrase:
-    """Determiner, number, adjective, noun; `number` (2 and up) stands in place of a determiner."""
+    """Determiner, number, adjective, noun; a `number` of 2 or more replaces the determiner."""
 
     noun: Noun
     determiner: str = "the"  # a key of DETERMINERS, or "" for none
@@ -82,12 +82,12 @@ class NounPhrase:
 
     @property
     def indefinite(self) -> bool:
-        """Whether "not" before it is said with kein in German."""
+        """Whether its negation is kein in German."""
         return self.determiner in ("", "a") and not self.number
 
     @property
     def possessive(self) -> str:
-        """The English possessive that refers back to it, "" where none does without doubt."""
+        """The English possessive that refers to it, or "" if that would be ambiguous."""
         if self.determiner in ("no", "which"):
             return ""
         return "their" if self.plural else self.noun.possessive
@@ -148,18 +148,18 @@ def it(phrase: NounPhrase) -> Pronoun:
 
 @dataclass(frozen=True)
 class Tense:
-    """How the verb group is built. Empty `english` and `german` mean that the verb itself is finite."""
+    """The construction of the verb group. Empty `english` and `german` mean that the verb itself is finite."""
 
     name: str
-    times: str  # which times go with it: present, past, future
+    times: str  # the adverbs of time that it allows: present, past, future
     english: tuple[str, str, str] = ("", "", "")  # I, he, they
     bare: str = ""  # its form after do: "want to"
-    link: str = ""  # what follows an auxiliary: "allowed to"
+    link: str = ""  # between auxiliary and verb: "allowed to"
     german: tuple[str, str, str] = ("", "", "")
 
     @property
     def support(self) -> tuple[str, str, str]:
-        """What negation and questions need in front where there is no auxiliary."""
+        """The auxiliary of negations and questions in a tense without its own."""
         return ("did", "did", "did") if self.times == "past" else ("do", "does", "do")
 
 
@@ -184,7 +184,7 @@ TENSES = (PRESENT, PAST, FUTURE, CAN, LIKE, ALLOWED, WAS_ALLOWED, WANT, WANTED, 
 
 
 def english_verb(verb: Verb, tense: Tense, person: int, support: bool) -> tuple[str, str]:
-    """Auxiliary and the rest of the verb group; `support` asks for an auxiliary (negation, question)."""
+    """Auxiliary and the rest of the verb group; `support`: an auxiliary is required (negation, question)."""
     base, third, past = (f"{form} {verb.particle}".strip() for form in verb.english)
     if verb is BE and tense in (PRESENT, PAST):
         return (("am", "is", "are") if tense is PRESENT else ("was", "was", "were"))[person], ""
@@ -199,7 +199,7 @@ def english_verb(verb: Verb, tense: Tense, person: int, support: bool) -> tuple[
 
 
 def german_verb(verb: Verb, tense: Tense, person: int) -> tuple[str, str, str]:
-    """Finite verb, what closes a main clause, and what closes a subordinate clause."""
+    """The finite verb, the end of a main clause, and the end of a subordinate clause."""
     infinitive, third, participle = verb.german
     if any(tense.german):
         finite, end = tense.german[person], verb.prefix + infinitive
@@ -215,7 +215,7 @@ def german_verb(verb: Verb, tense: Tense, person: int) -> tuple[str, str, str]:
 
 
 class Part(NamedTuple):
-    """A phrase with a preposition, or a predicate, ready in both languages."""
+    """A prepositional phrase or a predicate in both languages."""
 
     english: str
     german: str
@@ -224,7 +224,7 @@ class Part(NamedTuple):
 
 
 def prepositional(english: str, german: str, case: str, phrase: Phrase) -> Part:
-    """A preposition and its phrase, with the contractions that German asks for: im Garten, ins Museum."""
+    """A preposition and its phrase, with the German contractions: im Garten, ins Museum."""
     said = f"{german} {phrase.german(case)}"
     for long, short in CONTRACTIONS.items():
         if said.startswith(f"{long} "):
@@ -244,14 +244,14 @@ def _join(*words: str) -> str:
 
 @dataclass(frozen=True)
 class Clause:
-    """One verb with its arguments: what is said, before it is decided how."""
+    """One verb with its arguments, before the choice of a construction."""
 
     subject: Phrase
     verb: Verb
     tense: Tense = PRESENT
     direct: Phrase | None = None  # accusative
     indirect: Phrase | None = None  # dative
-    complement: Part | None = None  # where to, whom for, or a predicate: nicht stands before it
+    complement: Part | None = None  # a place, a prepositional object or a predicate, after nicht
     adjunct: Part | None = None
     time: Time | None = None
     negated: bool = False
@@ -313,23 +313,23 @@ class Clause:
         return _join(*begin, *self._middle(front), end)
 
     def german_question(self) -> str:
-        """A question with yes or no for an answer: the verb first."""
+        """A yes-no question: the verb comes first."""
         finite, end, _ = german_verb(self.verb, self.tense, self.subject.person)
         return _join(finite, self.subject.german("nom"), *self._middle(False), end)
 
     def german_subordinate(self) -> str:
-        """What follows weil, dass, ob or wenn: the verb last."""
+        """The clause after weil, dass, ob or wenn: the verb comes last."""
         _, _, last = german_verb(self.verb, self.tense, self.subject.person)
         return _join(self.subject.german("nom"), *self._middle(False), last)
 
     def german_sequel(self) -> str:
-        """What follows "und" with the same subject; an auxiliary is not said twice."""
+        """The second clause after "und" with the same subject; an auxiliary is not repeated."""
         finite, end, _ = german_verb(self.verb, self.tense, self.subject.person)
         own = finite if self.tense is PRESENT else ""
         return _join(own, *self._middle(False), end)
 
     def english_sequel(self) -> str:
-        """What follows "and" with the same subject; an auxiliary is not said twice."""
+        """The second clause after "and" with the same subject; an auxiliary is not repeated."""
         if self.tense in (PRESENT, PAST):
             return self.english(subject=False)
         rest = self.direct.english("acc") if self.direct else ""

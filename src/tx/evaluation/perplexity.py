@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from tx.data.batch import make_batch
+from tx.data.batch import lengths, make_batch
 from tx.data.corpus import Corpus
-from tx.data.sampler import cut_batches, lengths
+from tx.data.sampler import cut_batches
 from tx.data.stream import StreamBatch, contiguous_batches
 from tx.models import load_model
 from tx.nn.device import prepare_device

@@ -27,7 +27,7 @@ from tx.files import (
     atomic_file,
     atomic_folder,
     cannot_write,
-    fsync_folder,
+    fsync,
     fsync_tree,
     locked,
     remove,
@@ -185,10 +185,10 @@ def _install(path: Path, folder: Path, old: Manifest, new: Manifest) -> None:
     for name, entry in new["files"].items():
         if old.get("files", {}).get(name) != entry or not _is_intact(path / name, entry):
             (folder / name).replace(staged(path, name, entry))
-    fsync_folder(path)
+    fsync(path)
     text = (folder / CARD).read_text(encoding="utf-8")
     (folder / MANIFEST).replace(path / MANIFEST)
-    fsync_folder(path)
+    fsync(path)
     _recover(path)
     for name in old.get("files", {}).keys() - new["files"].keys():
         remove(path / name)
@@ -206,7 +206,7 @@ def _recover(path: Path) -> Manifest:
         waiting = staged(path, name, entry)
         if waiting.exists():
             waiting.replace(path / name)
-    fsync_folder(path)
+    fsync(path)
     for entry in path.iterdir():
         if entry.name.startswith(STAGED) or entry.name == _BUILD:
             remove(entry)
