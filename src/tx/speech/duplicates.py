@@ -18,9 +18,8 @@ class DuplicateIndex(Generic[Excerpt]):
     """The excerpts so far, to find duplicates of them."""
 
     def __init__(self) -> None:
-        self._first: dict[
-            object, Excerpt
-        ] = {}  # by file; and by text, then by text and size, then also by content
+        # By file; and by text, then by text and size, then also by content.
+        self._first: dict[object, Excerpt] = {}
         self._refined: set[object] = set()  # the keys whose first excerpt is also stored under a longer key
         self._digests: dict[object, str] = {}
 

@@ -100,9 +100,8 @@ class NativeEngine:
         """`[B, M, 2 S]`."""
         config = self.model.config
         n_samples = 2 * config.max_source_positions * HOP
-        return torch.from_numpy(
-            np.stack([log_mel(window, config.num_mel_bins, n_samples) for window in windows])
-        )
+        features = [log_mel(window, config.num_mel_bins, n_samples) for window in windows]
+        return torch.from_numpy(np.stack(features))
 
     def _search(
         self, windows: Windows, temperature: float, options: Options, numbers: Sequence[int]

@@ -42,18 +42,17 @@ def choose_outputs(sources: Sequence[str], output: str, format: str | None) -> t
         by_suffix = "text" if output == STDIO else FORMAT_OF_SUFFIX.get(path.suffix.lower(), "text")
         chosen = format or by_suffix
         if len(sources) > 1 and chosen in ("srt", "vtt", "tsv"):
-            raise UsageError(
-                f"one {chosen} file cannot hold the times of {len(sources)} files", "add -o FOLDER/"
-            )
+            what = f"one {chosen} file cannot hold the times of {len(sources)} files"
+            raise UsageError(what, "add -o FOLDER/")
         return [output] * len(sources), chosen
     chosen = format or "text"
     if path.exists() and not path.is_dir():
-        raise UsageError(
-            f"{output} is a file, but there are {len(sources)} transcripts", "name a folder with -o"
-        )
-    names = ["stdin" if name == STDIO else Path(name).stem for name in sources]
+        what = f"{output} is a file, but there are {len(sources)} transcripts"
+        raise UsageError(what, "name a folder with -o")
+    paths = [Path("stdin" if name == STDIO else name) for name in sources]
+    names = [path.stem for path in paths]
     if len(set(names)) < len(names):
-        names = ["stdin" if name == STDIO else Path(name).name for name in sources]
+        names = [path.name for path in paths]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"several files are called {repeated[0]}", "transcribe them into different folders")
     path.mkdir(parents=True, exist_ok=True)

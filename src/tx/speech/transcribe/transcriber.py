@@ -83,10 +83,8 @@ class Transcriber:
     def _check(self, options: Options) -> None:
         self._language(options)
         if options.task == "translate" and not self.tokenizer.languages:
-            raise TxError(
-                f"{self.folder.path} is an English-only model and cannot translate",
-                "use a multilingual model",
-            )
+            what = f"{self.folder.path} is an English-only model and cannot translate"
+            raise TxError(what, "use a multilingual model")
 
 
 def open_transcriber(
@@ -106,15 +104,16 @@ def open_transcriber(
     def open_with_engine(folder: HfFolder) -> Transcriber:
         _check_features(folder)
         tokenizer = WhisperTokenizer(folder)
+        opened: Engine
         if engine == "ctranslate2":
             from tx.speech.transcribe.ctranslate2_engine import open_ctranslate2
 
-            return Transcriber(
-                folder, tokenizer, open_ctranslate2(folder, tokenizer, device, threads, notify)
-            )
-        from tx.speech.transcribe.native_engine import open_native  # imports torch
+            opened = open_ctranslate2(folder, tokenizer, device, threads, notify)
+        else:
+            from tx.speech.transcribe.native_engine import open_native  # imports torch
 
-        return Transcriber(folder, tokenizer, open_native(folder, tokenizer, device, threads))
+            opened = open_native(folder, tokenizer, device, threads)
+        return Transcriber(folder, tokenizer, opened)
 
     if (Path(path) / MANIFEST).is_file():  # loaded again if a training run replaces it meanwhile
         return load_package(path, lambda package: open_with_engine(as_hf_folder(Path(path), package)), SPEECH)

@@ -86,22 +86,22 @@ def remove_overlap(train: list[Window], valid: list[Window]) -> tuple[list[Windo
     for window in valid:
         index.find_duplicate(window)
         by_file.setdefault(media_key(window.media), []).append(window)
-    kept, problems = [], []
+    remaining, problems = [], []
     for window in train:
         same_file = by_file.get(media_key(window.media), [])
         overlapping = next((other for other in same_file if _overlap(window, other)), None)
         duplicate = overlapping or index.find_duplicate(window)
         if duplicate is None or id(duplicate) not in in_valid:
-            kept.append(window)
+            remaining.append(window)
         else:
             same = describe_duplicate(window, duplicate)
             problems.append(Problem(window.origin, "in a validation set, too", same))
-    if not kept:
+    if not remaining:
         raise TxError(
             f"every training item is in a validation set, too; the first: {problems[0]}",
             "name other sets with --valid and --also-valid; without --valid, a part of the items is held out",
         )
-    return kept, problems
+    return remaining, problems
 
 
 def _overlap(one: Window, other: Window) -> bool:
@@ -162,10 +162,8 @@ def hold_out(windows: list[Window], n: int, seed: int) -> tuple[list[Window], li
     for unit in np.random.default_rng(seed).permutation(len(units)):
         if len(held) + len(units[unit]) <= n or not held:
             held.update(units[unit])
-    return (
-        [window for i, window in enumerate(windows) if i not in held],
-        [window for i, window in enumerate(windows) if i in held],
-    )
+    train = [window for i, window in enumerate(windows) if i not in held]
+    return train, [windows[i] for i in sorted(held)]
 
 
 class UnreadableItems:
@@ -202,6 +200,5 @@ def check_readable(windows: Iterable[Window]) -> None:
         try:
             window.sound(timestamps=True)
         except TxError as error:
-            raise TxError(
-                f"{window.origin}: {error.message}", "without --strict, unreadable items are left out"
-            ) from error
+            hint = "without --strict, unreadable items are left out"
+            raise TxError(f"{window.origin}: {error.message}", hint) from error

@@ -23,9 +23,8 @@ from tx.tasks.speech.augment import add_noise, change_speed, spec_augment
 from tx.tasks.speech.config import FinetuneConfig
 from tx.tasks.speech.data import mostly_unreadable
 
-MARGIN = (
-    1.0  # s of silence after the longest clip of a batch, from which the decoder learns where speech ends
-)
+# s of silence after the longest clip of a batch, from which the decoder learns where speech ends
+MARGIN = 1.0
 IGNORED = -100  # the label that does not count in the loss
 POOL = 50  # number of batches whose clips are sorted by length together
 SNR = (10.0, 40.0)  # dB, range of the signal-to-noise ratio

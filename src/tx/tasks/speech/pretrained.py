@@ -90,11 +90,9 @@ def _readable(folder: HfFolder) -> Iterator[Path]:
     except TxError:
         raise
     except Exception as error:  # whatever transformers raises, these files are the cause
-        raise _unfit(folder.path, str(error).strip().split("\n")[0] or type(error).__name__) from error
-
-
-def _unfit(path: Path, reason: str) -> TxError:
-    return TxError(f"cannot load the Whisper model in {path}: {reason}", "download all of its files again")
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        what = f"cannot load the Whisper model in {folder.path}: {reason}"
+        raise TxError(what, "download all of its files again") from error
 
 
 def _download(repo: str, name: str) -> Path:
@@ -108,13 +106,11 @@ def _download(repo: str, name: str) -> Path:
     try:
         return Path(snapshot_download(repo, allow_patterns=["*.json", "*.txt", "model*.safetensors"]))
     except GatedRepoError as error:
-        raise TxError(
-            f"the hub gives access to {repo} only to users who are logged in", "hf auth login"
-        ) from error
+        what = f"the hub gives access to {repo} only to users who are logged in"
+        raise TxError(what, "hf auth login") from error
     except RepositoryNotFoundError as error:
-        raise TxError(
-            f"there is no folder {name} and no model {repo} on the hub", "check the name"
-        ) from error
+        what = f"there is no folder {name} and no model {repo} on the hub"
+        raise TxError(what, "check the name") from error
     except Exception as error:  # the many errors of a missing network
         raise TxError(
             f"there is no folder {name}, and the hub cannot be reached for {repo}",

@@ -133,11 +133,10 @@ class Session:
 def _scores(validations: list[Validation], step: int) -> list[dict[str, Any]]:
     rows = []
     for validation in validations:
-        first = validation is validations[0]
-        where = f"validation, step {step}" if first else f"{validation.name}, step {step}"
+        where = "validation" if validation is validations[0] else validation.name
         for kind, rates in (("normalised", validation.normalized), ("as written", validation.raw)):
-            for metric, value in (("wer", rates.wer), ("cer", rates.cer)):
-                rows.append({"metric": metric, "value": 100 * value, "data": where, "signature": kind})
+            row = {"data": f"{where}, step {step}", "signature": kind}
+            rows += [row | {"metric": name, "value": 100 * getattr(rates, name)} for name in ("wer", "cer")]
     return rows
 
 
@@ -147,7 +146,12 @@ def open_session(config: Config, listener: Listener) -> Session:
     import_transformers()
     keep_freed_memory()
     set_threads(config.train.threads)
-    device = _device(config)
+    device = choose_device(config.train.device)
+    if device.index:
+        hint = f"CUDA_VISIBLE_DEVICES={device.index} tx train ..."
+        raise UsageError(f"fine-tuning uses the first visible GPU, not {device}", hint)
+    if config.train.precision == "fp16" and device.type == "cpu":
+        raise UsageError("fp16 needs a GPU", "use --precision bf16 or float32")
     folder = find_pretrained(finetune.init_from)
     tokenizer = WhisperTokenizer(folder)
     language = tokenizer.language(finetune.language) if finetune.language else None
@@ -186,15 +190,3 @@ def open_session(config: Config, listener: Listener) -> Session:
         ),
         UnreadableItems(data.train, listener.warn),
     )
-
-
-def _device(config: Config) -> torch.device:
-    device = choose_device(config.train.device)
-    if device.index:
-        raise UsageError(
-            f"fine-tuning uses the first visible GPU, not {device}",
-            f"CUDA_VISIBLE_DEVICES={device.index} tx train ...",
-        )
-    if config.train.precision == "fp16" and device.type == "cpu":
-        raise UsageError("fp16 needs a GPU", "use --precision bf16 or float32")
-    return device

@@ -213,7 +213,11 @@ class WhisperRun(TrainerCallback):
         finally:
             self.log.close()
         if self.progress.finished:
-            self._compare()
+            before, after = self.progress.untouched["valid_wer"], -self.progress.best_score
+            self.listener.info(f"WER {before:.1f} % before training, {after:.1f} % after it")
+            if after > before:
+                advice = "try a lower --lr, more data, or --freeze-encoder"
+                self.listener.warn(f"{self.out} is worse than the model that it started from: {advice}")
         return self.progress
 
     def _start(self) -> None:
@@ -227,16 +231,6 @@ class WhisperRun(TrainerCallback):
         self.progress.log_bytes = self.log.flush()
         if self.is_main and self.session.data.held_out:
             write_table(self.session.data.valid["valid"], self.folder / HELD_OUT)
-
-    def _compare(self) -> None:
-        """Report the change of the word error rate."""
-        before, after = self.progress.untouched["valid_wer"], -self.progress.best_score
-        self.listener.info(f"WER {before:.1f} % before training, {after:.1f} % after it")
-        if after > before:
-            self.listener.warn(
-                f"{self.out} is worse than the model that it started from: try a lower --lr, more data, or "
-                "--freeze-encoder"
-            )
 
     # -- events of the trainer -----------------------------------------------------------------------
 
@@ -335,11 +329,6 @@ class WhisperRun(TrainerCallback):
         except KeyboardInterrupt:
             control.should_training_stop = control.should_save = True
             return
-        self._evaluate(validations)
-        control.should_save, control.should_training_stop = True, bool(self.progress.finished)
-        self._excluded += self.clock() - began
-
-    def _evaluate(self, validations: list[Validation]) -> None:
         progress, values = self.progress, validations[0].record()
         wer, untouched = values["valid_wer"], progress.untouched["valid_wer"]
         best = -wer > progress.best_score
@@ -354,14 +343,16 @@ class WhisperRun(TrainerCallback):
             self.listener.warn(f"WER {wer:.1f} % is worse than the untouched model's {untouched:.1f} %")
         if best and self.is_main:
             self.session.publish(validations, progress, self.out)
+        control.should_save, control.should_training_stop = True, bool(progress.finished)
+        self._excluded += self.clock() - began
 
     def _report(self, validations: list[Validation], best: bool) -> None:
         progress = self.progress
         record: dict[str, Any] = {"step": progress.step, "epochs": progress.epochs}
         record |= {"seconds": progress.seconds, "weights": "current"}
         for validation in validations:
-            prefix = "valid" if validation is validations[0] else f"also_{validation.name}"
-            record |= validation.record(prefix)
+            is_first = validation is validations[0]
+            record |= validation.record("valid" if is_first else f"also_{validation.name}")
         if self.is_main:
             self.log.write(record)
         self.listener.validated(record, validations[0].worst, best)
