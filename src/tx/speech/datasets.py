@@ -183,11 +183,9 @@ def _read_folder(folder: Path, language: str | None) -> Iterator[Item | Problem]
     if chosen:
         return
     if not media:
-        raise NoSpeechError(
-            f"{folder} has no audio or video", "give a folder of media with texts, or a table"
-        )
-    else:
-        yield from _match(media, texts, language)
+        hint = "give a folder of media with texts, or a table"
+        raise NoSpeechError(f"{folder} has no audio or video", hint)
+    yield from _match(media, texts, language)
 
 
 def _read_media_file(path: Path, language: str | None) -> Iterator[Item | Problem]:
