@@ -1,4 +1,4 @@
-"""Import this first: stands in for modules that OpenNMT-py imports for text filters, which are not used here."""
+"""Replacements for modules that OpenNMT-py imports for text filters, which are not used here; import this first."""
 
 import sys
 from types import ModuleType

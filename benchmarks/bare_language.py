@@ -1,4 +1,4 @@
-"""The plain PyTorch loops that tx is set beside: a GPT in nanoGPT's shape, and nn.LSTM.
+"""The plain PyTorch loops with which tx is compared: a GPT of nanoGPT's shape, and nn.LSTM.
 
 What one writes with torch's own modules and the advice of its manuals: fused attention, AdamW with weight decay on
 matrices only, clipping, the LSTM's state carried from batch to batch. Batches are cut as nanoGPT and char-rnn cut

@@ -1,4 +1,4 @@
-"""Characters per CPU second of generating one text: tx beside the plain loop in eager PyTorch, in one run.
+"""Characters per CPU second of generating one text: tx and the plain loop in eager PyTorch, in one run.
 
     python benchmarks/generation.py [--rounds N] [--seconds S] [--json FILE]
 

@@ -206,7 +206,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def machine(core: int) -> str:
-    """The processor, for the record beside the figures."""
+    """The name of the processor, reported with the results."""
     text = Path("/proc/cpuinfo").read_text()
     names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in text.split()]

@@ -18,7 +18,7 @@ SHAPES = {
 
 
 def config(job: dict[str, Any]) -> Config:
-    """The job in tx's words; the moving average of the weights is on, as it is by default."""
+    """The job as a configuration of tx; weights are averaged, as by default."""
     run = Config()
     run.seed = job["seed"]
     run.arch, names = SHAPES[job["kind"]]

@@ -50,7 +50,7 @@ def recurrent(job: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def config(job: dict[str, Any]) -> dict[str, Any]:
-    """The job in Joey's words; the validation set is never looked at."""
+    """The job as a configuration of JoeyNMT; the validation set is not used."""
     side = {
         "level": "word",
         "voc_file": job["vocab"],

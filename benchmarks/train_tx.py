@@ -34,7 +34,7 @@ class Silent:
 
 
 def config(job: dict[str, Any]) -> Config:
-    """The job in tx's words; the moving average of the weights stays on, as it is by default."""
+    """The job as a configuration of tx; weights are averaged, as by default."""
     run = Config(seed=job["seed"])
     run.data.train = run.data.valid = [job["raw_src"], job["raw_tgt"]]  # validation is never reached
     run.data.tokenizer = job["bpe"]

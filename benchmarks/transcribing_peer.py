@@ -1,4 +1,4 @@
-"""A file transcribed by another system, in a process of its own: see transcribing.py.
+"""Transcribe a file with another system, in a separate process: see transcribing.py.
 
 python benchmarks/transcribing_peer.py SYSTEM MODEL FILE LANGUAGE BEAM THREADS
 """

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tx.config.schema import option
 from tx.data.tagged import N_SHAPES, TagBatch
 from tx.errors import TxError
-from tx.nn.attention import Attention
+from tx.nn.attention import Attention, check_heads
 from tx.nn.crf import LinearChainCRF
 from tx.nn.dropout import Dropout
 from tx.nn.position import sinusoids
@@ -64,12 +64,8 @@ class Config:
             raise TxError(
                 f"a bidirectional encoder needs an even d_model, not {self.d_model}", "choose an even d_model"
             )
-        if self.encoder == "transformer" and self.d_model % self.n_heads:
-            raise TxError(
-                f"a d_model of {self.d_model} is not a multiple of n_heads, {self.n_heads}",
-                "choose a d_model that is a multiple of n_heads",
-            )
-
+        if self.encoder == "transformer":
+            check_heads(self.d_model, self.n_heads)
         if not all(isinstance(type, str) and type and not re.search(r"\s", type) for type in self.types):
             raise TxError(f"{self.types} are not entity types", "a type is a word without spaces")
         if not 0 <= self.n_trained <= self.n_words:

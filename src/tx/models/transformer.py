@@ -7,7 +7,6 @@ Shape letters: B batch, S source length, T target length, D d_model, H heads, K 
 W hypotheses of one sentence, N = B * W rows of a decoding step.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 from tx.config.schema import option
 from tx.data.batch import Batch
 from tx.errors import TxError
-from tx.nn.attention import Attention, AttentionModule
+from tx.nn.attention import Attention, AttentionModule, check_heads
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
 from tx.nn.position import sinusoids
@@ -60,11 +59,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raise TxError for widths that do not fit each other."""
-        if self.d_model % self.n_heads:
-            raise TxError(
-                f"a d_model of {self.d_model} is not a multiple of n_heads, {self.n_heads}",
-                "choose a d_model that is a multiple of n_heads",
-            )
+        check_heads(self.d_model, self.n_heads)
         if self.d_model % 2 and self.positions != "learned":
             raise TxError(
                 f"sinusoidal positions need an even d_model, not {self.d_model}", "choose an even d_model"
@@ -246,16 +241,13 @@ class Transformer(nn.Module):
             hidden, self.output_weight(), batch.tgt_out, label_smoothing
         ), batch.n_tokens
 
-    def _layers(self) -> Iterator[DecoderLayer]:
-        return (cast(DecoderLayer, layer) for layer in self.decoder)
-
     def start(self, batch: Batch) -> State:
         """Encode the source; the first token to pass to `step` is `bos_id`, which is `<pad>`."""
         memory, mask = self.encode(batch.src)
         h, d_model = self.config.n_heads, self.config.d_model
         empty = memory.new_empty(batch.src.size(0), h, 0, d_model // h)
         layers = []
-        for layer in self._layers():
+        for layer in cast(list[DecoderLayer], self.decoder):
             k, v = layer.keys_values(memory)
             layers.append(
                 LayerCache((k.contiguous(), v.contiguous()), (empty, empty))
@@ -266,7 +258,7 @@ class Transformer(nn.Module):
         """Append `tokens` `[N]` to the hypotheses; the logits of the next token `[N, V - 1]`, and the state."""
         length = state.layers[0].length
         x = self._embed(tokens[:, None], self.tgt_embedding, self.tgt_positions, start=length)  # [N, 1, D]
-        for layer, cache in zip(self._layers(), state.layers, strict=True):
+        for layer, cache in zip(cast(list[DecoderLayer], self.decoder), state.layers, strict=True):
             keys, values = cache.self_keys_values
             if length == keys.size(2):
                 more = (0, 0, 0, max(8, length // 2))
@@ -280,7 +272,7 @@ class Transformer(nn.Module):
         found: dict[str, AttentionModule] = {}
         for number, layer in enumerate(self.encoder, 1):
             found[f"encoder {number}"] = cast(EncoderLayer, layer).self_attention
-        for number, layer in enumerate(self._layers(), 1):
+        for number, layer in enumerate(cast(list[DecoderLayer], self.decoder), 1):
             found[f"decoder {number}"], found[f"cross {number}"] = layer.self_attention, layer.cross_attention
         return found
 

@@ -5,7 +5,6 @@ In this order: the configuration, the layer, the cached state of generation, the
 Shape letters: B rows of a batch, T positions, N rows of a step, D d_model, H heads, K head size, V vocabulary.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 from tx.config.schema import option
 from tx.data.stream import StreamBatch
 from tx.errors import TxError
-from tx.nn.attention import Attention
+from tx.nn.attention import Attention, check_heads
 from tx.nn.dropout import Dropout
 from tx.nn.loss import linear_cross_entropy
 from tx.nn.position import sinusoids
@@ -43,11 +42,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raise TxError for widths that do not fit each other."""
-        if self.d_model % self.n_heads:
-            raise TxError(
-                f"a d_model of {self.d_model} is not a multiple of n_heads, {self.n_heads}",
-                "choose a d_model that is a multiple of n_heads",
-            )
+        check_heads(self.d_model, self.n_heads)
         if self.d_model % 2 and self.positions == "sinusoids":
             raise TxError(
                 f"sinusoidal positions need an even d_model, not {self.d_model}", "choose an even d_model"
@@ -162,9 +157,6 @@ class TransformerLM(nn.Module):
         loss = linear_cross_entropy(hidden, self.output_weight(), targets, label_smoothing)
         return loss, batch.n_tokens, ()
 
-    def _layers(self) -> Iterator[Layer]:
-        return (cast(Layer, layer) for layer in self.layers)
-
     def start(self, n: int) -> State:
         """The state of `n` rows that have read nothing; a text begins after `</s>`, as a line does."""
         h, d_model = self.config.n_heads, self.config.d_model
@@ -178,7 +170,7 @@ class TransformerLM(nn.Module):
         """
         x = self._embed(tokens, state.length)
         state.reserve(state.length + tokens.size(1))
-        for layer, cache in zip(self._layers(), state.caches, strict=True):
+        for layer, cache in zip(cast(list[Layer], self.layers), state.caches, strict=True):
             x = layer.step(x, cache, state.length)
         state.length += tokens.size(1)
         return self.norm(x[:, -1]) @ self.output_weight().T, state

@@ -11,8 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tx.errors import TxError
 from tx.nn.device import matmul_by_onednn
 from tx.nn.dropout import Dropout
+
+
+def check_heads(d_model: int, n_heads: int) -> None:
+    """Raise TxError unless `n_heads` heads divide `d_model`."""
+    if d_model % n_heads:
+        raise TxError(
+            f"a d_model of {d_model} is not a multiple of n_heads, {n_heads}",
+            "choose a d_model that is a multiple of n_heads",
+        )
 
 
 class AttentionModule(nn.Module):

@@ -96,7 +96,7 @@ def prefer_fast_matmul() -> None:
 
 
 def matmul_by_onednn() -> bool:
-    """Whether `prefer_fast_products` chose oneDNN."""
+    """Whether `prefer_fast_matmul` chose oneDNN."""
     return torch.get_float32_matmul_precision() == "medium"
 
 
