@@ -1,4 +1,4 @@
-"""The training loop a good engineer writes in an afternoon with PyTorch alone: the floor to compare with.
+"""A short training loop in PyTorch alone, as the baseline.
 
 A pre-norm Transformer (fused query-key-value products, `scaled_dot_product_attention`, all three embeddings
 tied), length-sorted batches cut by padded tokens, fused AdamW, cross-entropy with label smoothing over all

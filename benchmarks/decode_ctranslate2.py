@@ -1,4 +1,4 @@
-"""CTranslate2 under the clock, on the weights of a tx model; the conversion is `specification`."""
+"""Time CTranslate2, on the weights of a tx model; the conversion is `specification`."""
 
 from pathlib import Path
 from typing import Any

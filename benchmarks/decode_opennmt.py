@@ -1,4 +1,4 @@
-"""OpenNMT-py under the clock: its own translator, on the weights of a tx model.
+"""Time the translator of OpenNMT-py, on the weights of a tx model.
 
 Its source has no end of sentence of its own, so the model's `</s>` is given as a token. Scores are divided by
 the length ("avg"), as in the other systems.

@@ -1,4 +1,4 @@
-"""`transformers` under the clock: `generate()` of M2M100, a pre-norm Transformer, on a tx model's weights.
+"""Time `transformers`: `generate()` of M2M100, a pre-norm Transformer, on a tx model's weights.
 
 Lines are sorted by length and cut into batches here, since `generate()` takes one batch. Positions come from
 tx's table: M2M100's own count from the id of the padding, which here is the last of the vocabulary.

@@ -1,4 +1,4 @@
-"""tx under the clock: its own translator, from text to text."""
+"""Time the translator of tx, from text to text."""
 
 from dataclasses import replace
 from pathlib import Path

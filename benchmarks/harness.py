@@ -1,4 +1,4 @@
-"""What all benchmarks share: one clock inside every system, one way to start systems and to compare them.
+"""Functions of all benchmarks: start systems, measure time inside them, and compare them.
 
 Each system runs in a process of its own, with its own interpreter, on one thread pinned to one core; the
 systems take turns, round after round, so that a slow minute of the machine falls on all of them. Inside the

@@ -1,4 +1,4 @@
-"""How fast is training a language model over characters on one thread, and how well does it end?
+"""Speed and final loss of training a character language model on one thread.
 
     python benchmarks/language_training.py --text shakespeare.txt              # speed, in a few minutes
     python benchmarks/language_training.py --text shakespeare.txt --validate   # whole runs

@@ -1,4 +1,4 @@
-"""Joey NMT under the meter: its own trainer, driven through its own configuration.
+"""Measure the trainer of Joey NMT, driven through its own configuration.
 
 Joey has one `dropout` for everything in a layer; the values the job gives for attention weights and for the
 inside of the feed-forward layers are set on the modules before the first update. It does not batch by length.

@@ -1,4 +1,4 @@
-"""OpenNMT-py under the meter: its own trainer, driven through its own options.
+"""Measure the trainer of OpenNMT-py, driven through its own options.
 
 The dropout inside its feed-forward layers has no option of its own and follows `dropout`; the job's value is
 set on the modules after the model is built.

@@ -1,4 +1,4 @@
-"""tx under the meter: its own trainer, prepared as `tx train` prepares it."""
+"""Measure the trainer of tx, prepared as `tx train` prepares it."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""How fast is translating on one thread, greedily and with a beam? The weights of one tx package for all.
+"""Speed of translation on one thread, greedy and with beam search, with the weights of one tx package.
 
     python benchmarks/translation_decoding.py --model de-en --data multi30k \\
         --peer opennmt=/envs/opennmt/bin/python --peer transformers=/envs/infer/bin/python \\

@@ -1,4 +1,4 @@
-"""How fast is training a translator on one thread? Same text, same pieces, same shape, same dropout for all.
+"""Speed of training a translator on one thread, with equal text, pieces, shape and dropout.
 
     python benchmarks/translation_training.py --data multi30k \\
         --peer opennmt=/envs/opennmt/bin/python --peer joey=/envs/joey/bin/python

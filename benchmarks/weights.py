@@ -1,4 +1,4 @@
-"""The weights of a tx Transformer under the names other systems have for them. Needs numpy alone."""
+"""The weights of a tx Transformer under the parameter names of other systems. Needs numpy alone."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How fast is fine-tuning Whisper, how much memory does it take, and how accurate is the model afterwards?
+"""Speed, memory and resulting accuracy of fine-tuning Whisper.
 
     python benchmarks/whisper_training.py --model whisper-base --data speech-de-espeak --language de
 
