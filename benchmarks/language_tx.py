@@ -1,4 +1,4 @@
-"""Measure the trainer of tx of language models, prepared as `tx train` prepares it."""
+"""Measure the language-model trainer of tx, prepared as `tx train` prepares it."""
 
 from pathlib import Path
 from typing import Any
