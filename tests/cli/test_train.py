@@ -241,7 +241,7 @@ def test_a_failed_start_leaves_nothing_and_harms_nothing(
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["transformer", *TEXT], 2, "missing -o NAME"),
+        (["transformer", *TEXT], 2, "missing option -o NAME"),
         (["-o", "m"], 2, "nothing to train"),
         (["transfromer", *TEXT, "-o", "m"], 2, "did you mean 'transformer'"),
         (["transformer", "train.en", "-o", "m"], 2, "a source and a target file"),

@@ -239,7 +239,7 @@ def test_unequal_files_are_reported_with_the_line(command: str, tmp_path: Path) 
     with inside(tmp_path):
         refused = fork_tx([command, "-m", str(model()), "src", "ref"])
     assert refused.status == 1
-    assert "src has 4 lines but ref has 3 lines; they seem to lose alignment near line 2," in refused.err
+    assert "src has 4 lines but ref has 3 lines; they seem to get out of step near line 2," in refused.err
     assert "hint: compare the lines: paste src ref | sed -n '1,4p'" in refused.err
 
 

@@ -28,7 +28,7 @@ from tx.cli.app import main
         ("translate --top-p 2", "--top-p: expected 1 or less, got 2", "--help"),
         ("train --lr abc", "--lr: expected a number, got abc", "`tx train --help`"),
         ("score r --paired x", "--paired: 'x' is not one of 'bootstrap', 'randomization', 'none'", "--help"),
-        ("score", "there is no reference to score against", "tx score REF... < HYP"),
+        ("score", "missing reference file", "tx score REF... < HYP"),
         ("translate -b", "-b needs an N", "`tx translate --help`"),
         ("translate --alignments", "--alignments needs a FILE", "`tx translate --help`"),
         ("plot map --side", "--side needs one of src, tgt", "`tx plot map --help`"),

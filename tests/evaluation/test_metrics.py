@@ -219,7 +219,7 @@ SCORERS = [corpus_scores, sentence_scores, lambda hyp, refs: paired_scores({"a":
             ["a"],
             [["a"], ["a", "b", "c"]],
             TxError,
-            ["1 line ", "reference 2", "3 lines", "lose alignment near line 2"],
+            ["1 line ", "reference 2", "3 lines", "get out of step near line 2"],
         ),
         ([], [[]], TxError, ["empty"]),
         (["a"], [], TxError, ["no reference"]),

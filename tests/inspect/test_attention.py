@@ -401,7 +401,7 @@ def test_tx_attention_prints_a_grid(tmp_path: Path) -> None:
         (["a", "--rollout", "--layer", "1"], "omit --layer and --head"),
         (["a", "--layer", "9"], "there is no layer 9"),
         (["a", "--kind", "self"], "--kind: 'self' is not one of 'cross', 'encoder', 'decoder'"),
-        (["a", "-o", "x.gif"], "end its name in .png, .svg or .html"),
+        (["a", "-o", "x.gif"], "use a name that ends in .png, .svg or .html"),
         (["a", "-o", "nowhere/x.html"], "no folder nowhere"),
         (["a", "-o", "x.png", "--json"], "--json and -o exclude each other"),
         ([" "], "the source has no words"),

@@ -76,7 +76,7 @@ def test_a_tokenizer_alone_is_a_package(tmp_path: Path) -> None:
 
 
 def test_the_wrong_task_is_named_with_the_right_one(de_en: Path) -> None:
-    with pytest.raises(TxError, match="is a translation package, and a tokenizer package is needed"):
+    with pytest.raises(TxError, match="is a translation package, but a tokenizer package is needed"):
         Package.open(de_en, "tokenizer")
 
 

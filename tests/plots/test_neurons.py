@@ -250,7 +250,7 @@ def test_the_command(tx: Any, tmp_path: Path) -> None:
         (["text", "--track", "position in lin"], 2, "did you mean 'position in line'?"),
         (["text", "--track", "digit"], 2, "to rank units by 'digit'"),
         (["text", "-o", "x.png"], 2, "no unit is chosen"),
-        (["text", "--unit", "1:1", "-o", "x.pdf"], 2, "end its name in .png, .svg or .html"),
+        (["text", "--unit", "1:1", "-o", "x.pdf"], 2, "use a name that ends in .png, .svg or .html"),
         (["text", "--unit", "1:1", "--track", "digit"], 2, "both choose"),
         (["nothing"], 1, "there is no file nothing"),
     ],

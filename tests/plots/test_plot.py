@@ -180,7 +180,7 @@ def test_a_map_is_text_json_or_a_picture(tx: Run, tmp_path: Path) -> None:
     ("words", "status", "said"),
     [
         (["vectors", "quen"], 1, "did you mean 'queen'?"),
-        (["vectors", "king", "-o", "x.pdf"], 2, "end its name in .png or .svg"),
+        (["vectors", "king", "-o", "x.pdf"], 2, "use a name that ends in .png or .svg"),
         (["map", "king", "man"], 2, "three words or more, got 2"),
         (["map", "--method", "pcs"], 2, "'pcs' is not one of 'pca', 'tsne'"),
         (["map", "king", "quen"], 1, "did you mean 'queen'?"),

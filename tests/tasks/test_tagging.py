@@ -247,7 +247,7 @@ def test_odd_lines_still_give_one_line_each() -> None:
 
 def test_the_wrong_package_is_refused() -> None:
     done = tx("tag", "-m", vectors(), stdin="x\n")
-    assert done.status == 1 and "is a vectors package, and a tagging package is needed" in done.err
+    assert done.status == 1 and "is a vectors package, but a tagging package is needed" in done.err
 
 
 # -- measures ----------------------------------------------------------------------------------------

@@ -242,7 +242,7 @@ def test_the_command_trains_and_reports(
     assert tx("train", "word2vec", text, "-o", "v", *FLAGS) == 0
     out, err = capfd.readouterr()
     assert out == "", "none of this is data"
-    assert "text: 6,000 words; 74 different ones occur 2 times or more" in err
+    assert "text: 6,000 words; 74 different words occur 2 times or more" in err
     assert "words/s" in err and "trained on 12,000 words" in err and "tx neighbors WORD --model v" in err
     assert "finished (epochs) after 14 steps" in err
     assert tensors(tmp_path / "v")["vectors"].shape == (74, 8)
@@ -264,7 +264,7 @@ def test_the_command_is_interrupted_and_resumes(
         at_block(4, interrupt, patch)
         assert tx("train", "word2vec", text, "-o", "v", *FLAGS) == 130
     err = capfd.readouterr().err
-    assert "v holds the present model" in err and "tx train --resume -o v" in err
+    assert "v holds the current model" in err and "tx train --resume -o v" in err
     assert tx("train", "--resume", "-o", "v", "--dim", "9") == 1
     assert "word2vec.dim was 8 in this run and is 9 now" in capfd.readouterr().err
     assert tx("train", "--resume", "-o", "v", "--threads", "1") == 0
@@ -311,7 +311,7 @@ def test_a_dry_run_forecasts_and_writes_nothing(
     [
         (["-o", "v"], 2, "there is no training data"),
         (["none", "-o", "v"], 1, "there is no file none"),
-        (["text"], 2, "missing -o NAME"),
+        (["text"], 2, "missing option -o NAME"),
         (["text", "-o", "v", "--batch-size", "3"], 2, "train.batch_size: does not apply to vectors"),
         (["text", "-o", "v", "--set", "decode.beam_size=3"], 2, "does not apply to vectors"),
         (["text", "-o", "v", "--set", "model.d_model=3"], 2, "does not apply to vectors"),

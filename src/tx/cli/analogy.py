@@ -11,7 +11,7 @@ COMMAND_CLASS = vector_query.ExpressionCommand
 
 def analogy(
     expression: Annotated[
-        list[str] | None, argument("EXPRESSION", "A sum of words; without it, one on each line of stdin.")
+        list[str] | None, argument("EXPRESSION", "An expression; by default each line of stdin is one.")
     ] = None,
     positive: Annotated[
         list[str] | None, option("A word to add, exactly as given; repeatable.", metavar="WORD")
@@ -30,7 +30,7 @@ def analogy(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Find the words nearest to a sum of words, as in king-man+woman = queen.
+    """Find the words nearest to a sum of word vectors, as in king-man+woman = queen.
 
     ```
     $ tx analogy king-man+woman
@@ -41,9 +41,10 @@ def analogy(
     $ tx analogy --top 1 < expressions.txt | cut -f 1
     ```
 
-    A hyphen with a space next to it is a minus; without spaces, each term is the longest word of the vocabulary;
-    quotes protect a word, and `2*king` weights it. The words of the sum are never part of the answer. The scores are
-    cosines, or with --method mul ratios of products of cosines.
+    A hyphen with a space next to it is a minus; without spaces, each term is the longest matching word of the
+    vocabulary. Put a word that contains an operator in quotes; `2*king` multiplies the vector of king by 2. The words
+    of the expression are excluded from the results. The scores are cosines, or with --method mul ratios of products of
+    cosines.
     """
     from tx.vectors import open_vectors
     from tx.vectors.expression import Term, parse

@@ -20,7 +20,7 @@ from tx.cli import console
 from tx.cli.error_format import reworded
 from tx.errors import TxError
 
-LEARN, USE, MEASURE, MANAGE = "Learn", "Use", "Measure", "Manage"
+LEARN, USE, MEASURE, MANAGE = "Train", "Use", "Evaluate and inspect", "Manage"
 
 # The commands of `tx` and of each group, in the order of their help pages: the name, the function in `tx.cli` that
 # runs it (or, for a group, its help line), and the panel of the help page.
@@ -111,7 +111,7 @@ class Group(TyperGroup):
 app = typer.Typer(
     name="tx",
     cls=Group,
-    help="Train, evaluate and use sequence models: translators, language models, taggers, word vectors, Whisper.",
+    help="Train, evaluate and use translation models, language models, taggers, word vectors and Whisper.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

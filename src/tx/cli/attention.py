@@ -39,7 +39,7 @@ def attention(
     device: console.Device = "auto",
     quiet: console.Quiet = False,
 ) -> None:
-    """Show the attention of a translator: rows are pieces of the translation, columns pieces of the source.
+    """Show the attention of a translator: each row is a piece of the translation, each column a piece of the source.
 
     ```
     $ tx attention -m de-en "Der Mann hat gestern das Haus gesehen."

@@ -18,7 +18,8 @@ def compare(
     names: Annotated[list[str], argument("MODEL", "Translation packages; the first is the baseline.")],
     test: Annotated[list[str], option("The test set: --test SRC --test REF [--test REF]...", metavar="FILE")],
     lengths: Annotated[
-        str | None, option("Source lengths in words that begin a bucket: 8,12,16.", metavar="N,N,...")
+        str | None,
+        option("Lower bounds of the buckets of source lengths, in words: 8,12,16.", metavar="N,N,..."),
     ] = None,
     sentences: Annotated[
         int, option("Show the N lines on which the first and last model differ most.", min=0)

@@ -33,8 +33,8 @@ def config(
     tx config run.toml --origins            # where each value is set
     ```
 
-    `tx train run.toml` then trains with the file as you edited it. What `tx.toml` and the environment
-    (`TX_TRAIN_LR`) set is already in it.
+    `tx train run.toml` then trains with the file as you edited it. Values from `tx.toml` and the environment
+    (`TX_TRAIN_LR`) are already included.
     """
     if name is None and not sets and not origins:
         rows = ((recipe, recipe_header(recipe)[0]) for recipe in recipe_names())

@@ -41,7 +41,7 @@ def check(
 ) -> None:
     """Read speech datasets as training would, and report what they hold.
 
-    The report has hours, durations, lengths of labels, languages, and what cannot be used. Every media file is read
+    The report shows hours, durations, lengths of labels, languages, and what cannot be used. Every media file is read
     to its end, which finds truncated files.
 
     ```

@@ -13,7 +13,7 @@ from tx.errors import UsageError
 def demo(
     output: Annotated[Path | None, option("Write the corpus to FOLDER.", "-o", metavar="FOLDER")] = None,
     show: Annotated[int | None, option("Print N sentence pairs, tab-separated, instead.", min=0)] = None,
-    seed: Annotated[int, option("Seed of the random numbers; the same on every machine.")] = 1,
+    seed: Annotated[int, option("Random seed; the same on every machine.")] = 1,
     overwrite: Annotated[bool, option("Replace a corpus in FOLDER.")] = False,
     quiet: console.Quiet = False,
 ) -> None:

@@ -36,7 +36,8 @@ def evaluate(
     against: Annotated[
         str | None,
         option(
-            "Test the difference to this model for significance (tagging, speech).", metavar="NAME|FOLDER"
+            "Test whether the difference from this model is significant (tagging, speech).",
+            metavar="NAME|FOLDER",
         ),
     ] = None,
     tokenize: Annotated[
@@ -55,7 +56,9 @@ def evaluate(
         str | None,
         speech("Text normaliser (english for English, else basic).", metavar="|".join(NORMALIZERS[1:])),
     ] = None,
-    worst: Annotated[int | None, speech("Show the N utterances with most errors (default 5).", min=0)] = None,
+    worst: Annotated[
+        int | None, speech("Show the N utterances with the most errors (default 5).", min=0)
+    ] = None,
     engine: Annotated[
         str | None, speech("Decoding engine (default native).", metavar="native|ctranslate2")
     ] = None,
@@ -71,7 +74,7 @@ def evaluate(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Evaluate a model on test data, by the metrics of its task.
+    """Evaluate a model on test data with the metrics of its task.
 
     ```
     $ tx evaluate -m de-en test.de test.en
@@ -85,8 +88,8 @@ def evaluate(
 
     Translation: BLEU and chrF with 95% confidence intervals. Language models: cross-entropy loss in nats per token,
     bits per character, and perplexity. Tagging: precision, recall and F1 of named entities. Speech: word and
-    character error rates (WER, CER) of raw and normalised text, and the utterances with most errors. Word vectors:
-    the accuracy of analogies (questions-words.txt), or Spearman's correlation with human similarity scores
+    character error rates (WER, CER) of raw and normalised text, and the utterances with the most errors. Word
+    vectors: the accuracy of analogies (questions-words.txt), or Spearman's correlation with human similarity scores
     (WordSim-353, SimLex-999, MEN).
 
     The scores are stored in the package, with their signature and the name of the test set.

@@ -16,9 +16,11 @@ def explain(
     source: Sentence = None,
     model: console.Model = None,
     steps: Annotated[int, option("Number of decoding steps to show.", min=1)] = 5,
-    top: Annotated[int, option("Most probable pieces to show at each step.", metavar="K", min=1)] = 5,
+    top: Annotated[
+        int, option("Number of most probable pieces to show at each step.", metavar="K", min=1)
+    ] = 5,
     samples: Annotated[int, option("Number of translations to sample.", min=0)] = 3,
-    seed: Annotated[int, option("Seed of the random numbers.", min=0)] = 1,
+    seed: Annotated[int, option("Random seed.", min=0)] = 1,
     as_json: console.Json = False,
     device: console.Device = "auto",
     quiet: console.Quiet = False,
@@ -32,8 +34,8 @@ def explain(
     $ tx explain -m de-en "Ein Hund läuft." --json | jq .choices
     ```
 
-    The report has the pieces of the source with their ids, the strongest attention of each layer, the first decoding
-    steps with their most probable pieces, and the results of greedy search, beam search and sampling.
+    The report shows the pieces of the source with their ids, the strongest attention of each layer, the first
+    decoding steps with their most probable pieces, and the results of greedy search, beam search and sampling.
 
     The strongest attention is the piece with the largest weight, as the mean over the heads of a layer. The steps
     are those of the translation that `tx translate` gives. Scores are log-probabilities divided by length.

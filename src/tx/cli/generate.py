@@ -37,11 +37,13 @@ def generate(
     next: Annotated[
         int | None, option("List the K most probable next words instead of generating.", metavar="K", min=1)
     ] = None,
-    temperature: Annotated[float, sampling("0: greedy; below 1 probable tokens are favoured.", min=0)] = 0.8,
+    temperature: Annotated[
+        float, sampling("Temperature; 0: greedy; below 1 it favours the more probable tokens.", min=0)
+    ] = 0.8,
     top_k: TopK = 0,
     top_p: TopP = 1.0,
     repetition_penalty: Annotated[
-        float, sampling("Above 1 tokens already in the text become less probable.", min=0.01)
+        float, sampling("Values above 1 make tokens already in the text less probable.", min=0.01)
     ] = 1.0,
     seed: Seed = 1,
     as_json: console.Json = False,
@@ -50,7 +52,7 @@ def generate(
     ] = "cpu",
     quiet: console.Quiet = False,
 ) -> None:
-    r"""Generate text with a language model, printed token by token.
+    r"""Generate text with a language model, and print it token by token.
 
     ```
     $ tx generate -m bard "ROMEO:"

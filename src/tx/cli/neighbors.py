@@ -11,7 +11,7 @@ COMMAND_CLASS = vector_query.ExpressionCommand
 
 def neighbors(
     word: Annotated[
-        list[str] | None, argument("WORD", "A word; without it, one on each line of stdin.")
+        list[str] | None, argument("WORD", "A word; by default each line of stdin is one.")
     ] = None,
     model: vector_query.Model = None,
     top: vector_query.Top = 10,

@@ -29,7 +29,7 @@ TopK = Annotated[int | None, sampling("Sample from the N most probable tokens; 0
 TopP = Annotated[
     float | None, sampling("Sample from the most probable tokens of total probability X.", min=0, max=1)
 ]
-Seed = Annotated[int | None, sampling("Seed of the random numbers.")]
+Seed = Annotated[int | None, sampling("Random seed.")]
 
 
 def input_paths(files: list[str] | None, input: str) -> list[str]:

@@ -39,7 +39,7 @@ def neurons(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Find hidden units that follow a property of the text, and colour a text by the activations of one unit.
+    """Find hidden units that correlate with a property of the text, and colour a text by the activations of one.
 
     ```
     $ tx plot neurons -m bard shakespeare.txt

@@ -25,7 +25,7 @@ def positions(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Plot sinusoidal positional encodings in both layouts, and the similarity of positions by their distance.
+    """Plot sinusoidal positional encodings in both layouts, and the similarity of positions against their distance.
 
     ```
     $ tx plot positions --d-model 512 --length 20

@@ -16,7 +16,7 @@ def skipgram(
     model: console.Model = None,
     as_json: console.Json = False,
 ) -> None:
-    """Show the training pairs of skip-gram: each pair of neighbours with label 1, then negative samples with 0.
+    """Show the training pairs of skip-gram: each word pair with label 1, then its negative samples with label 0.
 
     ```
     $ tx plot skipgram "thou shalt not make a machine" --window 2

@@ -29,7 +29,7 @@ def vectors(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Show words as strips of cells, one for each dimension, from blue (-2) through white (0) to red (+2).
+    """Show word vectors as strips of cells, one for each dimension, from blue (-2) through white (0) to red (+2).
 
     ```
     $ tx plot vectors king man woman queen water

@@ -32,7 +32,7 @@ WITH_MODEL = {"files", "model", "as_json", "quiet"}  # the parameters that apply
 def score(
     context: Context,
     files: Annotated[
-        list[str] | None, argument("REF", "Reference files. With -m: SRC TGT, or files of text.")
+        list[str] | None, argument("REF", "Reference files. With -m: SRC TGT, or text files.")
     ] = None,
     model: Annotated[
         str | None,
@@ -55,7 +55,7 @@ def score(
         str, option("Text normaliser for WER and CER.", metavar="|".join(NORMALIZERS))
     ] = "none",
     sentence: Annotated[bool, option("Print the scores of each line.")] = False,
-    confidence: Annotated[bool, option("Add 95% confidence intervals by bootstrap.")] = False,
+    confidence: Annotated[bool, option("Add 95% confidence intervals by bootstrap resampling.")] = False,
     paired: Annotated[
         Literal["bootstrap", "randomization", "none"],
         option("Paired significance test of each further system against the first."),
@@ -92,9 +92,7 @@ def score(
         _print_likelihoods(model, files or [], as_json)
         return
     if not files:
-        raise UsageError(
-            "there is no reference to score against", "tx score REF... < HYP, or tx score -m MODEL"
-        )
+        raise UsageError("missing reference file", "tx score REF... < HYP, or tx score -m MODEL")
     inputs = hyp or ["-"]
     given = tuple(dict.fromkeys(name.strip() for names in metric for name in names.split(",")))
     metrics = METRICS if all_metrics else given
@@ -102,7 +100,10 @@ def score(
     if as_json and score_only:
         raise UsageError("--json and --score-only exclude each other", "omit one of them")
     if sentence and (len(inputs) > 1 or confidence):
-        raise UsageError("--sentence scores one system, without intervals", "omit -i or --confidence")
+        raise UsageError(
+            "--sentence needs a single system, and excludes --confidence",
+            "give one -i, and omit --confidence",
+        )
     systems, references, warnings = _read(inputs, files)
     from tx.evaluation.scoring import line_scores, system_scores  # imports numpy
 

@@ -27,7 +27,7 @@ def tag(
     input_format: Annotated[
         Literal["text", "words", "columns"],
         option(
-            "Input: running text, words separated by spaces, or the first column of one word per line.",
+            "Input: running text, words separated by spaces, or the first column of a file with one word per line.",
             "--from",
         ),
     ] = "text",
@@ -39,7 +39,7 @@ def tag(
     threads: console.Threads = 0,
     quiet: console.Quiet = False,
 ) -> None:
-    """Mark named entities in text: one line out for each line in, in order, as soon as it is ready.
+    """Mark named entities in text: one output line for each input line, printed as soon as it is ready.
 
     ```
     $ echo "My name is Jiaqi." | tx tag -m names

@@ -13,7 +13,7 @@ from tx.text.load_tokenizer import open_tokenizer
 from tx.text.tokenizer import Tokenizer
 
 Side = Annotated[
-    Literal["src", "tgt"] | None, option("Tokenizer of the source or the target of a translator.")
+    Literal["src", "tgt"] | None, option("Use the source or the target tokenizer of a translation model.")
 ]
 
 
@@ -24,14 +24,19 @@ def tokenize(
     side: Side = None,
     sample: Annotated[
         float,
-        option("Subword regularization: BPE-dropout, or unigram sampling.", metavar="ALPHA", min=0, max=1),
+        option(
+            "Subword regularization: BPE-dropout probability, or alpha of unigram sampling.",
+            metavar="ALPHA",
+            min=0,
+            max=1,
+        ),
     ] = 0.0,
-    seed: Annotated[int, option("Seed of --sample.")] = 1,
+    seed: Annotated[int, option("Random seed of --sample.")] = 1,
     input: Input = "-",
     output: Output = "-",
     quiet: console.Quiet = False,
 ) -> None:
-    """Split each line of text into the pieces of a tokenizer, separated by spaces.
+    """Split each line of text into pieces with a tokenizer, separated by spaces.
 
     ```
     $ tx tokenize -m bpe8k < train.de > train.pieces
@@ -67,7 +72,7 @@ def detokenize(
     output: Output = "-",
     quiet: console.Quiet = False,
 ) -> None:
-    """Join the pieces, or with --ids the ids, of each line into text.
+    """Join the pieces (with --ids, the ids) of each line into text.
 
     ```
     $ tx detokenize -m bpe8k < train.pieces

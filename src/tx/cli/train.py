@@ -86,7 +86,7 @@ def train(
     """
     words, given = what or [], collect_flags(flags)
     if not output and not dry_run:
-        raise UsageError("missing -o NAME", "-o NAME is the package to write")
+        raise UsageError("missing option -o NAME", "add -o NAME, the package to write")
     if words and words[0] in KINDS:
         if dry_run or resume or valid or sets:
             raise UsageError(
@@ -212,8 +212,8 @@ def _train(task: Task, config: RunConfig, out: Path, resume: bool, dry_run: bool
     if not progress.finished:
         console.note(f"stopped at step {progress.step:,}; continue with: tx train --resume -o {name}")
         if progress.step and progress.evaluated < 0:
-            note = ", which was not validated yet" if task.metrics else ""
-            console.note(f"{name} holds the present model{note}")
+            note = ", which has not been validated yet" if task.metrics else ""
+            console.note(f"{name} holds the current model{note}")
         raise typer.Exit(130)
     outcome = f"finished ({progress.finished}) after {progress.step:,} steps"
     if best := task.format_metrics(progress.best_values):

@@ -33,7 +33,7 @@ def transcribe(
     ] = None,
     model: console.Model = None,
     output: Annotated[
-        str, option("Write the output to FILE, or one file each to FOLDER.", "-o", metavar="FILE|FOLDER")
+        str, option("Write the output to FILE, or one file per input to FOLDER.", "-o", metavar="FILE|FOLDER")
     ] = "-",
     format: Annotated[
         Literal["text", "srt", "vtt", "tsv", "json"] | None,
@@ -49,10 +49,12 @@ def transcribe(
         speech("Transcribe, or translate into English (default: the model's task)."),
     ] = None,
     prompt: Annotated[
-        str | None, speech("Names and spellings to expect, as initial prompt.", metavar="WORDS")
+        str | None, speech("Initial prompt, such as names and spellings to expect.", metavar="WORDS")
     ] = None,
     activity: Annotated[Literal["energy", "silero", "none"], speech("Voice activity detector.")] = "energy",
-    condition_on_previous: Annotated[bool, speech("Prompt each window with the text before it.")] = False,
+    condition_on_previous: Annotated[
+        bool, speech("Prompt each window with the transcript of the previous window.")
+    ] = False,
     beam_size: Annotated[int, speech("Beam size; 1: greedy search.", "-b", min=1, max=100)] = 1,
     batch_size: Annotated[int, speech("Windows of 30 s that are decoded together.", min=1)] = 8,
     width: Annotated[int, subtitles("Characters per line of subtitles; 0: no limit.", min=0)] = 42,
@@ -66,7 +68,9 @@ def transcribe(
     ] = -1.0,
     no_speech_threshold: Annotated[
         float,
-        thresholds("No-speech probability above which a low-confidence window is silence.", min=0, max=1),
+        thresholds(
+            "No-speech probability above which a low-confidence window is treated as silence.", min=0, max=1
+        ),
     ] = 0.6,
     seed: Annotated[int, thresholds("Random seed of sampling at higher temperatures.")] = 1,
     engine: Annotated[
@@ -78,7 +82,7 @@ def transcribe(
     threads: console.Threads = 0,
     quiet: console.Quiet = False,
 ) -> None:
-    """Transcribe audio and video files, and write the text while it is decoded.
+    """Transcribe audio and video files, and print the text as it is decoded.
 
     ```
     $ tx transcribe -m my-whisper talk.mp4
@@ -90,7 +94,7 @@ def transcribe(
     $ tx transcribe -m my-whisper --engine ctranslate2 talk.mp4
     ```
 
-    The format text has one line per sentence. With --json, each segment is one line with its times, the file, and
+    The text format has one line per sentence. With --json, each segment is one line with its times, the file, and
     its average log-probability, no-speech probability and compression ratio. With -m ./FOLDER, any Whisper model in
     Hugging Face format can be used. Without --language, the language is detected from the first speech of each file.
     Silence, hum and hiss are not transcribed; in music and noise, --activity silero detects speech more reliably.

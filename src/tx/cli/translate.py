@@ -29,33 +29,38 @@ def translate(
     input: Input = "-",
     output: Output = "-",
     beam_size: Annotated[int | None, search("Beam size; 1: greedy search.", "-b", min=1, max=1000)] = None,
-    n_best: Annotated[int, search("Translations of each line, best first.", "-n", min=1)] = 1,
+    n_best: Annotated[int, search("Number of translations of each line, best first.", "-n", min=1)] = 1,
     length_penalty: Annotated[
         float | None, search("Exponent of the length by which scores are divided.", min=0)
     ] = None,
     max_len_ratio: Annotated[
-        float | None, search("Limit a translation to X pieces per source piece ...", min=0)
+        float | None, search("Maximum length of a translation: X pieces per source piece ...", min=0)
     ] = None,
     max_len_extra: Annotated[int | None, search("... plus N pieces.", min=0)] = None,
     prefix: Annotated[
-        str | None, search("Begin the translation of line i with line i of FILE.", metavar="FILE")
+        str | None,
+        search("Force each translation to begin with the corresponding line of FILE.", metavar="FILE"),
     ] = None,
     sample: Annotated[bool, sampling("Sample each token instead of searching.")] = False,
-    temperature: Annotated[float | None, sampling("Below 1 probable tokens are favoured.", min=0.01)] = None,
+    temperature: Annotated[
+        float | None, sampling("Temperature; values below 1 favour the more probable tokens.", min=0.01)
+    ] = None,
     top_k: TopK = None,
     top_p: TopP = None,
     seed: Seed = None,
     scores: Annotated[bool, option("Print the score and a tab before each translation.")] = False,
     alignments: Annotated[
         str | None,
-        option("Write word alignments to FILE, as 0-0 1-2; - is stdout (with -o or --json).", metavar="FILE"),
+        option(
+            "Write word alignments to FILE (Pharaoh format); - is stdout, with -o or --json.", metavar="FILE"
+        ),
     ] = None,
     as_json: console.Json = False,
     device: console.Device = "auto",
     threads: console.Threads = 0,
     quiet: console.Quiet = False,
 ) -> None:
-    """Translate text: one line out for each line in, in order, as soon as it is ready.
+    """Translate text: one output line for each input line, printed as soon as it is ready.
 
     ```
     $ tx translate -m de-en < test.de > test.hyp
@@ -77,8 +82,8 @@ def translate(
         raise UsageError("--temperature, --top-k, --top-p and --seed apply to sampling only", "add --sample")
     if sample and (n_best > 1 or (beam_size or 1) > 1):
         raise UsageError(
-            "--sample gives one translation for each line",
-            "omit --n-best and --beam-size, or run it with several seeds",
+            "--sample cannot be combined with --n-best or --beam-size",
+            "omit them; for several samples, run it with several --seed",
         )
     path = find_package(model, "translation")
     batches = line_batches(files, input, ramp=True)
@@ -100,7 +105,8 @@ def translate(
         )
     if n_best > decode.beam_size:
         raise UsageError(
-            f"a beam of {decode.beam_size} cannot give {n_best} translations", f"add -b {n_best}"
+            f"--n-best {n_best} needs a beam size of {n_best} or more, got {decode.beam_size}",
+            f"use -b {n_best}",
         )
     drawn = Sampling(**given(context, Sampling)) if sample else None
     options = SearchOptions(decode, n_best, drawn, scores or as_json, with_alignments=alignments is not None)

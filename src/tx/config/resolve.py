@@ -182,7 +182,7 @@ def _named(name: str | None, configs: Configs, tables: set[str]) -> tuple[list[S
     if arch := arch_named(name, configs):
         return [], [Source("command line", {"arch": arch})]
     hint = did_you_mean(name, [*recipe_names(), *configs]) or "`tx config` lists the recipes"
-    raise UsageError(f"no recipe, architecture or TOML file '{name}'", hint)
+    raise UsageError(f"there is no recipe, architecture or TOML file '{name}'", hint)
 
 
 def _settings(folder: Path, environ: Mapping[str, str], tables: set[str]) -> Iterator[Source]:

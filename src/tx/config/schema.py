@@ -75,7 +75,7 @@ class TrainConfig:
     schedule: Literal["inverse-sqrt", "cosine", "linear", "constant"] = option(
         "inverse-sqrt", "Learning-rate schedule after the warm-up", flag=True
     )
-    warmup_steps: int = option(1000, "Updates until the peak learning rate", flag=True, ge=0)
+    warmup_steps: int = option(1000, "Number of warm-up updates", flag=True, ge=0)
     weight_decay: float = option(1e-4, "Decoupled weight decay of AdamW", ge=0)
     beta2: float = option(0.98, "Decay rate of AdamW's second moment", ge=0, le=1)
     clip_norm: float = option(1.0, "Largest gradient norm; 0: no clipping", ge=0)
@@ -123,7 +123,7 @@ class RunConfig:
     hints: ClassVar[Mapping[str, str]] = {}  # by keys that do not apply to the task: what to do instead
 
     arch: str = option("transformer", "Architecture")
-    seed: int = option(1, "Seed of every random choice", flag=True, ge=0)
+    seed: int = option(1, "Random seed", flag=True, ge=0)
     data: DataConfig = field(default_factory=DataConfig)
 
 

@@ -73,7 +73,7 @@ def check(systems: Mapping[str, Lines], references: Mapping[str, Lines]) -> list
     strings, and TxError for unequal numbers of lines, empty lists and references without a word.
     """
     if not references:
-        raise TxError("there is no reference to score against", "give at least one list of reference lines")
+        raise TxError("missing reference file", "give at least one list of reference lines")
     for name, lines in (*systems.items(), *references.items()):
         if isinstance(lines, str) or not isinstance(lines, Sequence):
             raise TypeError(f"{name}: expected a list of lines, got {type(lines).__name__}")
@@ -81,7 +81,7 @@ def check(systems: Mapping[str, Lines], references: Mapping[str, Lines]) -> list
             if not isinstance(line, str):
                 raise TypeError(f"{name}, line {number}: expected a string, got {type(line).__name__}")
         if not lines:
-            raise TxError(f"{name} is empty", "check whether the command that wrote it failed")
+            raise TxError(f"{name} is empty", "check the command that writes it")
     for hyp_name, hyp in systems.items():
         for ref_name, ref in references.items():
             if len(hyp) != len(ref):

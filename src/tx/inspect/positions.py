@@ -1,4 +1,4 @@
-"""Sinusoidal positional encodings, and the similarity of positions by their distance.
+"""Sinusoidal positional encodings, and the similarity of positions as a function of distance.
 
 The dot product of two positions depends on their distance alone, since `sin a sin b + cos a cos b = cos(a - b)`: it
 is the mean of the cosines of all frequencies at that distance (Vaswani et al. 2017, section 3.5).
@@ -23,7 +23,7 @@ def encodings(length: int, d_model: int) -> dict[str, Array]:
     Raises UsageError for an odd `d_model`.
     """
     if d_model % 2:
-        raise UsageError(f"a d_model of {d_model} is odd, and sinusoids come in pairs", "choose an even one")
+        raise UsageError(f"--d-model must be even, got {d_model}", "use an even number")
     return {layout: sinusoids(length, d_model, layout).numpy() for layout in LAYOUTS}
 
 

@@ -22,7 +22,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise TxError(f"there is no device called '{name}'", "use auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise TxError(
-            f"there is no device {name}: torch finds {torch.cuda.device_count()} CUDA GPUs",
+            f"there is no device {name}: PyTorch finds {torch.cuda.device_count()} CUDA GPUs",
             "use --device auto, or install a build of torch for your GPU",
         )
     return device

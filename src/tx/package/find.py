@@ -95,7 +95,7 @@ def find_package(name: str | None, task: str) -> Path:
     if not fitting:
         raise TxError(
             f"there is no {task} package here or in {user_folder() / 'models'}",
-            "name one with --model, or train one",
+            "give one with --model, or train one",
         )
     candidates = ", ".join(str(path) for path in fitting)
     raise TxError(

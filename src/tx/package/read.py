@@ -74,7 +74,7 @@ class Package:
         manifest = read_manifest(path / MANIFEST, seen)
         if task is not None and manifest["task"] != task:
             raise TxError(
-                f"{path} is a {manifest['task']} package, and a {task} package is needed",
+                f"{path} is a {manifest['task']} package, but a {task} package is needed",
                 f"`tx models list` shows the packages there are; --model chooses a {task} package",
             )
         files, tensors = {}, {}

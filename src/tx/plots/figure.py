@@ -93,8 +93,8 @@ def check_path(path: Path, *others: str) -> None:
     """Raise UsageError unless `path` ends in .png, .svg or one of `others`, TxError if its folder does not exist."""
     known = (*FORMATS, *others)
     if path.suffix.lower() not in known:
-        hint = f"end its name in {', '.join(known[:-1])} or {known[-1]}"
-        raise UsageError(f"a picture cannot be written to {path}", hint)
+        hint = f"use a name that ends in {', '.join(known[:-1])} or {known[-1]}"
+        raise UsageError(f"unsupported figure format: {path}", hint)
     check_output(path)
 
 

@@ -148,7 +148,9 @@ def _split_table(path: Path) -> Path:
 
 def _read(path: Path, language: str | None) -> Iterator[Item | Problem]:
     if not path.exists():
-        raise TxError(f"there is no {path}", "check the path; relative paths start at this folder")
+        raise TxError(
+            f"there is no file or folder {path}", "check the path; relative paths start at the current folder"
+        )
     try:
         if (path / hf_dataset.DATASET).is_file():
             yield from hf_dataset.read_saved(path)

@@ -139,7 +139,9 @@ def _source(media: Media, name: str) -> Any:
         return media.open_audio()
     if isinstance(media, str | Path):
         if not Path(media).exists():
-            raise TxError(f"there is no file {name}", "check the path; relative paths start at this folder")
+            raise TxError(
+                f"there is no file {name}", "check the path; relative paths start at the current folder"
+            )
         if Path(media).is_dir():
             raise TxError(f"{name} is a folder, not an audio or video file", "name the files in it")
         _check_riff(Path(media))

@@ -55,7 +55,7 @@ class Task:
                 )
             if not (path == "-" or Path(path).is_file() or (self.reads_folders and Path(path).is_dir())):
                 raise TxError(
-                    f"there is no file {path}", "check the path; a relative one starts at this folder"
+                    f"there is no file {path}", "check the path; relative paths start at the current folder"
                 )
 
     def prepare(self, config: RunConfig, out: Path, resume: bool, listener: "Listener") -> "Run":

@@ -60,7 +60,7 @@ def read_errors(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise TxError(
-            f"there is no file {name}", "check the path; a relative one starts at this folder"
+            f"there is no file {name}", "check the path; relative paths start at the current folder"
         ) from error
     except IsADirectoryError as error:
         raise TxError(f"{name} is a folder, not a text file", "name the files in it") from error

@@ -35,7 +35,7 @@ def line_count_error(names: Sequence[str], src: Sequence[str], tgt: Sequence[str
         hint = f"compare the lines: paste {files} | sed -n '{max(1, line - 2)},{line + 2}p'"
     return TxError(
         f"{names[0]} has {n_lines(len(src))} but {names[1]} has {n_lines(len(tgt))}; "
-        f"they seem to lose alignment near line {line:,}, judging by line lengths",
+        f"they seem to get out of step near line {line:,}, judging by line lengths",
         hint,
     )
 

@@ -124,7 +124,7 @@ def check_inputs(run: Path, config: RunConfig) -> None:
         if before.get(key) != now.get(key) and key not in RESUMABLE:
             raise TxError(
                 f"{key} was {before.get(key)!r} in this run and is {now.get(key)!r} now",
-                "a run resumes as it began: omit the change, or start a new run with another -o",
+                "a run is resumed with its original settings: omit the change, or start a new run with another -o",
             )
     for path, digest in stored["files"].items():
         if not Path(path).is_file():

@@ -26,7 +26,7 @@ class Word2VecConfig:
         flag=True,
     )
     window: int = option(
-        5, "Largest distance of context words; for each word it is drawn from 1 to N", flag=True, ge=1
+        5, "Maximum window size; for each word the size is sampled from 1 to N", flag=True, ge=1
     )
     negative: int = option(5, "Negative samples per positive pair", flag=True, ge=1, le=100)
     min_count: int = option(5, "Ignore words that occur less often", flag=True, ge=1)

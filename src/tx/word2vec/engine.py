@@ -62,7 +62,7 @@ def choose_engine(config: Config, n_words: int) -> tuple[str, str]:
             "numba is not installed; pip install 'tx[fast]' makes training about ten times faster",
         )
     if n_words < FAST_FROM:
-        return "gensim", f"compiling for the engine fast pays off from {FAST_FROM:,} words over all epochs"
+        return "gensim", f"--engine fast is faster only above {FAST_FROM:,} words in all epochs together"
     return "fast", f"{n_words:,} words over all epochs"
 
 

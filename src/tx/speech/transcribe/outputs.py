@@ -21,7 +21,9 @@ def find_media(names: Sequence[str]) -> Iterator[str]:
             yield name
             continue
         if not path.exists():
-            raise TxError(f"there is no file {name}", "check the path; relative paths start at this folder")
+            raise TxError(
+                f"there is no file {name}", "check the path; relative paths start at the current folder"
+            )
         found = sorted(
             file for file in path.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES and file.is_file()
         )

@@ -27,7 +27,7 @@ class TrainConfig(schema.TrainConfig):
     schedule: Literal["inverse-sqrt", "cosine", "linear", "constant"] = option(
         "linear", "Learning-rate schedule after the warm-up", flag=True
     )
-    warmup_steps: int = option(10, "Updates until the peak learning rate", flag=True, ge=0)
+    warmup_steps: int = option(10, "Number of warm-up updates", flag=True, ge=0)
     weight_decay: float = option(0.0, "Decoupled weight decay of AdamW", ge=0)
     beta2: float = option(0.999, "Decay rate of AdamW's second moment", ge=0, le=1)
     patience: int = option(
@@ -54,7 +54,7 @@ class FinetuneConfig:
     )
     language: str = option(
         "",
-        "Language of the speech (de, german); by default as the data states it for each utterance",
+        "Language of the speech (de, german); by default the language in the data for each utterance",
         flag=True,
         metavar="LANGUAGE",
     )
@@ -69,7 +69,7 @@ class FinetuneConfig:
     )
     audio_window: float = option(
         0.0,
-        "Length of the encoder's input in training, in seconds; 0: as long as the clips of each batch",
+        "Length of the encoder's input in training, in seconds; 0: the longest clip of each batch",
         flag=True,
         ge=0,
         le=30,

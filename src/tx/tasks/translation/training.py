@@ -51,7 +51,9 @@ def fit_tokenizers(config: Config, say: Callable[[str], None]) -> tuple[Tokenize
             if len(n_lines) == 2 and n_lines[0] != n_lines[1]:
                 check_line_counts(data.train)  # raises the error
 
-        say(f"training a {data.tokenizer_kind} tokenizer of {data.vocab_size:,} pieces on both sides")
+        say(
+            f"training a {data.tokenizer_kind} tokenizer with {data.vocab_size:,} pieces on source and target"
+        )
         shared = train_tokenizer(
             data.tokenizer_kind, [src, tgt], data.vocab_size, seed=config.seed, say=say, read=read
         )

@@ -54,7 +54,7 @@ class Word2VecRun:
         self.threads = (self.config.train.threads or n_cores()) if self.engine.parallel else 1
         if self.threads > 1:
             self.listener.info(
-                f"{self.threads} threads: no two runs are equal; --threads 1 makes them reproducible"
+                f"{self.threads} threads: the result is not reproducible; use --threads 1 to make it so"
             )
         self.forecast = self._forecast()
         self._next = self.progress.step
@@ -259,7 +259,7 @@ def read_text(config: Config, folder: Path, listener: Listener) -> Corpus:
     started = time.monotonic()
     corpus = encode_text(config.data.train, config.word2vec, folder, listener.info)
     listener.info(
-        f"{' + '.join(text_names(config))}: {corpus.n_read:,} words; {len(corpus.words):,} different ones occur "
+        f"{' + '.join(text_names(config))}: {corpus.n_read:,} words; {len(corpus.words):,} different words occur "
         f"{config.word2vec.min_count} times or more ({format_duration(time.monotonic() - started)})"
     )
     return corpus
