@@ -164,10 +164,10 @@ def test_a_failure_leaves_no_partial_file(tmp_path: Path) -> None:
     [
         (["--temperature", "0.5"], 2, "add --sample"),
         (["--seed", "2"], 2, "add --sample"),
-        (["--sample", "-n", "2"], 2, "gives one translation for each line"),
-        (["--sample", "-b", "4"], 2, "gives one translation for each line"),
+        (["--sample", "-n", "2"], 2, "cannot be combined with --n-best or --beam-size"),
+        (["--sample", "-b", "4"], 2, "cannot be combined with --n-best or --beam-size"),
         (["--max-len-extra", "0"], 2, "leave no room for a translation"),
-        (["-b", "2", "-n", "3"], 2, "a beam of 2 cannot give 3"),
+        (["-b", "2", "-n", "3"], 2, "--n-best 3 needs a beam size of 3"),
         (["-b", "0"], 2, ""),
         (["a.txt", "-i", "b.txt"], 2, "given twice"),
         (["nowhere.txt"], 1, "there is no file nowhere.txt"),

@@ -43,8 +43,8 @@ def analogy(
 
     A hyphen with a space next to it is a minus; without spaces, each term is the longest matching word of the
     vocabulary. Put a word that contains an operator in quotes; `2*king` multiplies the vector of king by 2. The words
-    of the expression are excluded from the results. The scores are cosines, or with --method mul ratios of products of
-    cosines.
+    of the expression are excluded from the results. The scores are cosines, or with --method mul ratios of products
+    of cosines.
     """
     from tx.vectors import open_vectors
     from tx.vectors.expression import Term, parse
