@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,13 @@ def test_pairs_are_scored_as_by_the_command(translator: Any, tmp_path: Path) -> 
             "n_best is 2, but must be from 1 to 1 when sampling",
         ),
         (lambda t: t.translate(["a", 3]), "item 1 is a int, not a str"),
+        (lambda t: t.translate(None), "expected text, got a NoneType"),
+        (lambda t: t.translate("a", temperature=0.5), "temperature does not apply"),
+        (lambda t: t.translate("a", sample=True, temperature=-1), "the temperature is -1"),
+        (lambda t: t.translate("a", beam_size=0), "beam_size is 0"),
+        (lambda t: tx.evaluate(t, ["a", "b"]), "the model is a Translator"),
+        (lambda t: tx.train("bpe", "x", output="y"), "bpe is a kind of tokenizer"),
+        (lambda t: tx.score(["a"], ["a"], "wer", normalize="xx"), "no normaliser 'xx'"),
         (lambda t: t.translate(["a"], prefix=["b", "c"]), "2 prefixes for 1 lines"),
         (lambda t: t.score(["a"], []), "1 sources and 0 targets"),
         (lambda t: tx.load("no-such-model"), "no package called 'no-such-model'"),
@@ -211,6 +219,18 @@ def test_training_shows_its_progress_and_returns_the_model(
         quiet=True,
     )
     assert capfd.readouterr().err == ""
+
+
+def test_a_run_in_a_thread_can_be_resumed_without_its_data(tmp_path: Path) -> None:
+    """Signals belong to the main thread; a run in a notebook's own thread does without them."""
+    (tmp_path / "text").write_text("To be, or not to be.\n" * 50)
+    tiny = {"model.d_model": 8, "model.n_layers": 1, "train.batch_size": 2, "train.seq_len": 8}
+    run = {"output": tmp_path / "m", "threads": 1, "quiet": True}
+    thread = Thread(target=lambda: tx.train("rnn-lm", tmp_path / "text", max_steps=2, set=tiny, **run))
+    thread.start()
+    thread.join()
+    tx.train(resume=True, max_steps=4, **run)
+    assert json.loads((tmp_path / "m" / "run" / "last" / "state.json").read_text())["step"] == 4
 
 
 def test_evaluation_is_that_of_the_command() -> None:

@@ -4,7 +4,7 @@ Every function raises TxError for what its caller can mend, with the sentence th
 libraries are imported on use, so that `import tx` costs nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tx.evaluation.metrics import Score
     from tx.evaluation.report import Report
     from tx.speech.transcribe import Segment
+
+
+MAX_BEAM_SIZE = 1000
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,13 @@ class Translator:
         length_penalty: float | None = None,
         prefix: str | Sequence[str] | None = None,
         sample: bool = False,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 1,
+        **sampling: float,
     ) -> Any:
         """Translate a line, or each line of a list.
 
         A str gives a str and a list gives a list. With `n_best` each line gives a list of hypotheses, best first.
         `prefix` is the beginning that each translation must have. `sample` draws tokens at random in place of beam
-        search. What is not given is the model's own setting.
+        search; `temperature`, `top_k`, `top_p` and `seed` are its options. The model's own settings apply otherwise.
         """
         from dataclasses import replace
 
@@ -80,12 +80,21 @@ class Translator:
             )
         given: dict[str, Any] = {"beam_size": beam_size, "length_penalty": length_penalty}
         decode = replace(self._decode, **{name: value for name, value in given.items() if value is not None})
+        if not 1 <= decode.beam_size <= MAX_BEAM_SIZE:
+            raise UsageError(f"beam_size is {decode.beam_size}", f"use 1 to {MAX_BEAM_SIZE}")
         n = 1 if n_best is None else n_best
-        if n < 1 or (sample and n > 1) or (not sample and n > decode.beam_size):
-            most = "1 when sampling" if sample else f"the beam size, {decode.beam_size}"
-            raise UsageError(f"n_best is {n}, but must be from 1 to {most}", "use a larger beam_size")
-        sampling = Sampling(temperature, top_k, top_p, seed) if sample else None
-        options = SearchOptions(decode, n, sampling, with_scores=n_best is not None)
+        if not 1 <= n <= (1 if sample else decode.beam_size):
+            most, hint = f"the beam size, {decode.beam_size}", "use a larger beam_size"
+            if sample:
+                most, hint = "1 when sampling", "sample several times with other seeds"
+            raise UsageError(f"n_best is {n}, but must be from 1 to {most}", hint)
+        if wrong := [name for name in sampling if not sample or name not in Sampling.__dataclass_fields__]:
+            raise UsageError(
+                f"{wrong[0]} does not apply",
+                "sampling has temperature, top_k, top_p and seed; add sample=True",
+            )
+        drawn = Sampling(**sampling) if sample else None  # type: ignore[arg-type]
+        options = SearchOptions(decode, n, drawn, with_scores=n_best is not None)
         results = self._translator.translate(lines, options, prefixes)
         if n_best is None:
             texts = [result.text for result in results]
@@ -114,6 +123,8 @@ def _lines(text: str | Sequence[str]) -> tuple[list[str], bool]:
     """`text` as a list of lines, and whether it was a single one."""
     if isinstance(text, str):
         return [text], True
+    if not isinstance(text, Iterable):
+        raise UsageError(f"expected text, got a {type(text).__name__}", "give a str or a list of str")
     lines = list(text)
     for number, line in enumerate(lines):
         if not isinstance(line, str):
@@ -136,7 +147,7 @@ class LanguageModel:
         prompt: str = "",
         *,
         length: int = 300,
-        temperature: float = 1.0,
+        temperature: float = 0.8,
         top_k: int = 0,
         top_p: float = 1.0,
         repetition_penalty: float = 1.0,
@@ -233,8 +244,8 @@ def load(name: str | Path, *, device: str = "auto", threads: int = 0) -> Model:
 
     A translation package gives a Translator, a language model a LanguageModel, a tagger a Tagger, a speech package
     or a Hugging Face folder of Whisper a Recognizer, and word vectors a WordVectors. `device` is "auto", "cpu",
-    "cuda" or "cuda:N"; `threads` is the number of CPU threads, 0 for one per core. Raises TxError if there is no such
-    package, or if it is damaged.
+    "cuda" or "cuda:N" (a language model stays on the CPU unless a GPU is named); `threads` is the number of CPU
+    threads, 0 for one per core. Raises TxError if there is no such package, or if it is damaged.
     """
     from tx.evaluation.runner import open_model
 
@@ -253,8 +264,8 @@ def load(name: str | Path, *, device: str = "auto", threads: int = 0) -> Model:
 
 
 def train(
-    recipe: str | Path,
-    data: str | Path | Sequence[str | Path],
+    recipe: str | Path | None = None,
+    data: str | Path | Sequence[str | Path] = (),
     *,
     output: str | Path,
     valid: str | Path | Sequence[str | Path] = (),
@@ -266,7 +277,8 @@ def train(
 ) -> Model:
     """Train a model into the package `output`, as `tx train` does, and load it.
 
-    `recipe` is a recipe, an architecture or a TOML file. `data` and `valid` are a file or a list of files: source
+    `recipe` is a recipe, an architecture or a TOML file; without one it is chosen by the size of the parallel text.
+    With `resume` neither it nor `data` is needed. `data` and `valid` are a file or a list of files: source
     then target for translation. `options` are the flags of `tx train RECIPE` with underscores (`max_time="30m"`,
     `lr=1e-3`); `set` gives any other key, as in `{"model.dropout": 0.2}`. Progress appears on stderr as on the
     command line, unless `quiet`. Raises TxError, and KeyboardInterrupt after Ctrl-C, when the run has been saved.
@@ -277,7 +289,12 @@ def train(
     from tx.cli.options import flag_fields
     from tx.cli.train import train as command
     from tx.config.toml import toml_value
+    from tx.text.tokenizer import KINDS
 
+    if str(recipe) in KINDS:
+        raise UsageError(
+            f"{recipe} is a kind of tokenizer", "use `tx train` in a shell; tx.train trains models"
+        )
     known = {key.rpartition(".")[2] for key, _, _ in flag_fields()}
     if unknown := [name for name in options if name not in known]:
         hint = did_you_mean(unknown[0], known) or 'other keys are given as set={"model.d_ff": 1024}'
@@ -286,7 +303,7 @@ def train(
     console.set_quiet(quiet)
     try:
         command(
-            [str(recipe), *_paths(data)],
+            [*([] if recipe is None else [str(recipe)]), *_paths(data)],
             output=str(output),
             valid=_paths(valid) or None,
             sets=sets or None,
@@ -310,10 +327,14 @@ def evaluate(
 
     `data` is a file or a list of files: source and references for translation. `options` are those of `tx evaluate`
     with underscores (`beam_size=1`, `against="baseline"`). `store` adds the scores to the package. Raises TxError for
-    data that cannot be read, and UsageError for an option that does not apply to the task.
+    data that cannot be read, including an option that does not apply to the task.
     """
     from tx.evaluation.runner import run
 
+    if not isinstance(model, str | Path):
+        raise UsageError(
+            f"the model is a {type(model).__name__}", "give the name or the folder of its package"
+        )
     return run(model, _paths(data), store=store, **options)
 
 
@@ -328,7 +349,7 @@ def score(
     `references` is a list of lines, or a list of such lists for several references. `options` are `tokenize`,
     `lowercase`, `normalize` ("basic" or "english", for WER and CER) and `n_bootstrap` (1000, for 95% confidence
     intervals). The result has a Score, with its value and signature, for each metric, in their order. Raises TxError
-    for unequal numbers of lines and UsageError for unknown metrics.
+    for unequal numbers of lines and for unknown metrics.
     """
     from tx.evaluation.metrics import ScoreOptions
     from tx.evaluation.scoring import system_scores

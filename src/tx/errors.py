@@ -14,6 +14,8 @@ class TxError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # which a traceback shows
         self.exit_code = exit_code
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tx.cli import console
 from tx.cli.console import option
-from tx.plots import figure as figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +17,9 @@ def _output(help: str, *others: str) -> Any:
 
     def check(path: Path | None) -> Path | None:
         if path is not None:
-            figures.check_path(path, *others)
+            from tx.plots.figure import check_path  # imports numpy
+
+            check_path(path, *others)
         return path
 
     return option(help, "-o", metavar="FILE", callback=check)
@@ -30,6 +31,8 @@ PageOutput = Annotated[Path | None, _output("Write a figure to FILE, .png or .sv
 
 def save(figure: "Figure", output: Path) -> None:
     """Write a figure and report it; warn about characters that no font has."""
-    if missing := figures.save(figure, output):
+    from tx.plots.figure import save as save_figure
+
+    if missing := save_figure(figure, output):
         console.warn(f"no font here has {missing}; Noto Sans has it, in the edition for its script")
     console.note(f"wrote {output}")

@@ -16,7 +16,7 @@ import numpy as np
 
 from tx.decode.numpy_lm import NUMPY_MODELS, Array, IncrementalLM, load_numpy_model
 from tx.decode.sampling import Sampling, draw
-from tx.errors import TxError
+from tx.errors import TxError, UsageError
 from tx.package import Package, load_package
 from tx.text.incremental import IncrementalDecoder, encode_text, last_line
 from tx.text.load_tokenizer import open_tokenizer
@@ -35,6 +35,13 @@ class GenerationOptions:
     sampling: Sampling = field(default_factory=Sampling)
     repetition_penalty: float = 1.0
     stops: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or not self.repetition_penalty > 0:
+            raise UsageError(
+                f"the length is {self.length} and the repetition penalty {self.repetition_penalty}",
+                "the length is at least 1, and the penalty more than 0",
+            )
 
 
 class Context:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tx.errors import UsageError
+
 
 @dataclass
 class Sampling:
@@ -25,6 +27,16 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise UsageError(
+                f"the temperature is {self.temperature}, but must be 0 or more", "1 leaves it as it is"
+            )
+        if self.top_k < 0 or not 0 <= self.top_p <= 1:
+            raise UsageError(
+                f"top_k is {self.top_k} and top_p {self.top_p}", "top_k is 0 or more, and top_p from 0 to 1"
+            )
 
     def generator(self, *numbers: int) -> np.random.Generator:
         """The random number generator of one text; it depends only on the seed and the `numbers` of the text."""

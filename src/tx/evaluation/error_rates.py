@@ -18,6 +18,7 @@ from rapidfuzz.distance import Levenshtein
 from tx.errors import TxError, UsageError, did_you_mean
 from tx.evaluation.metrics import NORMALIZERS, RATES, SEED, TESTS, Score, check
 from tx.evaluation.significance import bootstrap, confidence_interval, p_value
+from tx.speech.languages import NAMES
 
 Normalizer = Callable[[str], str]
 Edit = tuple[Literal["hit", "substitution", "deletion", "insertion"], int, int]
@@ -102,7 +103,7 @@ def normalizer(name: str, spelling: Mapping[str, str] | None = None) -> Normaliz
         return None
     if name in ("en", "english"):
         return _english(spelling or {})
-    if name == "basic" or re.fullmatch("[a-z]{2,3}", name):
+    if name == "basic" or name in NAMES:
         return basic
     raise UsageError(
         f"there is no normaliser '{name}'",

@@ -49,6 +49,9 @@ class StopSignal:
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does: what is half done is then put away."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+        yield
+        return
     old = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
