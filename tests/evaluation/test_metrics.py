@@ -222,7 +222,7 @@ SCORERS = [corpus_scores, sentence_scores, lambda hyp, refs: paired_scores({"a":
             ["1 line ", "reference 2", "3 lines", "get out of step near line 2"],
         ),
         ([], [[]], TxError, ["empty"]),
-        (["a"], [], TxError, ["no reference"]),
+        (["a"], [], TxError, ["missing reference"]),
         (["a"], [[" "]], TxError, ["reference 1", "blank"]),
         ("a", [["a"]], TypeError, ["str"]),
         (["a"], ["a"], TypeError, ["reference 1", "str"]),  # a flat list of references
