@@ -17,7 +17,6 @@ PANELS = {
     "word2vec": "Word vectors",
     "finetune": "Fine-tuning Whisper",
 }
-MAX_METAVAR = 25
 METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME", list[str]: "FILE"}
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,20 +58,20 @@ def value_of(config: RunConfig, key: str) -> Any:
     return owner.get(leaf) if isinstance(owner, dict) else getattr(owner, leaf)
 
 
-def flag_help(option: Field, hint: Any, default: Any, tasks: Sequence[str] = ()) -> str:
-    """The text of a flag on the help page: with the tasks that alone have it, long lists of choices, its default."""
-    listed = ", ".join(choices(hint)) if len(_metavar(option, hint)) < len("|".join(choices(hint))) else ""
-    notes = [", ".join(tasks), listed, f"default {default}" if default not in ("", False, []) else ""]
+def flag_help(option: Field, default: Any, tasks: Sequence[str] = ()) -> str:
+    """The text of a flag on the help page: with the tasks that alone have it, and its default."""
+    only = " and ".join(task.removesuffix("-model") for task in tasks)
+    notes = [
+        f"{only} models only" if only else "",
+        f"default {default}" if default not in ("", False, []) else "",
+    ]
     more = "; ".join(filter(None, notes))
     return f"{option.metadata['help']} ({more})" if more else str(option.metadata["help"])
 
 
 def _metavar(option: Field, hint: Any) -> str:
-    """The name of a flag's value: its choices, unless they are too long for the help page."""
-    if choices(hint):
-        joined = "|".join(choices(hint))
-        return joined if len(joined) <= MAX_METAVAR else option.name.upper()
-    return option.metadata["metavar"] or METAVARS.get(hint, "")
+    """The name of a flag's value, or its choices."""
+    return "|".join(choices(hint)) or option.metadata["metavar"] or METAVARS.get(hint, "")
 
 
 def _parameter(key: str, option: Field, hint: Any) -> inspect.Parameter:
@@ -81,7 +80,7 @@ def _parameter(key: str, option: Field, hint: Any) -> inspect.Parameter:
     some = tasks if section in ("data", "train") and len(tasks) <= 2 else ()
     info = typer.Option(
         f"--{name}/--no-{name}" if hint is bool else f"--{name}",
-        help=flag_help(option, hint, default_of(option), some),
+        help=flag_help(option, default_of(option), some),
         metavar=_metavar(option, hint),
         rich_help_panel=PANELS[section],
         allow_from_autoenv=False,  # `tx.config.resolve` reads the environment, in its order of precedence

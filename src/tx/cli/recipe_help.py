@@ -48,8 +48,8 @@ def _helps(name: str) -> dict[str, str]:
     """The help texts of the flags that apply to a recipe or a kind of tokenizer, with their values."""
     config = resolve(None if name in KINDS else name).config
     return {
-        option.name: flag_help(option, hint, value_of(config, key))
-        for key, option, hint in options(type(config))
+        option.name: flag_help(option, value_of(config, key))
+        for key, option, _ in options(type(config))
         if option.metadata["flag"] and (name not in KINDS or key in TOKENIZER_FLAGS)
     }
 

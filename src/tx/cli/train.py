@@ -59,7 +59,10 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the package in -o.")] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Print the configuration and a forecast, but do not train."),
+        typer.Option(
+            "--dry-run",
+            help="Print the configuration and an estimate of the training time and memory, but do not train.",
+        ),
     ] = False,
     quiet: console.Quiet = False,
     **flags: Any,

@@ -49,7 +49,8 @@ class ValidatedData(DataConfig):
     """Training data, and validation data to choose the best model by."""
 
     valid: list[str] = option(  # noqa: RUF009
-        [], "Validation text, in the same order; by default held out from the training text"
+        [],
+        "Validation text, in the same order as the training text; by default part of the training text is held out",
     )
 
 
@@ -58,7 +59,10 @@ class TokenizedData(ValidatedData):
     """Text, and the tokenizer that cuts it into pieces."""
 
     tokenizer: str = option(
-        "", "Tokenizer package or folder; by default one is trained", flag=True, metavar="NAME|FOLDER"
+        "",
+        "Tokenizer package or folder; by default a new tokenizer is trained",
+        flag=True,
+        metavar="NAME|FOLDER",
     )
     tokenizer_kind: Literal["unigram", "bpe", "char", "word", "wordpiece", "alphabet"] = option(
         "unigram", "Kind of the tokenizer to train"
@@ -78,12 +82,12 @@ class TrainConfig:
     warmup_steps: int = option(1000, "Number of warm-up updates", flag=True, ge=0)
     weight_decay: float = option(1e-4, "Decoupled weight decay of AdamW", ge=0)
     beta2: float = option(0.98, "Decay rate of AdamW's second moment", ge=0, le=1)
-    clip_norm: float = option(1.0, "Largest gradient norm; 0: no clipping", ge=0)
+    clip_norm: float = option(1.0, "Maximum gradient norm (gradient clipping); 0: off", ge=0)
     max_steps: int = option(0, "Stop after N updates; 0: no limit", flag=True, ge=0)
     max_epochs: int = option(0, "Stop after N passes over the data; 0: no limit", flag=True, ge=0)
     max_time: str = option(
         "",
-        "Stop after this time (90s, 30m, 2h); the schedule is fitted to it",
+        "Stop after this time (90s, 30m, 2h); the learning-rate schedule is scaled to end at that time",
         flag=True,
         metavar="DURATION",
         check=parse_duration,
@@ -99,7 +103,7 @@ class TrainConfig:
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N", flag=True, metavar="DEVICE")
     threads: int = option(0, "CPU threads; 0: one per core", flag=True, ge=0)
-    log_every: int = option(50, "Updates between lines of the log", ge=1)
+    log_every: int = option(50, "Log every N updates", ge=1)
     tensorboard: bool = option(False, "Also write TensorBoard events (requires tx[tensorboard])", flag=True)
 
 
@@ -108,10 +112,10 @@ class LoopTrainConfig(TrainConfig):
     """What only the training loop of tx offers."""
 
     label_smoothing: float = option(
-        0.0, "Share of probability that label smoothing spreads over the vocabulary", ge=0, le=1
+        0.0, "Label smoothing (probability mass spread over the vocabulary)", ge=0, le=1
     )
     ema: float = option(0.999, "Decay of the exponential moving average of the weights; 0: off", ge=0, le=1)
-    average: int = option(5, "Also try the mean of the last N validated weights; 1: off", ge=1)
+    average: int = option(5, "Also evaluate the average of the last N validated checkpoints; 1: off", ge=1)
     compile: bool = option(False, "Compile the model with torch.compile (for long runs on a GPU)", flag=True)
 
 

@@ -22,12 +22,12 @@ TASK = "language-model"
 class Config:
     """Hyperparameters; the defaults are those of the paper's best model on the Brown corpus."""
 
-    vocab_size: int = option(0, "size of the vocabulary, <pad> included", ge=0, derived=True)
-    order: int = option(5, "n: the next word is predicted from the n - 1 before it", ge=2)
-    d_embedding: int = option(30, "width of the word embeddings", ge=1)
-    d_model: int = option(100, "units in the hidden layer", ge=1)
-    direct: bool = option(False, "direct connections from the embeddings to the output")
-    dropout: float = option(0.0, "dropout on the hidden layer", ge=0, le=0.99)
+    vocab_size: int = option(0, "Size of the vocabulary, <pad> included", ge=0, derived=True)
+    order: int = option(5, "Order n: the next word is predicted from the n - 1 words before it", ge=2)
+    d_embedding: int = option(30, "Dimension of the word embeddings", ge=1)
+    d_model: int = option(100, "Units in the hidden layer", ge=1)
+    direct: bool = option(False, "Direct connections from the embeddings to the output")
+    dropout: float = option(0.0, "Dropout on the hidden layer", ge=0, le=0.99)
 
 
 @dataclass

@@ -29,34 +29,41 @@ TASK = "translation"
 class Config:
     """Hyperparameters; the defaults are a small model with Luong's attention."""
 
-    src_vocab_size: int = option(0, "source vocabulary", ge=0, derived=True)
-    tgt_vocab_size: int = option(0, "target vocabulary", ge=0, derived=True)
-    shared_vocab: bool = option(True, "one vocabulary for both sides", derived=True)
-    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "recurrent unit; rnn is the vanilla one")
-    d_embedding: int = option(256, "width of the embeddings and of the output layer's input", ge=1)
+    src_vocab_size: int = option(0, "Source vocabulary", ge=0, derived=True)
+    tgt_vocab_size: int = option(0, "Target vocabulary", ge=0, derived=True)
+    shared_vocab: bool = option(True, "One vocabulary for both sides", derived=True)
+    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "Recurrent unit; rnn: the plain (Elman) unit")
+    d_embedding: int = option(256, "Dimension of the embeddings and of the output layer's input", ge=1)
     d_model: int = option(
-        512, "hidden units of a decoder layer, and of both directions of an encoder layer together", ge=2
+        512, "Hidden units of a decoder layer, and of both directions of an encoder layer together", ge=2
     )
-    n_layers: int = option(1, "layers of the encoder, and of the decoder", ge=1)
-    bidirectional: bool = option(True, "read the source in both directions, with half of d_model for each")
+    n_layers: int = option(1, "Number of layers in the encoder and in the decoder", ge=1)
+    bidirectional: bool = option(True, "Read the source in both directions, each with half of d_model")
     attention: Literal["none", "bahdanau", "luong"] = option(
-        "luong", "attention: none, before each step (bahdanau) or after it (luong)"
+        "luong",
+        "bahdanau: attention before each decoder step; luong: after each decoder step; none: no attention",
     )
     luong_score: Literal["dot", "general", "concat"] = option(
-        "general", "score function of Luong's attention"
+        "general", "Score function of Luong's attention"
     )
     input_feeding: bool = option(
-        False, "with luong: feed each step the attentional vector of the step before (slower)"
+        False, "With luong: feed the attentional vector of the previous step into each step (slower)"
     )
-    context_at_each_step: bool = option(False, "with none: feed each step the encoder's last state (Cho)")
-    reverse_source: bool = option(False, "read the source from its end (Sutskever)")
-    dropout: float = option(0.3, "dropout on embeddings, between layers and before the output", ge=0, le=0.99)
+    context_at_each_step: bool = option(
+        False, "With none: feed the encoder's last state into each step (Cho et al. 2014)"
+    )
+    reverse_source: bool = option(False, "Reverse the source (Sutskever et al. 2014)")
+    dropout: float = option(
+        0.3, "Dropout on the embeddings, between layers and before the output", ge=0, le=0.99
+    )
     max_len: int = option(
-        258, "longest target in tokens; a source longer than half of it is translated in parts", ge=2
+        258,
+        "Maximum target length in tokens; a source longer than max_len / 2 is split and translated in parts",
+        ge=2,
     )
     tie_embeddings: bool = option(
         True,
-        "share the target embeddings with the output layer, and with a shared vocabulary the source embeddings",
+        "Tie the target embeddings and the output layer; with a shared vocabulary, also tie the source embeddings",
     )
 
     def __post_init__(self) -> None:

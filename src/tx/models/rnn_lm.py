@@ -27,13 +27,13 @@ TASK = "language-model"
 class Config:
     """Hyperparameters; the defaults are those of char-rnn."""
 
-    vocab_size: int = option(0, "size of the vocabulary, <pad> included", ge=0, derived=True)
-    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "recurrent unit; rnn is the vanilla one")
-    d_model: int = option(128, "hidden units in each layer", ge=1)
-    n_layers: int = option(2, "recurrent layers", ge=1)
-    d_embedding: int = option(0, "width of the token embeddings; 0: one-hot input", ge=0)
-    dropout: float = option(0.0, "dropout between the layers and before the output", ge=0, le=0.99)
-    tie_embeddings: bool = option(False, "share the embeddings with the output layer")
+    vocab_size: int = option(0, "Size of the vocabulary, <pad> included", ge=0, derived=True)
+    cell: Literal["rnn", "gru", "lstm"] = option("lstm", "Recurrent unit; rnn: the plain (Elman) unit")
+    d_model: int = option(128, "Hidden units in each layer", ge=1)
+    n_layers: int = option(2, "Number of recurrent layers", ge=1)
+    d_embedding: int = option(0, "Dimension of the token embeddings; 0: one-hot input", ge=0)
+    dropout: float = option(0.0, "Dropout between the layers and before the output", ge=0, le=0.99)
+    tie_embeddings: bool = option(False, "Tie the embeddings and the output layer")
 
     def __post_init__(self) -> None:
         """Raise TxError for widths that do not fit each other."""

@@ -33,29 +33,29 @@ TASK = "tagging"
 class Config:
     """Hyperparameters; the defaults are those of Lample et al. 2016, slightly wider."""
 
-    vocab_size: int = option(0, "size of the subword vocabulary, <pad> included", ge=0, derived=True)
-    n_words: int = option(0, "number of ids of the lexicon", ge=0, derived=True)
-    n_trained: int = option(0, "number of words with trained embeddings, the first ones", ge=0, derived=True)
-    n_characters: int = option(0, "number of characters, <pad> included", ge=0, derived=True)
-    types: list[str] = field(default_factory=list, metadata={"help": "entity types", "derived": True})
+    vocab_size: int = option(0, "Size of the subword vocabulary, <pad> included", ge=0, derived=True)
+    n_words: int = option(0, "Number of ids of the lexicon", ge=0, derived=True)
+    n_trained: int = option(0, "Number of words with trained embeddings, the first ones", ge=0, derived=True)
+    n_characters: int = option(0, "Number of characters, <pad> included", ge=0, derived=True)
+    types: list[str] = field(default_factory=list, metadata={"help": "Entity types", "derived": True})
     encoder: Literal["lstm", "transformer"] = option(
-        "lstm", "sentence encoder: bidirectional LSTM or Transformer"
+        "lstm", "Sentence encoder: bidirectional LSTM or Transformer"
     )
     d_model: int = option(
-        200, "width of every layer's output; half of it for each direction of an LSTM", ge=2
+        200, "Output dimension of every layer; half of it for each direction of an LSTM", ge=2
     )
-    n_layers: int = option(1, "layers", ge=1)
-    d_ff: int = option(400, "transformer: width inside the feed-forward layers", ge=1)
-    n_heads: int = option(4, "transformer: attention heads; they divide d_model", ge=1)
-    layer_dropout: float = option(0.1, "transformer: dropout on each residual", ge=0, le=0.99)
-    d_piece: int = option(50, "width of the subword embeddings", ge=1)
-    d_word: int = option(100, "width of the word embeddings; with data.embeddings it is theirs", ge=1)
-    d_character: int = option(30, "width of the character embeddings", ge=1)
-    n_filters: int = option(50, "filters of the convolution over characters", ge=1)
-    filter_width: int = option(3, "width of the filters in characters", ge=1)
-    dropout: float = option(0.5, "dropout before and after the encoder", ge=0, le=0.99)
+    n_layers: int = option(1, "Number of layers", ge=1)
+    d_ff: int = option(400, "Transformer: hidden dimension of the feed-forward layers", ge=1)
+    n_heads: int = option(4, "Transformer: number of attention heads; must divide d_model", ge=1)
+    layer_dropout: float = option(0.1, "Transformer: dropout on the output of each sublayer", ge=0, le=0.99)
+    d_piece: int = option(50, "Dimension of the subword embeddings", ge=1)
+    d_word: int = option(100, "Dimension of the word embeddings; data.embeddings overrides it", ge=1)
+    d_character: int = option(30, "Dimension of the character embeddings", ge=1)
+    n_filters: int = option(50, "Filters of the convolution over characters", ge=1)
+    filter_width: int = option(3, "Width of the filters in characters", ge=1)
+    dropout: float = option(0.5, "Dropout before and after the encoder", ge=0, le=0.99)
     word_dropout: float = option(
-        0.1, "share of words replaced by the unknown word in training", ge=0, le=0.99
+        0.1, "Fraction of words replaced by the unknown word in training", ge=0, le=0.99
     )
 
     def __post_init__(self) -> None:

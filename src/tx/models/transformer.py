@@ -30,31 +30,37 @@ TASK = "translation"
 class Config:
     """Hyperparameters; the defaults are those of the paper's base model, except for pre-norm."""
 
-    src_vocab_size: int = option(0, "source vocabulary", ge=0, derived=True)
-    tgt_vocab_size: int = option(0, "target vocabulary", ge=0, derived=True)
-    shared_vocab: bool = option(True, "one vocabulary for both sides", derived=True)
-    d_model: int = option(512, "width of every layer's input and output", ge=2)
-    d_ff: int = option(2048, "width inside the feed-forward layers", ge=1)
-    n_heads: int = option(8, "attention heads; they divide d_model", ge=1)
-    n_encoder_layers: int = option(6, "encoder layers", ge=1)
-    n_decoder_layers: int = option(6, "decoder layers", ge=1)
-    dropout: float = option(0.1, "dropout on embeddings and on each residual", ge=0, le=0.99)
-    attention_dropout: float = option(0.0, "dropout on attention weights", ge=0, le=0.99)
-    activation_dropout: float = option(0.0, "dropout inside the feed-forward layers", ge=0, le=0.99)
-    activation: Literal["relu", "gelu", "silu"] = option("relu", "non-linearity of the feed-forward layers")
+    src_vocab_size: int = option(0, "Source vocabulary", ge=0, derived=True)
+    tgt_vocab_size: int = option(0, "Target vocabulary", ge=0, derived=True)
+    shared_vocab: bool = option(True, "One vocabulary for both sides", derived=True)
+    d_model: int = option(512, "Model (embedding) dimension", ge=2)
+    d_ff: int = option(2048, "Hidden dimension of the feed-forward layers", ge=1)
+    n_heads: int = option(8, "Number of attention heads; must divide d_model", ge=1)
+    n_encoder_layers: int = option(6, "Number of encoder layers", ge=1)
+    n_decoder_layers: int = option(6, "Number of decoder layers", ge=1)
+    dropout: float = option(
+        0.1, "Dropout on the embeddings and on the output of each sublayer", ge=0, le=0.99
+    )
+    attention_dropout: float = option(0.0, "Dropout on the attention weights", ge=0, le=0.99)
+    activation_dropout: float = option(0.0, "Dropout inside the feed-forward layers", ge=0, le=0.99)
+    activation: Literal["relu", "gelu", "silu"] = option("relu", "Non-linearity of the feed-forward layers")
     norm: Literal["pre", "post"] = option(
-        "pre", "layer norm before each sublayer, or after each sum (the paper)"
+        "pre",
+        "pre: layer norm before each sublayer; post: after each residual connection, as in Vaswani et al. 2017",
     )
     positions: Literal["interleaved", "concatenated", "learned"] = option(
-        "interleaved", "sinusoids as in the paper, as in tensor2tensor, or learned embeddings"
+        "interleaved",
+        "interleaved: sinusoids as in Vaswani et al. 2017; concatenated: as in tensor2tensor; learned: embeddings",
     )
-    position_start: int = option(0, "number of the first position (2 for converted M2M100 models)", ge=0)
+    position_start: int = option(0, "Index of the first position (2 for converted M2M100 models)", ge=0)
     max_len: int = option(
-        258, "longest target in tokens; a source longer than half of it is translated in parts", ge=2
+        258,
+        "Maximum target length in tokens; a source longer than max_len / 2 is split and translated in parts",
+        ge=2,
     )
     tie_embeddings: bool = option(
         True,
-        "share the target embeddings with the output layer, and with a shared vocabulary the source embeddings",
+        "Tie the target embeddings and the output layer; with a shared vocabulary, also tie the source embeddings",
     )
 
     def __post_init__(self) -> None:

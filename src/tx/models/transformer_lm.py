@@ -28,17 +28,21 @@ TASK = "language-model"
 class Config:
     """Hyperparameters; the defaults are those of nanoGPT's small character-level model."""
 
-    vocab_size: int = option(0, "size of the vocabulary, <pad> included", ge=0, derived=True)
-    max_len: int = option(256, "context window in tokens: train.seq_len", ge=1, derived=True)
-    d_model: int = option(384, "width of every layer's input and output", ge=2)
-    d_ff: int = option(1536, "width inside the feed-forward layers", ge=1)
-    n_heads: int = option(6, "attention heads; they divide d_model", ge=1)
-    n_layers: int = option(6, "layers", ge=1)
-    dropout: float = option(0.2, "dropout on embeddings and on each residual", ge=0, le=0.99)
-    attention_dropout: float = option(0.0, "dropout on attention weights", ge=0, le=0.99)
-    activation: Literal["relu", "gelu", "silu"] = option("gelu", "non-linearity of the feed-forward layers")
-    positions: Literal["learned", "sinusoids"] = option("learned", "learned embeddings, or sinusoids")
-    tie_embeddings: bool = option(True, "share the embeddings with the output layer")
+    vocab_size: int = option(0, "Size of the vocabulary, <pad> included", ge=0, derived=True)
+    max_len: int = option(256, "Context window in tokens: train.seq_len", ge=1, derived=True)
+    d_model: int = option(384, "Model (embedding) dimension", ge=2)
+    d_ff: int = option(1536, "Hidden dimension of the feed-forward layers", ge=1)
+    n_heads: int = option(6, "Number of attention heads; must divide d_model", ge=1)
+    n_layers: int = option(6, "Number of layers", ge=1)
+    dropout: float = option(
+        0.2, "Dropout on the embeddings and on the output of each sublayer", ge=0, le=0.99
+    )
+    attention_dropout: float = option(0.0, "Dropout on the attention weights", ge=0, le=0.99)
+    activation: Literal["relu", "gelu", "silu"] = option("gelu", "Non-linearity of the feed-forward layers")
+    positions: Literal["learned", "sinusoids"] = option(
+        "learned", "Position embeddings: learned, or fixed sinusoids"
+    )
+    tie_embeddings: bool = option(True, "Tie the embeddings and the output layer")
 
     def __post_init__(self) -> None:
         """Raise TxError for widths that do not fit each other."""

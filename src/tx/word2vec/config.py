@@ -26,16 +26,16 @@ class Word2VecConfig:
         flag=True,
     )
     window: int = option(
-        5, "Maximum window size; for each word the size is sampled from 1 to N", flag=True, ge=1
+        5, "Maximum window size; for each word the actual size is sampled from 1 to N", flag=True, ge=1
     )
     negative: int = option(5, "Negative samples per positive pair", flag=True, ge=1, le=100)
     min_count: int = option(5, "Ignore words that occur less often", flag=True, ge=1)
     subsample: float = option(
-        1e-4, "Subsample words that make up more than this share of the text; 0: off", flag=True, ge=0
+        1e-4, "Subsample words that make up more than this fraction of the text; 0: off", flag=True, ge=0
     )
     epochs: int = option(5, "Passes over the text", flag=True, ge=1)
     phrases: bool = option(False, "Join frequent phrases into one token: new_york", flag=True)
-    phrase_threshold: float = option(100.0, "Score from which a pair of words is a phrase", ge=0)
+    phrase_threshold: float = option(100.0, "Minimum score for joining two words into a phrase", ge=0)
     engine: Literal["auto", "gensim", "fast", "torch"] = option(
         "auto",
         "fast: skip-gram with numba; torch: skip-gram on a GPU; gensim: skip-gram and CBOW",

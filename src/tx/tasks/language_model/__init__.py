@@ -15,7 +15,7 @@ class DataConfig(TokenizedData):
         "alphabet", "Kind of the tokenizer to train"
     )
     valid_fraction: float = option(
-        0.1, "Share of the text, at its end, to hold out if no validation text is given", ge=0, le=0.9
+        0.1, "Fraction of the text, at its end, to hold out if no validation text is given", ge=0, le=0.9
     )
 
 
@@ -26,7 +26,7 @@ class TrainConfig(LoopTrainConfig):
     batch_size: int = option(32, "Sequences per batch", flag=True, ge=1)
     seq_len: int = option(
         128,
-        "Tokens per sequence: the context of a Transformer, the length of truncated backpropagation of an RNN",
+        "Tokens per sequence: the context length of a Transformer, or the truncated-BPTT length of an RNN",
         flag=True,
         ge=1,
     )

@@ -11,9 +11,9 @@ from tx.config.schema import RunConfig, ValidatedData, option
 class DataConfig(ValidatedData):
     """Speech with its text."""
 
-    train: list[str] = option([], "Training data: media files with their text")  # noqa: RUF009
+    train: list[str] = option([], "Training data: audio or video files with transcripts")  # noqa: RUF009
     valid: list[str] = option(  # noqa: RUF009
-        [], "Validation data; by default held out from the training data"
+        [], "Validation data; by default part of the training data is held out"
     )
     n_valid: int = option(100, "Utterances to hold out if no validation data is given", ge=1)
 
@@ -23,7 +23,7 @@ class TrainConfig(schema.TrainConfig):
     """Defaults for fine-tuning a model that is trained already."""
 
     batch_size: int = option(8, "Utterances per batch", flag=True, ge=1)
-    lr: float = option(0.0, "Peak learning rate; 0: by the size of the model", flag=True, ge=0)
+    lr: float = option(0.0, "Peak learning rate; 0: chosen by model size", flag=True, ge=0)
     schedule: Literal["inverse-sqrt", "cosine", "linear", "constant"] = option(
         "linear", "Learning-rate schedule after the warm-up", flag=True
     )
@@ -39,7 +39,7 @@ class TrainConfig(schema.TrainConfig):
         "fp16 on a GPU only",
         flag=True,
     )
-    log_every: int = option(10, "Updates between lines of the log", ge=1)
+    log_every: int = option(10, "Log every N updates", ge=1)
 
 
 @dataclass
@@ -54,7 +54,7 @@ class FinetuneConfig:
     )
     language: str = option(
         "",
-        "Language of the speech (de, german); by default the language in the data for each utterance",
+        "Language of the speech (de, german); by default the language given in the data for each utterance",
         flag=True,
         metavar="LANGUAGE",
     )
@@ -63,32 +63,34 @@ class FinetuneConfig:
     )
     also_valid: list[str] = option(  # noqa: RUF009
         [],
-        "Further data to score at each validation, to detect forgetting; the best model is not chosen by it",
+        "Additional validation data, scored to detect catastrophic forgetting, not to choose the best model",
         flag=True,
         metavar="DATA",
     )
     audio_window: float = option(
         0.0,
-        "Length of the encoder's input in training, in seconds; 0: the longest clip of each batch",
+        "Length of the encoder's input in training, in seconds; 0: the length of the longest clip in each batch",
         flag=True,
         ge=0,
         le=30,
     )
-    timestamps: float = option(0.2, "Share of the utterances trained with timestamps", ge=0, le=1)
+    timestamps: float = option(0.2, "Fraction of the utterances trained with timestamps", ge=0, le=1)
     previous_text: float = option(
-        0.0, "Share of the windows trained with the text before them as a prompt", ge=0, le=1
+        0.0, "Fraction of the windows trained with the preceding text as a prompt", ge=0, le=1
     )
     freeze_encoder: bool = option(
-        False, "Train the decoder only: for new words or another style, not for new voices", flag=True
+        False,
+        "Train only the decoder; this suits new vocabulary or a new style, but not new speakers",
+        flag=True,
     )
     lora: int = option(0, "Rank of LoRA adapters to train instead of all weights; 0: off", flag=True, ge=0)
     checkpointing: bool = option(False, "Recompute activations to save memory (gradient checkpointing)")
     spec_augment: bool = option(True, "Mask bands of time and frequency in training (SpecAugment)")
     speed: float = option(
-        0.1, "Speed perturbation: play utterances up to this share faster or slower", ge=0, le=0.5
+        0.1, "Speed perturbation: play utterances faster or slower by up to this fraction", ge=0, le=0.5
     )
     noise: float = option(
-        0.0, "Share of the utterances with added noise, 10 to 40 dB below the speech", ge=0, le=1
+        0.0, "Fraction of the utterances with added noise, 10 to 40 dB below the speech", ge=0, le=1
     )
     strict: bool = option(False, "Stop at the first utterance that cannot be used", flag=True)
 

@@ -16,7 +16,7 @@ class DataConfig(TokenizedData):
         "", "Package of word vectors to initialise the word embeddings with", flag=True, metavar="NAME"
     )
     valid_fraction: float = option(
-        0.1, "Share of the sentences to hold out if no validation text is given", ge=0, le=0.9
+        0.1, "Fraction of the sentences to hold out if no validation text is given", ge=0, le=0.9
     )
 
 

@@ -17,9 +17,11 @@ class DataConfig(TokenizedData):
     sampling: float = option(
         0.0, "Subword regularization in training (BPE-dropout or unigram alpha); 0: off", ge=0, le=1
     )
-    max_len: int = option(128, "Drop pairs with a side of more pieces", ge=1)
+    max_len: int = option(128, "Drop pairs in which either side has more than this number of pieces", ge=1)
     max_ratio: float = option(
-        4.0, "Drop pairs with a side of more than this times the pieces of the other, plus 5", ge=1
+        4.0,
+        "Drop pairs in which one side has more than max_ratio * (pieces of the other side) + 5 pieces",
+        ge=1,
     )
     deduplicate: bool = option(True, "Drop duplicate pairs")
     n_valid: int = option(1000, "Pairs to hold out if no validation text is given", ge=1)
@@ -31,9 +33,9 @@ class TrainConfig(LoopTrainConfig):
 
     batch_tokens: int = option(4096, "Target tokens per batch, padding included", flag=True, ge=1)
     label_smoothing: float = option(
-        0.1, "Share of probability that label smoothing spreads over the vocabulary", ge=0, le=1
+        0.1, "Label smoothing (probability mass spread over the vocabulary)", ge=0, le=1
     )
-    metric: Literal["bleu", "loss"] = option("bleu", "Metric by which the best model is chosen")
+    metric: Literal["bleu", "loss"] = option("bleu", "Metric for choosing the best model")
     eval_lines: int = option(500, "Validation lines to translate for BLEU", ge=1)
 
 
