@@ -47,7 +47,7 @@ def test_a_recipe_shows_its_own_values() -> None:
     assert f"default {wanted['batch_size']})" in text
     assert f"default {wanted['warmup_steps']})" in text
     assert "default 8000" not in text  # the size of a vocabulary
-    assert "tx train whisper videos/" in text and "A pretrained Whisper" in text
+    assert "tx train whisper videos/" in text and "Fine-tune a pretrained Whisper model" in text
     assert "tx train word2vec" not in text
 
 
