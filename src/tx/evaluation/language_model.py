@@ -28,12 +28,9 @@ def evaluate(package: Package, files: Sequence[str], *, device: str = "auto", th
         text, name = RunningText(ids, tokenizer, seq_len), Path(file).name
         score = text.measure(model)
         signature = f"tokens:{text.n_tokens}|streams:{text.streams}|length:{seq_len}"
-        values = {
-            "loss": score.loss,
-            "bits per character": score.bits_per_character,
-            "perplexity": score.perplexity,
-        }
+        bits, perplexity = score.bits_per_character, score.perplexity
+        values = {"loss": score.loss, "bits per character": bits, "perplexity": perplexity}
         records += [record(metric, value, signature, name) for metric, value in values.items()]
-        shown = f"{score.loss:.4f}", f"{score.bits_per_character:.4f}", f"{score.perplexity:.3f}"
+        shown = f"{score.loss:.4f}", f"{bits:.4f}", f"{perplexity:.3f}"
         rows.append((name, *shown, f"{text.n_characters:,}"))
     return Report(records, {"model": package.name, "scores": records}, COLUMNS, rows)

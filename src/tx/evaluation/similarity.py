@@ -64,10 +64,8 @@ def evaluate_similarity(
     rows = rows_by_word(vectors, restrict_vocab)
     known = [pair for pair in pairs if pair.a.upper() in rows and pair.b.upper() in rows]
     if len(known) < 2:
-        raise TxError(
-            f"only {len(known):,} of {len(pairs):,} pairs have vectors for both words",
-            "check the language, and use all words with --restrict 0",
-        )
+        hint = "check the language, and use all words with --restrict 0"
+        raise TxError(f"only {len(known):,} of {len(pairs):,} pairs have vectors for both words", hint)
     a = vectors.unit([rows[pair.a.upper()][0] for pair in known])
     b = vectors.unit([rows[pair.b.upper()][0] for pair in known])
     cosines, scores = (a * b).sum(axis=1), np.array([pair.score for pair in known])

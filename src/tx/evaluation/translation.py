@@ -60,10 +60,8 @@ def _evaluate_alignments(
 ) -> Report:
     """Align each source line with its given translation by the model's attention, and compare with `gold`."""
     if len(files) != 2:
-        raise UsageError(
-            "gold alignments need one source and one translation",
-            "tx evaluate -m MODEL SRC TGT --alignments GOLD",
-        )
+        usage = "tx evaluate -m MODEL SRC TGT --alignments GOLD"
+        raise UsageError("gold alignments need one source and one translation", usage)
     src, tgt = read_parallel(files)
     lengths = [(len(a.split()), len(b.split())) for a, b in zip(src, tgt, strict=True)]
     wanted, base = read_gold(read_lines(gold), gold, lengths)

@@ -45,9 +45,8 @@ def evaluate(
         found = evaluate_analogies(vectors, read_questions(lines, file), restrict_vocab, method)
         if not found.total.known:
             raise TxError(f"no analogy in {file} has vectors for all four words", "check the language")
-        signature = (
-            f"{method}|restrict:{restrict_vocab or 'no'}|asked:{found.total.known}/{found.total.total}"
-        )
+        asked = f"{found.total.known}/{found.total.total}"
+        signature = f"{method}|restrict:{restrict_vocab or 'no'}|asked:{asked}"
         for part in (found.total, found.semantic, found.syntactic):
             if part.percent is not None:
                 records.append(record(f"{part.name} accuracy", part.percent, signature, name))

@@ -77,10 +77,8 @@ def compute_activations(model: LanguageModel, text: str) -> Activations:
     reading, decoder = Context(model.empty, model.max_len), IncrementalDecoder(model.tokenizer)
     reading.feed([model.tokenizer.eos_id])
     if not reading.activations:
-        raise TxError(
-            "the hidden units of this model cannot be read",
-            f"supported architectures: {', '.join(NUMPY_MODELS)}",
-        )
+        hint = f"supported architectures: {', '.join(NUMPY_MODELS)}"
+        raise TxError("the hidden units of this model cannot be read", hint)
     if not text:
         raise TxError("the text is empty", "name a file with some text in it")
     spelled: list[str] = []

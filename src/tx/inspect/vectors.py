@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -55,9 +56,8 @@ def component_strips(vectors: WordVectors, sums: Sequence[Sequence[Term]], scale
         signs[0] = "" if terms[0].weight > 0 else signs[0]
         labels = [f"{sign} {term}".strip() for sign, term in zip(signs, terms, strict=True)]
         ((nearest, *_),) = vectors.search([query], 1)
-        total = Strip(
-            "".join(map("{}{}".format, signs, terms)), np.array(query.weights, np.float32) @ rows, True
-        )
+        label = "".join(map("{}{}".format, signs, terms))
+        total = Strip(label, np.array(query.weights, np.float32) @ rows, is_sum=True)
         found = Strip(f"\u2248 {vectors.words[nearest.row]}", vectors.matrix[nearest.row] / np.float32(scale))
         groups.append([*map(Strip, labels, rows), total, found])
     return groups
@@ -77,13 +77,8 @@ class WordMap:
 
 def frequent_rows(vectors: WordVectors, n: int) -> list[int]:
     """The rows of the first `n` words with a letter or a digit."""
-    rows: list[int] = []
-    for row, word in enumerate(vectors.words):
-        if len(rows) == n:
-            break
-        if any(letter.isalnum() for letter in word):
-            rows.append(row)
-    return rows
+    rows = (row for row, word in enumerate(vectors.words) if any(map(str.isalnum, word)))
+    return list(islice(rows, n))
 
 
 def map_words(

@@ -9,6 +9,7 @@ NaN as a number. Here each of these is an error that names the row; the reader s
 Formats that are pickles are refused: reading one runs the code in it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -28,13 +29,14 @@ Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
 
 _ROWS = 1 << 12  # read or written at a time
 _CHUNK = 1 << 22  # bytes
+_HEADER = re.compile(rb"\s*(\d{1,15})\s+(\d{1,15})\s*")  # the numbers of words and of dimensions
 _MAX_DIM = 1 << 20
 _MAX_WORD = 1 << 16  # bytes; a file without a space for so long is not a list of words
 _MAGIC = {
     b"\x80": ("a Python pickle", "in gensim: vectors.save_word2vec_format('vectors.bin', binary=True)"),
     b"PK": (
         "a zip archive",
-        "unpack it; save a .npz or a PyTorch file in the word2vec format with its own tool",
+        "unpack it; save a .npz or PyTorch file in the word2vec format with its own tool",
     ),
     b"\x1f\x8b": ("compressed by gzip", "give it a name that ends in .gz"),
     b"\xba\x16\x4f\x2f": ("a fastText model", "import the .vec file that fastText writes with it"),
@@ -131,14 +133,14 @@ def read_rows(
             if first.startswith(magic):
                 raise TxError(f"{name} is {what}, which tx does not read", hint)
         source = _Source(name, skip_bad, warn)
-        header = None if format == "glove" else _header(first)
+        header = None if format == "glove" else _HEADER.fullmatch(first)
         if header is None:
             if format not in (None, "glove"):
                 raise TxError(f"{name}:1: a {format} file begins with the number of words and dimensions")
             source.dim = len(first.split()) - 1
             yield from _text_blocks(source, chain([first] if first else [], stream), 1)
             return
-        source.n_words, source.dim = header
+        source.n_words, source.dim = map(int, header.groups())
         if not 0 < source.dim <= _MAX_DIM:
             raise TxError(
                 f"{name}:1: the header says {source.dim:,} dimensions; 1 to {_MAX_DIM:,} are possible"
@@ -153,25 +155,14 @@ def read_rows(
             yield from _text_blocks(source, chain([head] if head else [], stream), 2)
 
 
-def _header(line: bytes) -> tuple[int, int] | None:
-    """The number of words and of dimensions, if the line is a header."""
-    fields = line.split()
-    if len(fields) == 2 and all(field.isdigit() and len(field) < 16 for field in fields):
-        return int(fields[0]), int(fields[1])
-    return None
-
-
 def _is_binary(head: bytes, dim: int) -> bool:
     """Whether the first row, up to the first line end, has its numbers as bytes instead of text."""
     numbers = head.partition(b" ")[2]
-    try:
-        if len([float(field) for field in numbers.split()]) == dim:
-            return False
-    except ValueError:
-        pass
-    return (
-        any(byte < 32 or byte > 126 for byte in numbers[: 4 * dim].rstrip(b"\r\n")) or len(head.split()) < 2
-    )
+    fields = numbers.decode("latin-1").split()
+    if len(fields) == dim and all(map(_is_number, fields)):
+        return False
+    unprintable = any(byte < 32 or byte > 126 for byte in numbers[: 4 * dim].rstrip(b"\r\n"))
+    return unprintable or len(head.split()) < 2
 
 
 def _text_blocks(source: _Source, lines: Iterator[bytes], start: int) -> Iterator[Block]:
@@ -207,22 +198,23 @@ def _parse_numbers(word: str, numbers: bytes, dim: int) -> Matrix:
     """The vector [dim] written after a word. Raises ValueError that says what is wrong with it."""
     fields = numbers.decode().split()
     extra = fields[: max(0, len(fields) - dim)]
-    if extra and not _are_numbers(extra):
+    if not all(map(_is_number, extra)):
         raise ValueError(f"the word '{' '.join([word, *extra])}' contains a space")
     if len(fields) != dim:
         raise ValueError(f"'{word}' needs {dim:,} numbers and has {len(fields):,}")
     for text in fields:
-        if not _are_numbers([text]):
+        if not _is_number(text):
             raise ValueError(f"'{text}' in the vector of '{word}' is not a number")
     with np.errstate(over="ignore"):
         return np.array(fields, np.float64).astype(np.float32)
 
 
-def _are_numbers(fields: list[str]) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        return bool([float(field) for field in fields]) and not any("_" in field for field in fields)
+        float(text)
     except ValueError:
         return False
+    return "_" not in text  # Python accepts 1_000
 
 
 def _binary_records(source: _Source, stream: BinaryIO, buffer: bytes) -> Iterator[tuple[int, bytes, Matrix]]:

@@ -56,9 +56,12 @@ def row_norms(matrix: Matrix) -> Matrix:
 def unit_rows(matrix: Matrix, norms: Matrix, rows: Sequence[int] | NDArray[np.int64]) -> Matrix:
     """The chosen rows divided by their norms; a row of zeros stays as it is."""
     chosen = np.asarray(rows, dtype=np.int64)
-    lengths = norms[chosen]
-    lengths[lengths == 0] = 1
-    return matrix[chosen] / lengths[:, None]
+    return matrix[chosen] / _divisors(norms[chosen])[:, None]
+
+
+def _divisors(norms: Matrix) -> Matrix:
+    """The norms, with 1 instead of 0."""
+    return np.where(norms == 0, np.float32(1), norms)
 
 
 def nearest_neighbors(
@@ -118,9 +121,7 @@ def _score_blocks(
     size = max(1024, min(_CELLS // len(words), _BYTES // (4 * dim)))
     for start in range(0, n_rows, size):
         end = min(start + size, n_rows)
-        lengths = np.array(norms[start:end])
-        lengths[lengths == 0] = 1
-        block = matrix[start:end]
+        lengths, block = _divisors(norms[start:end]), matrix[start:end]
         if len(words) > dim:  # the smaller of the two arrays is divided
             cosines = words @ (block / lengths[:, None]).T
         else:

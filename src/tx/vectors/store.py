@@ -65,15 +65,12 @@ def write_blocks(
     path: Path | str,
     blocks: Iterable[Block],
     counts: Sequence[int] | Counts | None = None,
-    *,
-    arch: str | None = None,
-    config: dict[str, Any] | None = None,
-    data: dict[str, Any] | None = None,
-    overwrite: bool = False,
+    **options: Any,
 ) -> Package:
     """Write a package of rows as they arrive; no more than one block of them is in memory.
 
-    The caller ensures that no word occurs twice. Raises TxError as `write_vectors` does.
+    `options` are `arch`, `config`, `data` and `overwrite` of `tx.package.write_package`. The caller ensures that
+    no word occurs twice. Raises TxError as `write_vectors` does.
     """
 
     def fill(folder: Path) -> None:
@@ -95,18 +92,15 @@ def write_blocks(
                 norms.append(row_norms(rows))
             n_words = sum(map(len, norms))
             if not n_words or not dim:
-                raise TxError(
-                    "there are no vectors to write", "a package needs at least one word and one dimension"
-                )
+                hint = "a package needs at least one word and one dimension"
+                raise TxError("there are no vectors to write", hint)
             for lengths in norms:
                 weights.write(lengths.tobytes())
             weights.seek(0)
             header |= {"vectors": ("F32", (n_words, dim)), "norms": ("F32", (n_words,))}
             weights.write(pack_header(header))
 
-    return write_package(
-        path, fill, overwrite=overwrite, task=TASK, arch=arch, config=config or {}, data=data or {}
-    )
+    return write_package(path, fill, task=TASK, **options)
 
 
 def _check(words: Sequence[str], rows: Matrix) -> None:
@@ -116,9 +110,8 @@ def _check(words: Sequence[str], rows: Matrix) -> None:
             raise TxError(f"{word!r} cannot be a word: it is empty or is not text on one line")
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
-        raise TxError(
-            f"the vector of '{words[int(finite.argmin())]}' contains a value that is not a finite number"
-        )
+        word = words[int(finite.argmin())]
+        raise TxError(f"the vector of '{word}' contains a value that is not a finite number")
 
 
 # --- reading ---
@@ -155,13 +148,13 @@ def read_vectors(package: Package) -> WordVectors:
         raise damaged_file(package.file(WORDS), f"it has {len(words)} words for {tensor.shape[0]} vectors")
     columns: dict[str, Any] = {}
     for key, dtype in (("norms", "F32"), ("counts", "I64")):
-        found = package.tensors.get(key)
-        if found is not None and (found.dtype != dtype or found.shape != (len(words),)):
-            raise damaged_file(where, f"the type or shape of '{key}' is wrong")
-        columns[key] = map_tensor(where, found) if found is not None else None
+        if found := package.tensors.get(key):
+            if found.dtype != dtype or found.shape != (len(words),):
+                raise damaged_file(where, f"the type or shape of '{key}' is wrong")
+            columns[key] = map_tensor(where, found)
     matrix = map_tensor(where, tensor)
-    norms = columns["norms"] if columns["norms"] is not None else row_norms(matrix)
-    return WordVectors(package.name, words, matrix, norms, columns["counts"])
+    norms = columns["norms"] if "norms" in columns else row_norms(matrix)
+    return WordVectors(package.name, words, matrix, norms, columns.get("counts"))
 
 
 def read_embedding(package: Package, side: str | None = None) -> WordVectors:

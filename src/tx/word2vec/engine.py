@@ -45,9 +45,8 @@ def choose_engine(config: Config, n_words: int) -> tuple[str, str]:
     """
     wanted, method, device = config.word2vec.engine, config.word2vec.method, config.train.device
     if wanted in ("fast", "torch") and method == "cbow":
-        raise UsageError(
-            f"the engine {wanted} supports only skip-gram", "omit --engine, or choose --engine gensim"
-        )
+        hint = "omit --engine, or choose --engine gensim"
+        raise UsageError(f"the engine {wanted} supports only skip-gram", hint)
     if wanted == "fast" and not has_numba():
         raise TxError("the engine fast needs numba, which is not installed", "pip install 'tx[fast]'")
     if wanted != "auto":
@@ -57,10 +56,8 @@ def choose_engine(config: Config, n_words: int) -> tuple[str, str]:
     if device not in ("auto", "cpu"):
         return "torch", f"for the device {device}"
     if not has_numba():
-        return (
-            "gensim",
-            "numba is not installed; pip install 'tx[fast]' makes training about ten times faster",
-        )
+        how = "pip install 'tx[fast]' makes training about ten times faster"
+        return "gensim", f"numba is not installed; {how}"
     if n_words < FAST_FROM:
         return "gensim", f"--engine fast is faster only above {FAST_FROM:,} words in all epochs together"
     return "fast", f"{n_words:,} words over all epochs"

@@ -33,15 +33,9 @@ def save_checkpoint(folder: Path, progress: VectorsProgress, matrices: dict[str,
                 for start in range(0, len(matrix), ROWS):  # a copy of the whole matrix would need more memory
                     file.write(matrix[start : start + ROWS].astype("<f4").tobytes())
         state = {
-            "engine": progress.engine,
-            "blocks": progress.step,
-            "total": progress.total,
-            "words": progress.tokens,
-            "seconds": progress.seconds,
-            "loss": progress.loss,
-            "log_bytes": progress.log_bytes,
-            "digest": sha256(temporary / MATRICES),
+            name: getattr(progress, name) for name in ("engine", "total", "seconds", "loss", "log_bytes")
         }
+        state |= {"blocks": progress.step, "words": progress.tokens, "digest": sha256(temporary / MATRICES)}
         (temporary / STATE).write_text(dump_checked(state))
 
 

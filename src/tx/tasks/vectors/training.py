@@ -10,7 +10,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -53,9 +52,8 @@ class Word2VecRun:
         self.progress.total = self.steps_per_epoch * self.config.word2vec.epochs
         self.threads = (self.config.train.threads or n_cores()) if self.engine.parallel else 1
         if self.threads > 1:
-            self.listener.info(
-                f"{self.threads} threads: the result is not reproducible; use --threads 1 to make it so"
-            )
+            hint = "the result is not reproducible; use --threads 1 to make it so"
+            self.listener.info(f"{self.threads} threads: {hint}")
         self.forecast = self._forecast()
         self._next = self.progress.step
         self._loss, self._pairs = 0.0, 0
@@ -157,19 +155,11 @@ class Word2VecRun:
             progress.loss = self.current_loss() or progress.loss
             self._loss, self._pairs = 0.0, 0
         if not progress.loss < MAX_LOSS * (1 + self.config.word2vec.negative):  # also if it is not a number
-            raise TxError(
-                f"training diverged: the loss is {progress.loss:.3g}", f"choose a lower --lr than {lr:g}"
-            )
-        record = {
-            "step": progress.step,
-            "share": self.share(),
-            "epochs": progress.epochs,
-            "words": progress.tokens,
-            "loss": progress.loss,
-            "lr": learning_rate(lr, self.share()),
-            "words_per_s": words_per_s,
-            "seconds": progress.seconds,
-        }
+            hint = f"choose a lower --lr than {lr:g}"
+            raise TxError(f"training diverged: the loss is {progress.loss:.3g}", hint)
+        record = {"step": progress.step, "share": self.share(), "epochs": progress.epochs}
+        record |= {"words": progress.tokens, "loss": progress.loss, "lr": learning_rate(lr, self.share())}
+        record |= {"words_per_s": words_per_s, "seconds": progress.seconds}
         self._log.write(record)
         self.listener.train(record)
 
@@ -181,24 +171,17 @@ class Word2VecRun:
     def _publish(self) -> None:
         """Write the present vectors to the package."""
         config, epochs = self.config, self.progress.epochs
-        training: dict[str, Any] = {
-            "engine": self.progress.engine,
-            "lr": config.train.lr,
-            "seed": config.seed,
-        }
+        training = {"engine": self.progress.engine, "lr": config.train.lr, "seed": config.seed}
         training["epochs"] = int(epochs) if epochs == int(epochs) else round(epochs, 2)
+        names, corpus = ", ".join(text_names(config)), self.corpus
         write_vectors(
             self.out,
-            self.corpus.words,
+            corpus.words,
             self.engine.matrices()["vectors"],
-            self.corpus.counts,
+            corpus.counts,
             arch=config.arch,
             config=asdict(config.word2vec) | training,
-            data={
-                "files": ", ".join(text_names(config)),
-                "words": self.corpus.n_read,
-                "words in the vocabulary": self.corpus.n_tokens,
-            },
+            data={"files": names, "words": corpus.n_read, "words in the vocabulary": corpus.n_tokens},
             overwrite=True,
         )
 
@@ -259,7 +242,7 @@ def read_text(config: Config, folder: Path, listener: Listener) -> Corpus:
     started = time.monotonic()
     corpus = encode_text(config.data.train, config.word2vec, folder, listener.info)
     listener.info(
-        f"{' + '.join(text_names(config))}: {corpus.n_read:,} words; {len(corpus.words):,} different words occur "
+        f"{' + '.join(text_names(config))}: {corpus.n_read:,} words; {len(corpus.words):,} different ones occur "
         f"{config.word2vec.min_count} times or more ({format_duration(time.monotonic() - started)})"
     )
     return corpus
