@@ -47,7 +47,7 @@ def test_other_files_of_a_shell_pattern_are_problems(folder: Path) -> None:
     done = check(*given)
     assert done.exit_code == 0, done.output
     assert "2 skipped: no speech" in done.stdout
-    assert f"  {folder / 'lone.srt'} has no audio or video of the same name" in done.stdout
+    assert f"  {folder / 'lone.srt'} has no audio or video file of the same name" in done.stdout
     assert f"  {folder / 'notes.docx'} is not a speech dataset" in done.stdout
     assert check(*given, "--strict").exit_code == 1
     for stray in ("lone.srt", "notes.docx"):

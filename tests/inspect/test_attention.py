@@ -175,7 +175,7 @@ def test_layers_and_heads_that_are_not_selected_are_averaged() -> None:
     table = select_attention(maps, "decoder", 1, 2)
     assert table.rows == maps.tgt.pieces and table.columns == maps.decoder_input.pieces
     assert table.title == "attention within the translation, layer 1, head 2"
-    assert select_attention(maps, "encoder").title == "attention within the source, mean of 6 heads"
+    assert select_attention(maps, "encoder").title == "attention within the source, mean over 6 heads"
     words = select_attention(maps, "encoder", words=True)
     assert words.rows == words.columns == [*LINE.split(), "</s>"]
     assert np.allclose(words.values.sum(axis=1), 1, atol=1e-5)
@@ -380,12 +380,12 @@ def test_tx_attention_prints_a_grid(tmp_path: Path) -> None:
     assert done.status == 0, done.err
     rows = done.out.rstrip("\n").split("\n")
     assert [row.split()[0] for row in rows[-3:]] == ["Sie", "essen.", "</s>"]
-    assert "to the source, mean of" in done.err
+    assert "to the source, mean over" in done.err
     document = json.loads(
         attention("They will eat a cake.", "--kind", "decoder", "--layer", "1", "--json").out
     )
     assert document["columns"] == ["<s>", *document["rows"][:-1]] and document["kind"] == "decoder"
-    assert ", layer 1, mean of" in document["title"]
+    assert ", layer 1, mean over" in document["title"]
     assert np.allclose(np.sum(document["weights"], axis=1), 1, atol=1e-3)
     piped = fork_tx(["attention", "-m", str(model()), "--json"], stdin=b"They will eat a cake.")
     assert json.loads(piped.out)["source"] == "They will eat a cake."

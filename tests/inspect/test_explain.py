@@ -146,7 +146,7 @@ def test_the_figure_shows_both_layouts_and_the_curve() -> None:
     first, second, curve = draw_positions(encodings(20, 512)).axes
     assert first.get_title(loc="left").startswith("interleaved") and second.get_images()
     assert [line.get_label() for line in curve.get_lines()] == list(LAYOUTS)
-    with pytest.raises(UsageError, match="odd"):
+    with pytest.raises(UsageError, match="must be even"):
         encodings(3, 5)
 
 

@@ -192,7 +192,7 @@ def test_the_command(tx: Any, tmp_path: Path) -> None:
     assert tx("a", "--by", "minutes", "-o", "c.png")[0] == 0
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
     for words, status, told in (
-        (["nothing"], 1, "there is no run in nothing"),
+        (["nothing"], 1, "there is no training log for nothing"),
         (["a", "--metric", "bleu"], 1, "no run measured bleu"),
         (["a", "--metric", "blue"], 2, "did you mean 'bleu'?"),
         (["a", "--by", "weeks"], 2, "'steps', 'minutes'"),

@@ -1,4 +1,4 @@
-"""`tx analogy`: the words nearest to a sum of words."""
+"""`tx analogy`: the words nearest to the result of vector arithmetic."""
 
 from typing import Annotated
 

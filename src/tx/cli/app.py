@@ -20,14 +20,14 @@ from tx.cli import console
 from tx.cli.error_format import reworded
 from tx.errors import TxError
 
-LEARN, USE, MEASURE, MANAGE = "Train", "Use", "Evaluate and inspect", "Manage"
+TRAIN, USE, EVALUATE, MANAGE = "Train", "Use", "Evaluate and inspect", "Manage"
 
 # The commands of `tx` and of each group, in the order of their help pages: the name, the function in `tx.cli` that
 # runs it (or, for a group, its help line), and the panel of the help page.
 COMMANDS: dict[str, list[tuple[str, str, str | None]]] = {
     "tx": [
-        ("train", "train:train", LEARN),
-        ("config", "config:config", LEARN),
+        ("train", "train:train", TRAIN),
+        ("config", "config:config", TRAIN),
         ("translate", "translate:translate", USE),
         ("transcribe", "transcribe:transcribe", USE),
         ("generate", "generate:generate", USE),
@@ -36,12 +36,12 @@ COMMANDS: dict[str, list[tuple[str, str, str | None]]] = {
         ("detokenize", "tokenize:detokenize", USE),
         ("analogy", "analogy:analogy", USE),
         ("neighbors", "neighbors:neighbors", USE),
-        ("score", "score:score", MEASURE),
-        ("evaluate", "evaluate:evaluate", MEASURE),
-        ("compare", "compare:compare", MEASURE),
-        ("explain", "explain:explain", MEASURE),
-        ("attention", "attention:attention", MEASURE),
-        ("plot", "Plot what a model has learned, its training, or its data.", MEASURE),
+        ("score", "score:score", EVALUATE),
+        ("evaluate", "evaluate:evaluate", EVALUATE),
+        ("compare", "compare:compare", EVALUATE),
+        ("explain", "explain:explain", EVALUATE),
+        ("attention", "attention:attention", EVALUATE),
+        ("plot", "Plot what a model has learned, its training, or its data.", EVALUATE),
         ("demo", "demo:demo", MANAGE),
         ("models", "List, inspect, choose, import and export model packages.", MANAGE),
         ("data", "Check data before training on it.", MANAGE),

@@ -1,4 +1,4 @@
-"""`tx attention`: the attention of a translator, as a shaded grid, a figure, or a page to explore."""
+"""`tx attention`: the attention weights of a translation model, as a shaded grid, a figure, or an HTML page."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,7 +24,11 @@ def attention(
     source: Sentence = None,
     model: console.Model = None,
     tgt: Annotated[
-        str | None, option("Force TRANSLATION instead of searching for one.", metavar="TRANSLATION")
+        str | None,
+        option(
+            "Show the attention for TRANSLATION (forced decoding) instead of searching.",
+            metavar="TRANSLATION",
+        ),
     ] = None,
     kind: Annotated[
         Literal["cross", "encoder", "decoder"],
@@ -39,7 +43,7 @@ def attention(
     device: console.Device = "auto",
     quiet: console.Quiet = False,
 ) -> None:
-    """Show the attention of a translator: each row is a piece of the translation, each column a piece of the source.
+    """Show the attention weights of a translation model, as a grid, a figure or an HTML page.
 
     ```
     $ tx attention -m de-en "Der Mann hat gestern das Haus gesehen."
@@ -50,9 +54,10 @@ def attention(
     $ tx attention -m de-en "Ein Hund läuft." -o dog.html
     ```
 
-    The row of a piece has the attention weights of the step that generated it. A page shows every layer and head,
-    and the most probable pieces of each step; it is one file that loads nothing else. With --words the weights are
-    summed over the pieces of a source word and averaged over those of a target word.
+    With cross-attention each row is a piece of the translation, and each column is a piece of the source. A row shows
+    the attention weights of the step that generated its piece. With -o FILE.html, a self-contained HTML page shows
+    every layer and head, and the most probable pieces of each step. With --words the weights are summed over the
+    pieces of a source word and averaged over those of a target word.
     """
     if rollout and (layer or head):
         raise UsageError("--rollout combines all layers and heads", "omit --layer and --head")
@@ -81,7 +86,7 @@ def attention(
         console.print_json(document | {"rows": matrix.rows, "columns": matrix.columns, "weights": rows})
     else:
         print_grid(matrix)
-        console.note(f"{matrix.title}; {maps.translation}", "dim")
+        console.note(f"{matrix.title}; translation: {maps.translation}", "dim")
 
 
 def print_grid(matrix: "AttentionMatrix") -> None:

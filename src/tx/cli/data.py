@@ -1,4 +1,4 @@
-"""`tx data check`: what a speech dataset holds, and which parts of it cannot be used for training."""
+"""`tx data check`: the contents of a speech dataset, and the items that cannot be used for training."""
 
 import sys
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tx.speech.check import Summary
 
 BAR = 30  # cells of the longest bar
-COLUMNS = ("set", "items", "windows", "h:mm:ss", "shortest", "median", "longest")
+COLUMNS = ("set", "items", "windows", "duration", "shortest", "median", "longest")
 
 
 def check(
@@ -23,11 +23,17 @@ def check(
         list[str],
         argument(
             "DATA",
-            "Folders of media with subtitles, tables (.tsv, .csv, .jsonl), Common Voice, saved datasets.",
+            "Folders of audio or video files with subtitles or texts, tables (.tsv, .csv, .jsonl), "
+            "Common Voice folders, or datasets saved with save_to_disk.",
         ),
     ],
     model: Annotated[
-        str | None, option("Whisper model whose tokens are counted.", "-m", metavar="NAME|FOLDER")
+        str | None,
+        option(
+            "Whisper model whose tokens measure transcript lengths.",
+            "-m",
+            metavar="NAME|FOLDER",
+        ),
     ] = None,
     language: Annotated[
         str | None, option("Language of the speech; de selects talk.de.srt, not talk.en.srt.", metavar="LANG")
@@ -39,10 +45,10 @@ def check(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Read speech datasets as training would, and report what they hold.
+    """Read speech datasets as training would, and report their contents.
 
-    The report shows hours, durations, lengths of labels, languages, and what cannot be used. Every media file is read
-    to its end, which finds truncated files.
+    The report shows the hours, durations, transcript lengths and languages, and the items that cannot be used. Every
+    media file is read to its end, which finds truncated files.
 
     ```
     $ tx data check videos/
@@ -50,9 +56,10 @@ def check(
     $ tx data check train.tsv test.tsv --strict --problems 0
     ```
 
-    Each split of a folder has its own row; an item that is in two splits is a problem of the second. Audio is cut
-    into windows of up to 30 s at the ends of cues. Durations are in seconds; the median and maximum length of the
-    labels are in tokens of the model, or in characters without --model.
+    Each split of a folder has its own row; an item that occurs in two splits is reported as a problem in the second.
+    Audio is cut into windows of up to 30 s at the ends of subtitle cues. The total duration is in hours, minutes and
+    seconds; the durations of windows are in seconds. The median and maximum transcript lengths of windows are in
+    tokens of the model, or in characters without --model.
     """
     from tx.speech.check import check_datasets
     from tx.speech.items import report_problems
@@ -62,8 +69,9 @@ def check(
     if as_json:
         console.print_json({"sets": [asdict(summary) for summary in summaries]})
     else:
-        optional = ["shortest", "median", "longest", "max"]
-        columns = (*COLUMNS, summaries[0].unit, "max", "languages", "problems")
+        lengths = (f"median {summaries[0].unit}", f"max {summaries[0].unit}")
+        columns = (*COLUMNS, *lengths, "languages", "problems")
+        optional = ["shortest", "median", "longest", lengths[1]]
         console.print_table(columns, [_row(summary) for summary in summaries], optional=optional)
         if sys.stdout.isatty():
             _print_durations(summaries)

@@ -13,7 +13,7 @@ from tx.errors import UsageError
 def demo(
     output: Annotated[Path | None, option("Write the corpus to FOLDER.", "-o", metavar="FOLDER")] = None,
     show: Annotated[int | None, option("Print N sentence pairs, tab-separated, instead.", min=0)] = None,
-    seed: Annotated[int, option("Random seed; the same on every machine.")] = 1,
+    seed: Annotated[int, option("Random seed; the same seed gives the same corpus on every machine.")] = 1,
     overwrite: Annotated[bool, option("Replace a corpus in FOLDER.")] = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -26,8 +26,8 @@ def demo(
     tx translate -m en-de < demo/test.en | tx score demo/test.de
     ```
 
-    The sentences come from a small grammar, so nothing is downloaded. Every test sentence has a combination of words
-    that the training set does not have: a verb and its object, or an adjective and its noun.
+    The sentences come from a small grammar, so nothing is downloaded. Every test sentence contains a combination of
+    words that does not occur in the training set: a verb and its object, or an adjective and its noun.
     """
     if (output is None) == (show is None):
         raise UsageError("give either -o FOLDER or --show N", "tx demo -o demo, or tx demo --show 10")

@@ -19,13 +19,13 @@ _MAX_WARNINGS = 20
 
 def import_(
     file: Annotated[str, argument("FILE", "Word vectors, plain or .gz; - is stdin.")],
-    output: Annotated[str, option("The package to write.", "-o", metavar="NAME")],
-    format: Annotated[Format | None, option("Format, by default detected from the content.")] = None,
+    output: Annotated[str, option("Package to write.", "-o", metavar="NAME")],
+    format: Annotated[Format | None, option("Format; by default detected from the content.")] = None,
     skip_bad: Annotated[bool, option("Skip faulty rows with a warning instead of stopping.")] = False,
     overwrite: Annotated[bool, option("Replace an existing package.")] = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Import word vectors of another tool as a package: word2vec (text or binary), GloVe or fastText (.vec).
+    """Import word vectors from another tool as a package: word2vec (text or binary), GloVe or fastText (.vec).
 
     ```
     $ tx models import glove.6B.50d.txt -o glove
@@ -33,8 +33,8 @@ def import_(
     $ tx models import glove.840B.300d.txt -o glove840 --skip-bad
     ```
 
-    A faulty row (too few numbers, a duplicate word, not UTF-8, not a number) is reported with its line. Pickles are
-    refused.
+    A faulty row (too few numbers, a duplicate word, invalid UTF-8 or a non-number) is reported with its line number.
+    Pickle files are not accepted.
     """
     from tx.vectors.formats import import_vectors
 
@@ -57,8 +57,10 @@ def import_(
 
 def export(
     name: Name,
-    output: Annotated[str, option("Compressed if it ends in .gz; - is stdout.", "-o", metavar="FILE")],
-    format: Annotated[Format | None, option("Format, by default from the name of FILE.")] = None,
+    output: Annotated[
+        str, option("File to write, compressed if it ends in .gz; - is stdout.", "-o", metavar="FILE")
+    ],
+    format: Annotated[Format | None, option("Format; by default chosen by the name of FILE.")] = None,
     overwrite: Annotated[bool, option("Replace an existing file.")] = False,
 ) -> None:
     """Export word vectors for other tools: gensim, spaCy, fastText and most others read one of these formats.
@@ -69,7 +71,7 @@ def export(
     $ tx models export vectors --format word2vec -o - | head
     ```
 
-    Of any other model, the embeddings are exported.
+    For any other model, the embeddings are exported.
     """
     from tx.vectors import open_vectors
     from tx.vectors.formats import export_vectors

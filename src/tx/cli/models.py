@@ -16,7 +16,7 @@ Name = Annotated[str, argument("NAME|FOLDER", "Name or folder of a package.")]
 
 
 def list_(json: console.Json = False) -> None:
-    """List the packages in ./models, in this folder, and in your own package folder.
+    """List the packages in ./models, in this folder, and in the user package folder.
 
     ```
     $ tx models list
@@ -24,7 +24,8 @@ def list_(json: console.Json = False) -> None:
     ```
 
     Columns: name, task, architecture, size, best score (on a test set if there is one, else on the validation set),
-    and folder. A narrow terminal shows fewer. Packages are not verified; `tx models show` does that.
+    and folder. A narrow terminal shows fewer columns. The user package folder is `$TX_HOME/models` or
+    `~/.local/share/tx/models`. Packages are not verified; `tx models show` does that.
     """
     found = list_packages()
     for package in found:
@@ -64,7 +65,7 @@ def show(name: Name, json: console.Json = False) -> None:
     $ tx models show de-en --json | jq .scores
     ```
 
-    All checksums are verified first; a damaged package is an error.
+    All checksums are verified first; a damaged package is reported as an error.
     """
     package = Package.open(find_package(name, ""), rehash=True)
     n_parameters = sum(tensor.size for tensor in package.tensors.values())
@@ -107,7 +108,8 @@ def default(
     $ tx models default translation --unset
     ```
 
-    A tx.toml in this folder or a parent folder takes precedence: its key is `translation` under `[defaults]`.
+    A tx.toml in this folder or a parent folder takes precedence; in its section `[defaults]` the key is the name of
+    the task, for example `translation`.
     """
     if task not in TASKS:
         hint = did_you_mean(task, TASKS) or f"the tasks are {', '.join(TASKS)}"
@@ -128,7 +130,7 @@ def default(
 
 def average(
     names: Annotated[
-        list[str], argument("NAME", "Packages with the same architecture, usually of one recipe.")
+        list[str], argument("NAME", "Packages with the same architecture, usually the same recipe.")
     ],
     output: Annotated[str, option("Package to write.", "-o", metavar="NAME")],
     overwrite: Annotated[bool, option("Replace an existing package.")] = False,
@@ -136,10 +138,10 @@ def average(
     """Average the weights of packages that have the same configuration and tokenizer.
 
     ```
-    $ tx models average seed1 seed2 seed3 -o mean
+    $ tx models average ckpt1 ckpt2 ckpt3 -o mean
     ```
 
-    Averaging helps with models that share the beginning of their training; the mean of unrelated models is useless.
+    Averaging helps with models that were trained from the same checkpoint; the mean of unrelated models is useless.
     Evaluate the result before you use it: the scores of the inputs are not copied.
     """
     if len(names) < 2:
@@ -148,7 +150,9 @@ def average(
 
     packages = [Package.open(find_package(name, "translation"), "translation") for name in names]
     mean = average_packages(packages, Path(output), overwrite)
-    console.note(f"{output}: the mean of {len(packages)} packages; next: tx evaluate -m {mean.path} SRC REF")
+    console.note(
+        f"wrote {output}, the average of {len(packages)} packages; next: tx evaluate -m {mean.path} SRC REF"
+    )
 
 
 def _print_table(

@@ -25,8 +25,10 @@ def _output(help: str, *others: str) -> Any:
     return option(help, "-o", metavar="FILE", callback=check)
 
 
-Output = Annotated[Path | None, _output("Write a figure to FILE, .png or .svg.")]
-PageOutput = Annotated[Path | None, _output("Write a figure to FILE, .png or .svg, or a page, .html.", HTML)]
+Output = Annotated[Path | None, _output("Write a figure (.png, .svg) to FILE.")]
+PageOutput = Annotated[
+    Path | None, _output("Write a figure (.png, .svg) or an HTML page (.html) to FILE.", HTML)
+]
 
 
 def save(figure: "Figure", output: Path) -> None:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def curves(
-    names: Annotated[list[str], argument("RUN", "Package trained here, run folder, or metrics.jsonl file.")],
+    names: Annotated[
+        list[str], argument("RUN", "Package with its training log, run folder, or metrics.jsonl file.")
+    ],
     metric: Annotated[
         list[str] | None,
         option(
@@ -41,7 +43,8 @@ def curves(
     ```
 
     Dots are the training loss; letters are validations, `a` for the first run, `b` for the second. In a figure the
-    training loss is faint, and the best validation has a circle. Values of the first tenth of a run may be cut off.
+    training loss is faint, and the best validation is circled. The y-axis may cut off high values from the first
+    tenth of a run.
     """
     from tx.inspect.learning_curves import METRICS, default_metrics, read_runs
     from tx.plots.curves import draw_curves

@@ -13,13 +13,13 @@ from tx.text.lines import LineWriter
 
 def map_(
     words: Annotated[
-        list[str] | None, argument("WORD", "Words to show, by default the most frequent.")
+        list[str] | None, argument("WORD", "Words to show; by default the most frequent.")
     ] = None,
     model: console.Model = None,
     output: Output = None,
-    top: Annotated[int, option("Without WORD: number of most frequent words.", min=3)] = 100,
+    top: Annotated[int, option("Number of most frequent words to show if no WORD is given.", min=3)] = 100,
     method: Annotated[Literal["pca", "tsne"], option("Projection to two dimensions.")] = "pca",
-    seed: Annotated[int, option("Random seed of t-SNE.", min=0, max=2**32 - 1)] = 1,
+    seed: Annotated[int, option("Random seed for t-SNE.", min=0, max=2**32 - 1)] = 1,
     side: Side = None,
     as_json: console.Json = False,
     quiet: console.Quiet = False,
@@ -32,8 +32,8 @@ def map_(
     $ tx plot map --method tsne --top 300 -o map.svg
     ```
 
-    A picture shows every point, and a label for each word that has room for one; the terminal shows the words on a
-    coarse grid. t-SNE needs scikit-learn: pip install 'tx[tsne]'.
+    A figure shows every point, and as many labels as fit; the terminal shows the words on a coarse grid.
+    t-SNE needs scikit-learn: pip install 'tx[tsne]'.
     """
     from tx.inspect.vectors import frequent_rows, map_words
     from tx.plots.wordmap import draw_map, text_map

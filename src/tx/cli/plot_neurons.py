@@ -25,10 +25,11 @@ def neurons(
     file: Annotated[str, argument("FILE", "Text file; - is stdin.")],
     model: console.Model = None,
     unit: Annotated[
-        str | None, option("Colour the text by this unit, counted from 1:1.", metavar="LAYER:N")
+        str | None, option("Colour the text by unit N of LAYER, both counted from 1.", metavar="LAYER:N")
     ] = None,
     track: Annotated[
-        str | None, option("Colour the text by the unit that follows PROPERTY best.", metavar="PROPERTY")
+        str | None,
+        option("Colour the text by the unit that correlates best with PROPERTY.", metavar="PROPERTY"),
     ] = None,
     top: Annotated[int, option("Number of units to list for each property.", min=1)] = 1,
     length: Annotated[
@@ -48,12 +49,12 @@ def neurons(
     $ tx plot neurons -m bard shakespeare.txt --top 3 --json
     ```
 
-    Without --unit or --track it lists, for each property, the unit that follows it best, by AUC (1: a threshold on
+    Without --unit or --track it lists, for each property, the unit that correlates best, by AUC (1: a threshold on
     the unit separates the characters perfectly; 0.5: chance) or by rank correlation (rho). A minus sign marks a
-    unit that is low where the property holds. --track chooses by the first 20,000 characters.
+    unit that is low where the property holds. --track chooses the unit from the first 20,000 characters.
 
     Colours show the activation after each character, from blue (2nd percentile) to red (98th percentile). The units
-    are the hidden units of a recurrent model (of an LSTM, the tanh of its cells), and those of the feed-forward
+    are the hidden units of a recurrent model (for an LSTM, the tanh of its cell state), and those of the feed-forward
     layers of a Transformer.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

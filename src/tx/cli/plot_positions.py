@@ -25,7 +25,7 @@ def positions(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Plot sinusoidal positional encodings in both layouts, and the similarity of positions against their distance.
+    """Plot sinusoidal positional encodings, and the similarity of positions as a function of their distance.
 
     ```
     $ tx plot positions --d-model 512 --length 20
@@ -33,8 +33,9 @@ def positions(
     $ tx plot positions --length 50 --layout interleaved --json | jq .layouts.interleaved.similarity
     ```
 
-    Rows are positions, columns are dimensions: blue -1, white 0, red +1. The first dimensions have the highest
-    frequencies. A terminal that is too narrow for all dimensions shows a subset, evenly spaced.
+    Sines and cosines are interleaved or concatenated. Rows are positions, columns are dimensions: blue -1, white 0,
+    red +1. The first dimensions have the highest frequencies. A terminal that is too narrow for all dimensions shows
+    a subset, evenly spaced.
     """
     from tx.inspect.positions import encodings, similarity
     from tx.plots.positions import draw_positions

@@ -10,8 +10,10 @@ from tx.errors import TxError
 def skipgram(
     text: Annotated[list[str], argument("TEXT", "Words, separated by spaces.")],
     window: Annotated[int, option("Size of the context window on each side.", min=1)] = 5,
-    negative: Annotated[int, option("Negative samples for each neighbour.", min=0)] = 2,
-    dynamic: Annotated[bool, option("Draw each word's window from 1 to --window, as in training.")] = False,
+    negative: Annotated[int, option("Number of negative samples for each pair.", min=0)] = 2,
+    dynamic: Annotated[
+        bool, option("Draw the window size of each word from 1 to --window, as in training.")
+    ] = False,
     seed: Annotated[int, option("Random seed.", min=0)] = 1,
     model: console.Model = None,
     as_json: console.Json = False,
@@ -24,8 +26,9 @@ def skipgram(
     $ tx plot skipgram "a b c d" --window 1 --negative 0 | cut -f 1,2
     ```
 
-    Negative samples are drawn by frequency to the power of 0.75, from the text itself or from the vocabulary of
-    word vectors that have word counts. The subsampling of frequent words in training is not shown.
+    Each (word, context) pair has label 1, and its negative samples have label 0. Negative samples are drawn with
+    probability proportional to frequency^0.75, from the text itself or from the vocabulary of word vectors that have
+    word counts. The subsampling of frequent words in training is not shown.
     """
     from tx.word2vec.skipgram_pairs import skipgram_pairs
 

@@ -1,4 +1,4 @@
-"""`tx plot vectors`: words as strips of coloured cells."""
+"""`tx plot vectors`: word vectors as strips of coloured cells."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +29,7 @@ def vectors(
     as_json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Show word vectors as strips of cells, one for each dimension, from blue (-2) through white (0) to red (+2).
+    """Show word vectors as strips of cells, one cell per dimension, from blue (-2) through white (0) to red (+2).
 
     ```
     $ tx plot vectors king man woman queen water
@@ -38,8 +38,8 @@ def vectors(
     ```
 
     All components are divided by the root mean square of the components of the most frequent words, so that a typical
-    cell is at +1 or -1. A sum is shown below its terms, and below it the word nearest to it. Without colours, `=` and
-    `-` are negative, `+` and `#` positive.
+    cell is at +1 or -1. A sum is shown below its terms, followed by the word whose vector is nearest to it. Without
+    colours, the marks are `=` (strongly negative), `-` (negative), `+` (positive) and `#` (strongly positive).
     """
     from tx.inspect.vectors import component_scale, component_strips
     from tx.plots.strips import draw_strips

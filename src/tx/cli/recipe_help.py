@@ -69,4 +69,4 @@ def _about(name: str, text: str) -> str:
     if name in recipe_names():
         about += "\n\n" + "\n".join(recipe_header(name))
     more = "" if name in KINDS else f" `tx config {name}` prints every key."
-    return f"{about}\n\nThe options below are those of {name}, with its values.{more}"
+    return f"{about}\n\nThe options and defaults below are those of {name}.{more}"

@@ -182,7 +182,7 @@ def select_attention(
             layers = layers.take([number - 1], axis)
             title.append(f"{name} {number}")
     values, n = layers.mean(axis=(0, 1)), layers.shape[0] * layers.shape[1]
-    title += [f"mean of {n} heads"] * (n > 1)
+    title += [f"mean over {n} heads"] * (n > 1)
     if rolled_out:
         if kind not in (found := rollout(maps.weights)):
             reason = "rollout needs several layers, and this model has a single one"

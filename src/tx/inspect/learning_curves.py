@@ -64,8 +64,8 @@ def read_run(name: str) -> TrainingRun:
     places = [given / "run" / "metrics.jsonl", given / "metrics.jsonl", given]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        hint = "name a package that was trained here, or a metrics.jsonl"
-        raise TxError(f"there is no run in {name}", hint)
+        hint = "give a package that contains its training log, a run folder, or a metrics.jsonl file"
+        raise TxError(f"there is no training log for {name}", hint)
     folder = path.resolve().parent
     if folder.name == "run":
         folder = folder.parent

@@ -84,9 +84,9 @@ def _read_each(paths: Sequence[Path], language: str | None) -> dict[str, SpeechS
 
 def _find_problem(item: Item, index: DuplicateIndex[Item]) -> Problem | None:
     if not any(character.isalnum() for character in item.text):
-        return Problem(item.origin, "empty text", "has no word in its text" if item.text else "has no text")
+        return Problem(item.origin, "empty text", "no words in the text" if item.text else "no text")
     if found := _CONTROL_TOKEN.search(item.text):
-        what = f"contains {found[0]}, a special token of Whisper"
+        what = f"the text contains {found[0]}, a special token of Whisper"
         return Problem(item.origin, "control token in the text", what)
     if (first := index.find_duplicate(item)) is not None:
         return Problem(item.origin, "duplicate", describe_duplicate(item, first))
@@ -185,8 +185,8 @@ def _read_folder(folder: Path, language: str | None) -> Iterator[Item | Problem]
     if chosen:
         return
     if not media:
-        hint = "give a folder of media with texts, or a table"
-        raise NoSpeechError(f"{folder} has no audio or video", hint)
+        hint = "give a folder of audio or video files with transcripts, or a table"
+        raise NoSpeechError(f"{folder} contains no audio or video files", hint)
     yield from _match(media, texts, language)
 
 
@@ -203,7 +203,7 @@ def _read_media_file(path: Path, language: str | None) -> Iterator[Item | Proble
     media = [e for e in siblings if e.suffix.lower() in MEDIA_SUFFIXES and e.with_suffix("") in stems]
     if not media:
         hint = f"add the media file, such as {path.with_suffix('.mp4')}"
-        raise NoSpeechError(f"{path} has no audio or video of the same name", hint)
+        raise NoSpeechError(f"{path} has no audio or video file of the same name", hint)
     return _match(media, [path], language)
 
 
@@ -222,7 +222,7 @@ def _match(media: Sequence[Path], texts: Sequence[Path], language: str | None) -
     known = {path.with_suffix("") for path in media}
     for text in texts:
         if not known & set(media_stems(text)):
-            yield Problem(str(text), "text without media", "has no audio or video of the same name")
+            yield Problem(str(text), "text without media", "no audio or video file of the same name")
 
 
 def _read_pair(
@@ -233,12 +233,12 @@ def _read_pair(
     fitting = exact or [found for found in texts if language is None or found[0] == language]
     codes = ", ".join(sorted({str(code) for code, _ in fitting or texts}))
     if not texts:
-        what = f"has no text of the same name, such as {media.with_suffix('.srt').name}"
+        what = f"no text of the same name, such as {media.with_suffix('.srt').name}"
         yield Problem(str(media), "no text", what)
     elif not fitting:
-        yield Problem(str(media), "no text", f"has texts in {codes}, but none in {language}")
+        yield Problem(str(media), "no text", f"texts in {codes}, but none in {language}")
     elif len({code for code, _ in fitting}) > 1:
-        yield Problem(str(media), "several languages", f"has texts in {codes}: choose one with --language")
+        yield Problem(str(media), "several languages", f"texts in {codes}; choose one with --language")
     else:
         code, text = min(fitting, key=lambda found: TEXT_SUFFIXES.index(found[1].suffix.lower()))
         yield from _read_text(media, text, code)

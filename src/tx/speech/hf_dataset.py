@@ -59,7 +59,7 @@ def read_saved(folder: Path) -> Iterator[Item | Problem]:
     for row, (media, values) in enumerate(zip(_media(folder, audio), texts, strict=True)):
         origin = f"{folder}, row {row}"
         if media is None:
-            yield Problem(origin, "missing media", "has neither audio nor the path of an existing file")
+            yield Problem(origin, "missing media", "neither audio nor the path of an existing file")
             continue
         words, named = str(values[text] or "").split(), values[language] if language else None
         yield Item(media, " ".join(words), language=parse_language(named), origin=origin)

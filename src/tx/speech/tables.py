@@ -57,7 +57,7 @@ def _item(row: Row, origin: str, bases: Sequence[Path]) -> Item | Problem:
     if isinstance(name, Mapping):  # {"audio": {"path": ...}}
         name = name.get("path")
     if not isinstance(name, str) or not name:
-        return Problem(origin, "no path", "names no audio file")
+        return Problem(origin, "no path", "no path of an audio file")
     media = _resolved(name, bases)
     if media is None:
         return Problem(origin, "missing media", f"there is no file {bases[0] / name}")
@@ -69,9 +69,9 @@ def _item(row: Row, origin: str, bases: Sequence[Path]) -> Item | Problem:
             end = None if length is None else start + length
         cues = _cues(row)
     except (ValueError, TypeError, KeyError):
-        return Problem(origin, "unreadable times", "has times that are not numbers")
+        return Problem(origin, "unreadable times", "the times are not numbers")
     if end is not None and end <= start:
-        return Problem(origin, "unreadable times", "ends before it starts")
+        return Problem(origin, "unreadable times", "the end is not after the start")
     if cues:
         text = " ".join(cue.text for cue in cues)
     words = " ".join(str(text or "").split())
@@ -117,9 +117,9 @@ def _objects(path: Path) -> Iterator[tuple[str, Row | Problem]]:
             continue
         try:
             row = json.loads(line)
-            fault = "" if isinstance(row, dict) else "is JSON, but not an object with a path and a text"
+            fault = "" if isinstance(row, dict) else "valid JSON, but not an object with a path and a text"
         except (ValueError, RecursionError) as error:
-            fault = f"is not JSON: {error}"
+            fault = f"invalid JSON: {error}"
         if fault:
             yield origin, Problem(origin, "unreadable line", fault)
         else:
@@ -152,7 +152,7 @@ def _header(path: Path, number: int, cells: list[str], bases: Sequence[Path]) ->
     missing, known = ("text", TEXT) if set(names) & set(PATH) else ("audio", PATH)
     raise TxError(
         f"{path}:{number} has no column for the {missing}: its columns are {', '.join(names)}",
-        f"name the column {known[0]}, or one of {', '.join(known[1:5])}",
+        f"rename the {missing} column to {', '.join(known[:4])} or {known[4]}",
     )
 
 
