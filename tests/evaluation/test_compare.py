@@ -104,7 +104,7 @@ def test_the_command_compares_two_packages(tmp_path: Path, test_set: list[str]) 
         ([], "a source and a reference are needed"),
         (["--test", "{ref}"], "has 3 lines"),
         (["--test", "{ref3}", "--lengths", "a,b"], "not a list of numbers"),
-        (["--test", "{ref3}", "-o", "picture.gif"], "cannot be written"),
+        (["--test", "{ref3}", "-o", "picture.gif"], "unsupported figure format"),
     ],
 )
 def test_wrong_usage_is_an_error(tmp_path: Path, test_set: list[str], words: list[str], message: str) -> None:

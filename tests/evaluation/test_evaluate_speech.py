@@ -215,7 +215,7 @@ def test_a_second_model_transcribes_the_language_of_the_first(folder: Path, tmp_
 @pytest.mark.parametrize(
     ("args", "error", "words"),
     [
-        (["nothing.tsv"], TxError, "there is no nothing.tsv"),
+        (["nothing.tsv"], TxError, "there is no file or folder nothing.tsv"),
         (["set.tsv", "--language", "Germn"], UsageError, "knows no language 'Germn'"),
         (["set.tsv", "--engine", "fast"], UsageError, "no engine 'fast'"),
         (["set.tsv", "--normalize", "both"], UsageError, "no normaliser 'both'"),

@@ -242,7 +242,7 @@ def read_text(config: Config, folder: Path, listener: Listener) -> Corpus:
     started = time.monotonic()
     corpus = encode_text(config.data.train, config.word2vec, folder, listener.info)
     listener.info(
-        f"{' + '.join(text_names(config))}: {corpus.n_read:,} words; {len(corpus.words):,} different ones occur "
+        f"{' + '.join(text_names(config))}: {corpus.n_read:,} words; {len(corpus.words):,} different words occur "
         f"{config.word2vec.min_count} times or more ({format_duration(time.monotonic() - started)})"
     )
     return corpus
