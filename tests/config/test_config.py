@@ -403,7 +403,7 @@ def test_a_key_that_means_nothing_for_the_task_is_refused(
         resolve("word2vec", flags={"train.max_time": "1m"}, environ=environ)
     assert "--epochs" in (timed.value.hint or "")
     (tmp_path / "run.toml").write_text('arch = "transformer"\n[train]\nseq_len = 3\n')
-    with pytest.raises(TxError, match=r"^run.toml:3: train.seq_len: does not apply to translation$"):
+    with pytest.raises(TxError, match=r"(?m)^run.toml:3: train.seq_len: does not apply to translation$"):
         resolve("run.toml", environ=environ)
 
 
