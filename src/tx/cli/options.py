@@ -28,7 +28,11 @@ def config_flags(command: F) -> F:
     """
     signature = inspect.signature(command, eval_str=True)
     parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    made = [_parameter(key, option, hint) for key, option, hint in flag_fields()]
+    owners: dict[str, list[str]] = {}  # the tasks that have a key
+    for task in TASKS.values():
+        for key, _, _ in options(task.config):
+            owners.setdefault(key, []).append(task.name)
+    made = [_parameter(key, option, hint, owners[key]) for key, option, hint in flag_fields()]
     command.__signature__ = signature.replace(parameters=[*parameters, *made])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in (*parameters, *made)} | {"return": None}
     return command
@@ -74,9 +78,8 @@ def _metavar(option: Field, hint: Any) -> str:
     return "|".join(choices(hint)) or option.metadata["metavar"] or METAVARS.get(hint, "")
 
 
-def _parameter(key: str, option: Field, hint: Any) -> inspect.Parameter:
+def _parameter(key: str, option: Field, hint: Any, tasks: Sequence[str]) -> inspect.Parameter:
     name, section = option.name.replace("_", "-"), key.rpartition(".")[0]
-    tasks = [task.name for task in TASKS.values() if key in (one for one, _, _ in options(task.config))]
     some = tasks if section in ("data", "train") and len(tasks) <= 2 else ()
     info = typer.Option(
         f"--{name}/--no-{name}" if hint is bool else f"--{name}",
