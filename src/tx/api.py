@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tx.errors import UsageError, did_you_mean
-from tx.package import Package
+from tx.package import Package, find_package
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from tx.evaluation.metrics import Score
     from tx.evaluation.report import Report
     from tx.speech.transcribe import Segment
-
-
-MAX_BEAM_SIZE = 1000
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,7 @@ class Translator:
         """
         from dataclasses import replace
 
+        from tx.decode.config import MAX_BEAM_SIZE
         from tx.decode.sampling import Sampling
         from tx.decode.translate import SearchOptions
 
@@ -194,14 +192,13 @@ class Tagger:
         from tx.text.words import split_words
 
         lines, single = _lines(text)
-        words = [split_words(line) for line in lines]
+        sentences = [split_words(line) for line in lines]
+        found = self._tagger.tag([[word.text for word in words] for words in sentences])
         results = []
-        for line, spans, tagged in zip(
-            lines, words, self._tagger.tag([[w.text for w in s] for s in words]), strict=True
-        ):
+        for line, words, tagged in zip(lines, sentences, found, strict=True):
             entities = []
             for entity in tagged.entities:
-                start, end = spans[entity.span.start].start, spans[entity.span.end - 1].end
+                start, end = entity.characters(words)
                 entities.append(Entity(line[start:end], entity.span.type, start, end, entity.score))
             results.append(entities)
         return results[0] if single else results
@@ -247,9 +244,9 @@ def load(name: str | Path, *, device: str = "auto", threads: int = 0) -> Model:
     "cuda" or "cuda:N" (a language model stays on the CPU unless a GPU is named); `threads` is the number of CPU
     threads, 0 for one per core. Raises TxError if there is no such package, or if it is damaged.
     """
-    from tx.evaluation.runner import open_model
+    from tx.package.hf_folder import open_model
 
-    package = open_model(name)
+    package = open_model(find_package(str(name), ""))
     task = package.task if isinstance(package, Package) else "speech"
     if task == "vectors":
         from tx.vectors import open_vectors

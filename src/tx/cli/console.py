@@ -16,6 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from tx.decode.config import MAX_BEAM_SIZE
+
 T = TypeVar("T")
 RGB = tuple[int, int, int]
 METAVARS = {bool: "", int: "N", float: "X"}  # of options that declare none
@@ -185,9 +187,8 @@ def _table(columns: Mapping[str, Sequence[str]]) -> Table:
 
 Quiet = Annotated[bool, option("Print only errors on stderr.", "-q", callback=set_quiet)]
 Json = Annotated[bool, option("Print JSON.", "--json")]
-Overwrite = Annotated[bool, option("Replace an existing package.")]
 Model = Annotated[str | None, option("Name or folder of the model package.", "-m", metavar="NAME|FOLDER")]
-BeamSize = Annotated[int | None, option("Beam size; 1: greedy search.", "-b", min=1, max=1000)]
+BeamSize = Annotated[int | None, option("Beam size; 1: greedy search.", "-b", min=1, max=MAX_BEAM_SIZE)]
 DEVICE = option("Device to run the model on.", metavar="auto|cpu|cuda|cuda:N")
 THREADS = option("Number of CPU threads; 0: one for each core.", min=0)
 Device = Annotated[str, DEVICE]

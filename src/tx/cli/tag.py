@@ -93,7 +93,7 @@ def _formatted(line: Line, found: "TaggedWords", format: str, scores: bool) -> I
     else:
         entities = []
         for entity in found.entities:
-            start, end = words[entity.span.start].start, words[entity.span.end - 1].end
+            start, end = entity.characters(words)
             place = {"start": start, "end": end, "score": round(entity.score, 4)}
             entities.append({"type": entity.span.type, "text": text[start:end], **place})
         tagged = {"words": [word.text for word in words], "tags": found.tags}

@@ -12,6 +12,7 @@ import typer
 from tx.cli import console
 from tx.cli.console import given, option
 from tx.cli.pipe import Files, Input, Output, Seed, TopK, TopP, json_line, line_batches, sampling
+from tx.decode.config import MAX_BEAM_SIZE
 from tx.errors import TxError, UsageError
 from tx.package import find_package
 from tx.text.lines import LineWriter, read_lines
@@ -28,7 +29,9 @@ def translate(
     model: console.Model = None,
     input: Input = "-",
     output: Output = "-",
-    beam_size: Annotated[int | None, search("Beam size; 1: greedy search.", "-b", min=1, max=1000)] = None,
+    beam_size: Annotated[
+        int | None, search("Beam size; 1: greedy search.", "-b", min=1, max=MAX_BEAM_SIZE)
+    ] = None,
     n_best: Annotated[int, search("Number of translations of each line, best first.", "-n", min=1)] = 1,
     length_penalty: Annotated[
         float | None, search("Exponent of the length by which scores are divided.", min=0)

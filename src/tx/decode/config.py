@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from tx.config.schema import option
 
+MAX_BEAM_SIZE = 1000  # that a single call can ask for
+
 
 @dataclass
 class DecodeConfig:

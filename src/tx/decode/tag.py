@@ -31,6 +31,10 @@ class Entity:
     span: Span
     score: float
 
+    def characters(self, words: Sequence[Word]) -> tuple[int, int]:
+        """The first character of the entity in the line of `words`, and the one after its last."""
+        return words[self.span.start].start, words[self.span.end - 1].end
+
 
 @dataclass(frozen=True)
 class TaggedWords:
@@ -131,7 +135,7 @@ def open_tagger(path: Path, device: str = "auto", threads: int = 0) -> Tagger:
 def format_inline(text: str, words: Sequence[Word], entities: Sequence[Entity], scores: bool = False) -> str:
     """A line with its entities in brackets, "I work at [ORG OpenML]."; `scores` adds theirs after the type."""
     for entity in reversed(entities):
-        start, end = words[entity.span.start].start, words[entity.span.end - 1].end
+        start, end = entity.characters(words)
         label = f"{entity.span.type} {entity.score:.2f}" if scores else entity.span.type
         text = f"{text[:start]}[{label} {text[start:end]}]{text[end:]}"
     return text

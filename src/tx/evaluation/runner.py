@@ -9,7 +9,8 @@ from typing import Any
 
 from tx.errors import TxError, UsageError
 from tx.evaluation.report import Report, Track, untracked
-from tx.package import MANIFEST, Package, add_scores, find_package
+from tx.package import Package, add_scores, find_package
+from tx.package.hf_folder import open_model
 
 # Each has a module in this folder. Its function `evaluate(package, files, *, ...)` returns a Report; its keyword-only
 # parameters are the options that apply to the task.
@@ -30,7 +31,7 @@ def run(
     that is the default of its task. An option that is None counts as not given. Raises UsageError for an option that
     does not apply to the task of the model, and TxError for data that cannot be read.
     """
-    package = open_model(model)
+    package = open_model(_default_model() if model is None else find_package(str(model), ""))
     task = package.task if isinstance(package, Package) else "speech"
     if task not in TASKS:
         raise UsageError(f"a {task} package cannot be evaluated", f"the tasks are {', '.join(TASKS)}")
@@ -46,13 +47,6 @@ def run(
     if store and isinstance(package, Package):
         add_scores(package, report.records)
     return report
-
-
-def open_model(model: str | Path | None) -> Package | Path:
-    """The package called `model`, or the path of a Hugging Face folder; None is the only default of a task."""
-    path = _default_model() if model is None else find_package(str(model), "")
-    is_hf_folder = not (path / MANIFEST).exists() and (path / "config.json").exists()
-    return path if is_hf_folder else Package.open(path)
 
 
 def _default_model() -> Path:

@@ -73,6 +73,12 @@ class HfFolder:
         return value
 
 
+def open_model(path: Path) -> Package | Path:
+    """The package at `path`, or `path` itself if it is a Hugging Face folder that is not a package."""
+    is_hf_folder = not (path / MANIFEST).exists() and (path / CONFIG).exists()
+    return path if is_hf_folder else Package.open(path)
+
+
 def open_hf_folder(path: Path | str) -> HfFolder:
     """Open the Whisper model at `path`. Raises TxError if there is none, or if its package is damaged."""
     path = Path(path)
