@@ -1,7 +1,7 @@
 """The Python API: `load`, `train`, `evaluate` and `score`, and the models that `load` returns.
 
-Every function raises TxError for what its caller can mend, with the sentence that the command line prints. Heavy
-libraries are imported on use, so that `import tx` costs nothing.
+Every function raises TxError, with the message of the command line, for a fault that its caller can correct. Heavy
+libraries are imported when they are used, so that `import tx` is fast.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

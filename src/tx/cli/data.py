@@ -30,7 +30,7 @@ def check(
     model: Annotated[
         str | None,
         option(
-            "Whisper model whose tokens measure transcript lengths.",
+            "Whisper model; transcript lengths are counted in its tokens.",
             "-m",
             metavar="NAME|FOLDER",
         ),

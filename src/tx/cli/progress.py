@@ -105,7 +105,7 @@ def describe_weights(kind: str) -> str:
 
 
 class _LiveText(ProgressColumn):
-    """The live line, computed anew at each refresh, so that training need not push it."""
+    """The live line, recomputed at each refresh, so that training need not push it."""
 
     def __init__(self, display: TrainingDisplay) -> None:
         super().__init__()

@@ -80,12 +80,12 @@ def score(
     $ printf 'my name is Jack\nmy name are Jack\n' | tx score -m bard
     ```
 
-    BLEU, chrF, chrF++ and TER are computed by sacreBLEU; WER and CER, the errors per word and per character of
-    transcripts, as jiwer computes them. In a pipe the columns are separated by tabs.
+    BLEU, chrF, chrF++ and TER are computed by sacreBLEU. WER and CER are the errors per word and per character
+    of transcripts, as in jiwer. In a pipe the columns are separated by tabs.
 
     With --model the log-probabilities are natural logarithms; the total, the perplexity and the bits per character
-    are printed on stderr. The text is tokenized again, perhaps not into the tokens that `tx translate` generated, so
-    the log-probability of a translation may differ from the one reported there.
+    are printed on stderr. The text is tokenized again, and its tokens may differ from those that
+    `tx translate` generated, so the log-probability of a translation may differ from the one reported there.
     """
     if model is not None:
         _check_applies(context)

@@ -83,9 +83,9 @@ def train(
     $ tx config transformer-xs > run.toml && tx train run.toml train.de train.en -o de-en
     ```
 
-    Without a recipe, two files are trained on by the recipe that suits their size. The first Ctrl-C finishes the
-    step and saves; the second one stops at once. `tx train RECIPE --help` shows the options of that recipe only,
-    with the values that it sets.
+    For two files without a recipe, tx chooses a translation recipe by their size. Press Ctrl-C once to finish the
+    current step and save, twice to stop at once. `tx train RECIPE --help` shows only the options of that recipe,
+    with its default values.
     """
     words, given = what or [], collect_flags(flags)
     if not output and not dry_run:

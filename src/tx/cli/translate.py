@@ -74,9 +74,9 @@ def translate(
     $ tx translate -m de-en --json < test.de | jq -r .translations[0].text
     ```
 
-    A blank line gives a blank line. With --n-best N each line gives N lines. Search options default to the settings
-    of the model. Scores are log-probabilities divided by length. With --json, `cut` marks a translation that ended
-    at the length limit.
+    A blank input line produces a blank output line. With --n-best N each line produces N lines. Search
+    options default to the settings of the model. Scores are log-probabilities divided by length. With --json, `cut`
+    is true for a translation that ended at the length limit.
 
     Alignments come from the cross-attention, as the mean over all layers and heads: 2-1 aligns source word 2 with
     target word 1, counted from 0, if each is the other's best match. Words are separated by spaces.

@@ -2,7 +2,7 @@
 
 WER is the number of substituted, deleted and inserted words divided by the number of words in the reference; CER is
 the same for characters. Edits are found by rapidfuzz; the rates, and how texts are split into words, are jiwer's.
-Normalising follows Radford et al. (2022), appendix C: it removes case, punctuation and what is in brackets.
+Normalising follows Radford et al. (2022), appendix C: it removes case, punctuation and text in brackets.
 """
 
 import re

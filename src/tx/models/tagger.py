@@ -105,7 +105,7 @@ class WordFeatures(nn.Module):
 
     @torch.no_grad()
     def load_embeddings(self, vectors: Tensor) -> None:
-        """Set the word embeddings to `vectors` `[n_words, d_word]`; a row of zeros leaves the old one."""
+        """Set the word embeddings to `vectors` `[n_words, d_word]`; a row of zeros keeps the initial one."""
         weight, n = self.embedding.weight, self.n_trained
         weight.copy_(torch.where(vectors[:n].any(dim=1, keepdim=True), vectors[:n], weight))
         if self.others is not None:

@@ -1,7 +1,7 @@
 """The model card (Mitchell et al. 2019, https://arxiv.org/abs/1810.03993): README.md, from model.json.
 
 The card ends in a comment with the digest of the text above it. While the two agree, tx rewrites the card
-when the package changes; once a person has edited it, it is theirs. Kept in the card, that mark cannot
+when the package changes; a card that somebody has edited is left alone. Stored in the card, that mark cannot
 disagree with it after a crash, as one in model.json could.
 """
 
@@ -130,7 +130,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _text(value: Any) -> str:
-    """`value` as text that cannot break out of its table cell or line; within a word, `_` means nothing."""
+    """`value` as text that cannot break out of its table cell or line; within a word, `_` needs no escape."""
     return re.sub(r"([|<\\`*\[]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", _plain(value))
 
 

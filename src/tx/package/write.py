@@ -154,7 +154,7 @@ def add_scores(package: Package, scores: list[dict[str, Any]]) -> Package:
 
 @contextmanager
 def _library_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, which safetensors reports by an error of its own, into the usual TxError."""
+    """Turn the error that safetensors raises on a full disk into the usual TxError."""
     try:
         yield
     except SafetensorError as error:

@@ -25,14 +25,14 @@ TASKS: dict[str, Task] = {
 def architectures() -> dict[str, type[RunConfig]]:
     """The configuration of the runs that train an architecture, by its name.
 
-    An architecture is a file of tx/models that states its TASK, which is read without importing it, since that
-    takes torch; the default of a task may also be none of these, as word2vec.
+    An architecture is a file of tx/models. Its TASK is read from the source, since importing it would import torch.
+    The default of a task may be an architecture without such a file, as word2vec is.
     """
     found = {task.config().arch: task.config for task in TASKS.values()}
     for file in files("tx").joinpath("models").iterdir():
         if file.name.endswith(".py") and not file.name.startswith("_"):
             stated = re.search(r'^TASK = "([^"]+)"', file.read_text(encoding="utf-8"), re.MULTILINE)
-            assert stated, f"tx/models/{file.name} states no TASK"
+            assert stated, f"tx/models/{file.name} does not define TASK"
             found[file.name.removesuffix(".py")] = TASKS[stated[1]].config
     return dict(sorted(found.items()))
 

@@ -20,12 +20,10 @@ class Task:
 
     name: str
     config: type[RunConfig]
-    training: (
-        str  # the module with `prepare(config, out, resume, listener)`, which returns a `tx.training.run.Run`
-    )
-    metrics: Mapping[
-        str, str
-    ]  # the formats of the metrics of a validation, by name; the most important first
+    # The module with `prepare(config, out, resume, listener)`, which returns a `tx.training.run.Run`.
+    training: str
+    # The formats of the metrics of a validation, by name; the most important first.
+    metrics: Mapping[str, str]
     example: str  # the command to try after training, with {out} and {text}
     data: str = "FILE..."  # the training data on the command line
     reads_stdin: bool = False
@@ -43,7 +41,7 @@ class Task:
                 raise UsageError(
                     f"a translator needs a source and a target file of {kind} text, not {len(paths)} "
                     f"file{'s' * (len(paths) != 1)}",
-                    "tx train RECIPE SRC TGT --valid SRC TGT; for a language model: tx train char-rnn FILE",
+                    "tx train RECIPE SRC TGT --valid SRC --valid TGT; for a language model: tx train char-rnn FILE",
                 )
         if not train:
             raise UsageError("there is no training data", f"tx train {config.arch} {self.data} -o NAME")

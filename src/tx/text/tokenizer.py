@@ -131,7 +131,7 @@ def unknown_piece(piece: str) -> TxError:
 
 
 def vocab_too_small(vocab_size: int, needed: int) -> TxError:
-    """The error for a vocabulary that is too small for the single characters."""
+    """The error for a vocabulary that is too small to hold the characters of the text."""
     return TxError(
         f"a vocabulary of {vocab_size} is too small: bytes and characters alone need {needed}",
         f"use --vocab-size {needed} or more",

@@ -76,7 +76,7 @@ class Snapshots:
 
 def _unlike(first: Package, other: Package, how: str) -> TxError:
     return TxError(
-        f"{first.path} and {other.path} {how}: their mean means nothing",
+        f"{first.path} and {other.path} {how}, so their mean would be meaningless",
         "average packages of one recipe and text",
     )
 

@@ -26,9 +26,8 @@ def forecast(trainer: Any, batches: list[Any], steps_per_epoch: float, max_secon
         if device.type == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.monotonic() - start)
-    seconds_per_step = (
-        best * trainer.config.grad_accum * 1.05
-    )  # the optimizer and the data take a little, too
+    # The optimizer and the data take a little time, too.
+    seconds_per_step = best * trainer.config.grad_accum * 1.05
     steps = [limits.max_steps, limits.max_epochs * steps_per_epoch, max_seconds / max(seconds_per_step, 1e-9)]
     n = max(1, int(min(filter(None, steps)))) if any(steps) else 0
     # The optimizer's two moments and the moving average are not in memory yet.

@@ -115,9 +115,8 @@ class Trainer:
         self.log = Log(folder / "metrics.jsonl", config.tensorboard)
         self.meters = Meters(self.device)
         self._compiled = torch.compile(self._loss) if config.compile else self._loss
-        self._evaluation_seconds = self._began = (
-            0.0  # of the slowest; when an uninterrupted run would have begun
-        )
+        self._evaluation_seconds = 0.0  # of the slowest validation
+        self._began = 0.0  # the time when an uninterrupted run would have begun
 
     # -- one update --------------------------------------------------------------------------------
 

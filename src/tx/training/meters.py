@@ -28,7 +28,7 @@ class Meters:
         self._started = time.monotonic()
 
     def reset(self) -> None:
-        """Begin anew, after a line of the log."""
+        """Start again from zero, after a line of the log."""
         self._loss.zero_()
         self._loss_tokens.zero_()
         self.restart_clock()
@@ -44,7 +44,7 @@ class Meters:
         self._src_tokens += sum(batch.n_src_tokens for batch in batches)
 
     def sums(self) -> list[float]:
-        """The loss and its tokens: a resumed run writes the next line as if it had not been interrupted."""
+        """The summed loss and its tokens, from which a resumed run continues the current line of the log."""
         return [float(self._loss), float(self._loss_tokens)]
 
     def check_finite(self, step: int) -> int:

@@ -39,9 +39,8 @@ class TrainingSetup:
     sampler: BatchSampler
     evaluate: Callable[[], Evaluation]
     report: dict[str, Any]  # on the training data
-    scores: Mapping[
-        str, str
-    ]  # values of an evaluation that the package lists: {"valid_loss": "loss"}, best first
+    # Values of an evaluation that the package lists: {"valid_loss": "loss"}, the most important first.
+    scores: Mapping[str, str]
     measured_on: str  # "validation, greedy"
     decode: dict[str, Any] = field(default_factory=dict)  # options of the search that the package stores
     evaluation_cost: float = 0.0  # of a validation, in updates; 0: unknown

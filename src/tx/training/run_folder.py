@@ -68,7 +68,7 @@ def claim(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
 
 
 def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
-    """Raise TxError if a run may not begin at `out`; what a start that was killed left is no obstacle."""
+    """Raise TxError if a run must not begin at `out`; the remains of a start that was killed are allowed."""
     run = out / "run"
     entries = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     if resume or not (out.exists() or out.is_symlink()):
@@ -85,7 +85,7 @@ def _check_place(out: Path, resume: bool, overwrite: bool) -> None:
 
 
 def clear(run: Path, but: Path | None = None) -> None:
-    """Forget an earlier run: first that it had begun, then the rest but what is `but`."""
+    """Remove an earlier run, its config.toml first; the entry `but` stays."""
     with write_errors(run, inside=run):
         remove(run / CONFIG)
         for entry in run.iterdir() if run.exists() else ():

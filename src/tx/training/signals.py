@@ -48,7 +48,7 @@ class StopSignal:
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does: what is half done is then put away."""
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, so that temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
         yield
         return

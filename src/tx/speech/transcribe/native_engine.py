@@ -71,7 +71,7 @@ class NativeEngine:
         return State(decoder, timestamps, windows.timestamps, first)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """The masked logits `[N, V]` of the token after `tokens` `[N]`; at first, of the one after the prompt."""
+        """The masked logits `[N, V]` of the token after `tokens` `[N]`, or at the first step after the prompt."""
         if state.first_logits is not None:
             logits, state.first_logits = state.first_logits, None
             return logits, state

@@ -76,7 +76,7 @@ def load_processor(folder: HfFolder) -> Any:
 
 @contextmanager
 def _readable(folder: HfFolder) -> Iterator[Path]:
-    """A folder with every file under its plain name, for transformers, whose errors become a TxError."""
+    """A folder in which every file has its plain name, for transformers to load; turns its errors into a TxError."""
     files = {name: folder.file(name) for name in folder.package.manifest["files"]} if folder.package else {}
     try:
         if all(file == folder.path / name for name, file in files.items()):

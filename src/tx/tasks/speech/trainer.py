@@ -180,7 +180,7 @@ class WhisperRun(TrainerCallback):
         self.log = Log(self.folder / "metrics.jsonl", self.config.train.tensorboard and self.is_main)
         self.stop = StopSignal()
         self._began = self._saved = self._step_ended = 0.0
-        self._excluded = 0.0  # seconds of validation and saving, which are no part of a step
+        self._excluded = 0.0  # seconds of validation and saving, which are not part of a step
         self._logged = (0, 0.0)  # step, and seconds without the excluded ones, of the last line of the log
 
     def share(self) -> float:
